@@ -1,0 +1,42 @@
+"""`python -m benchmarks` runs all and writes benchmarks/RESULTS.md; `python -m benchmarks NAME` runs one and prints it.
+
+A benchmark is a module here with `run() -> str`, which returns Markdown. Figures of a shared or small machine wander;
+the ratios, whose two sides are measured in one run, are what to compare.
+"""
+
+import argparse
+import importlib
+import time
+from pathlib import Path
+
+from benchmarks.report import machine, say, table, versions
+
+NAMES = ("simulator", "historian", "pipeline", "api", "scoring")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def report(name: str) -> str:
+    """One benchmark's section, with the seconds it took."""
+    say(f"{name} …")
+    began = time.perf_counter()
+    body: str = importlib.import_module(f"benchmarks.{name}").run()
+    return f"## {name}\n\n{body.strip()}\n\nMeasured in {time.perf_counter() - began:.0f} s.\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=NAMES, help="run this one and print it")
+    name = parser.parse_args().name
+    if name:
+        print(report(name))
+        return
+    head = "# Results\n\nWritten by `python -m benchmarks`; the ratios matter, single figures belong to this machine.\n"
+    facts = table(("what", "value"), machine().items())
+    packages = table(("package or program", "version"), versions().items())
+    sections = [head, facts, *(report(each) for each in NAMES), "## versions\n\n" + packages]
+    RESULTS.write_text("\n".join(sections), encoding="utf-8")
+    say(f"wrote {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
