@@ -1,0 +1,227 @@
+"""Reading and writing tables: what users hand in, and the errors that tell them what to mend."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.tables import TableError, iso_times, read_table, write_table
+
+SECOND = 1_000_000_000
+MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
+
+
+def put(folder: Path, text: str, name: str = "run.csv", encoding: str = "utf-8") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode(encoding))
+    return file
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_delimiters_encodings_and_line_ends(tmp_path: Path, delimiter: str, encoding: str, newline: str) -> None:
+    rows = ["日時,反応器圧力,温度", "2026-03-09 10:14:00,2705.0,120.4", "2026-03-09 10:17:00,,-1e-3", ""]
+    table = read_table(put(tmp_path, newline.join(rows).replace(",", delimiter), encoding=encoding))
+    assert table.columns == ("反応器圧力", "温度")
+    np.testing.assert_array_equal(table.values, [[2705.0, 120.4], [np.nan, -1e-3]])
+    assert table.time is not None
+    assert table.time.tolist() == [MARCH, MARCH + 180 * SECOND]
+    assert table.period_s == 180.0
+    assert not table.elapsed
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2026-03-09T10:14:00Z",
+        "2026-03-09T10:14:00",
+        "2026-03-09 10:14",
+        "2026-03-09T19:14:00+09:00",
+        "2026-03-09T19:14:00+0900",
+        "2026/03/09 10:14:00.0",
+        "2026/3/9 10:14",
+        "2026/3/9 10:14:00.000",
+        "2026年3月9日 10時14分",
+        "2026.03.09 10:14:00,000",
+        "1773051240",
+        "1773051240.0",
+        "1773051240000",
+        "1773051240000000000",
+    ],
+)
+def test_every_spelling_of_a_time(tmp_path: Path, cell: str) -> None:
+    table = read_table(put(tmp_path, f'timestamp;x\n"{cell}";1\n'))
+    assert table.time is not None
+    assert table.time.tolist() == [MARCH]
+    assert table.period_s is None
+
+
+def test_fractions_of_a_second_are_kept(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "time,x\n2026/03/09 10:14:00.125,1\n2026/03/09 10:14:00.250,1\n"))
+    assert table.time is not None
+    assert table.time.tolist() == [MARCH + 125_000_000, MARCH + 250_000_000]
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "expected"),
+    [
+        ("time_h", ["0", "0.05"], [0, 180 * SECOND]),
+        ("time_s", ["0", "180"], [0, 180 * SECOND]),
+        ("elapsed (min)", ["0", "3"], [0, 180 * SECOND]),
+        ("time", ["0", "180"], [0, 180 * SECOND]),
+    ],
+)
+def test_elapsed_time(tmp_path: Path, head: str, cells: list[str], expected: list[int]) -> None:
+    table = read_table(put(tmp_path, f"{head},x\n{cells[0]},1\n{cells[1]},2\n"))
+    assert table.elapsed
+    assert table.time is not None
+    assert table.time.tolist() == expected
+    assert table.columns == ("x",)
+
+
+def test_date_and_clock_columns_are_joined(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "日付,時刻,x\n2026/3/9,10:14:00,1\n2026/3/9,10:17:00,2\n", encoding="cp932"))
+    assert table.columns == ("x",)
+    assert table.time is not None
+    assert table.time.tolist() == [MARCH, MARCH + 180 * SECOND]
+
+
+def test_time_found_by_content_or_named_by_the_caller(tmp_path: Path) -> None:
+    file = put(tmp_path, "x,when,count\n1,2026-03-09T10:14:00Z,10\n2,2026-03-09T10:17:00Z,20\n")
+    assert read_table(file).columns == ("x", "count")
+    by_name = read_table(file, time="count", ignore=["when"])
+    assert by_name.columns == ("x",)
+    assert by_name.period_s == 10.0
+
+
+def test_no_time_column(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "a,b\n1,2\n3,4\n"), period_s=5.0)
+    assert table.time is None
+    assert table.period_s == 5.0
+    assert table.columns == ("a", "b")
+
+
+def test_every_spelling_of_a_missing_value(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "a,b\n" + "".join(f"{cell},1\n" for cell in ("", "NaN", "NA", "null", '""', " "))))
+    assert np.isnan(table.values[:, 0]).all()
+    assert (table.values[:, 1] == 1).all()
+
+
+def test_ignored_columns_and_rare_number_spellings(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "a,note,b\n +1.5,fine,1E3\n\n2 ,bad,.5\n"), ignore=["note", "not there"])
+    assert table.columns == ("a", "b")
+    np.testing.assert_array_equal(table.values, [[1.5, 1000.0], [2.0, 0.5]])
+
+
+def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, ",a,b,\n0,7,2,\n1,6,4,\n"))
+    assert table.columns == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["empty"]),
+        ("a,b\n", ["no rows"]),
+        ("a,b\n1,2\n\n3,x1\n", ["line 4", "'b'", "'x1'", "ignore"]),
+        ("a,b\n1,2\n3,1_0\n", ["line 3", "'b'", "'1_0'"]),
+        ("a,b\n1,2\n3,inf\n", ["line 3", "'b'", "'inf'"]),
+        ("a,b\n1,2\n3\n", ["line 3", "1 cells", "2"]),
+        ("a,b\n1,2\n3,4,5\n", ["line 3", "3 cells", "2"]),
+        ("a,a\n1,2\n", ["two columns", "'a'"]),
+        ("1,2\n3,4\n", ["line 1", "header"]),
+        ("a,,b\n1,2,3\n", ["column 2", "no name"]),
+        ("time\n1\n2\n", ["no column of readings"]),
+        ("time,x\n2026-03-09T10:14:00Z,1\n2026-03-09T10:14:00Z,2\n", ["line 3", "'time'", "same time"]),
+        ("time,x\n2026-03-09T10:14:00Z,1\n2026-03-09T10:13:00Z,2\n", ["line 3", "'time'", "earlier"]),
+        ("time,x\n2026-03-09T10:14:00Z,1\n,2\n", ["line 3", "'time'", "missing"]),
+        ("time,x\n2026-03-09T10:14:00Z,1\nyesterday,2\n", ["line 3", "'time'", "'yesterday'"]),
+        ("time,x\n2026-02-30 10:14,1\n", ["line 2", "'time'", "2026-02-30"]),
+        ("time_s,x\n1,1\n,2\n", ["line 3", "'time_s'", "missing"]),
+    ],
+)
+def test_errors_name_the_place(tmp_path: Path, text: str, parts: list[str]) -> None:
+    with pytest.raises(TableError) as caught:
+        read_table(put(tmp_path, text))
+    for part in ["run.csv", *parts]:
+        assert part in str(caught.value)
+
+
+def test_files_that_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no such file"):
+        read_table(tmp_path / "none.csv")
+    for name, content, match in [
+        ("a.csv.gz", gzip.compress(b"a\n1\n")[:-4], "gzip"),
+        ("b.csv.gz", b"a\n1\n", "gzip"),
+        ("c.parquet", b"a\n1\n", "Parquet"),
+        ("d.xlsx", b"PK", "CSV"),
+        ("e.csv", b"a,b\n\x00\x01,2\n", "binary"),
+        ("f.csv", b"a,b\n\x81,2\n", "UTF-8"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(TableError, match=match):
+            read_table(tmp_path / name)
+    with pytest.raises(TableError, match=r"no column 'when'.*a, b"):
+        read_table(put(tmp_path, "a,b\n1,2\n"), time="when")
+    with pytest.raises(TableError, match="period"):
+        read_table(put(tmp_path, "a,b\n1,2\n"), period_s=-1)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_what_is_written_reads_back_exactly(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(50, 3)) * 10.0 ** rng.integers(-300, 300, (50, 3))
+    values[3, 1] = np.nan
+    times = MARCH + np.arange(50) * 123_456_000
+    write_table(tmp_path / name, ["time", "a", 'b "quoted", é', "c"], [iso_times(times), *values.T])
+    table = read_table(tmp_path / name)
+    assert table.columns == ("a", 'b "quoted", é', "c")
+    np.testing.assert_array_equal(table.values, values)
+    assert table.time is not None
+    assert (table.time == times).all()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_parquet_with_a_text_column_and_a_time_index(tmp_path: Path) -> None:
+    stamps = (MARCH + np.arange(3) * SECOND).astype("datetime64[ns]")
+    write_table(tmp_path / "t.parquet", ["timestamp", "x", "state"], [stamps, [1, 2, 3], ["on", "on", "off"]])
+    with pytest.raises(TableError, match="'state' holds string"):
+        read_table(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet", ignore=["state"])
+    assert table.time is not None
+    assert table.time[0] == MARCH
+    zipped = tmp_path / "t.parquet.gz"
+    zipped.write_bytes(gzip.compress((tmp_path / "t.parquet").read_bytes()))
+    np.testing.assert_array_equal(read_table(zipped, ignore=["state"]).values, table.values)
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="cannot be written"):
+        write_table(tmp_path / "no" / "t.csv", ["a"], [[1.0]])
+    with pytest.raises(ValueError, match="2 names for 1"):
+        write_table(tmp_path / "t.csv", ["a", "b"], [[1.0]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 10**15), min_size=1, max_size=20, unique=True))
+def test_epoch_microseconds_survive(tmp_path_factory: pytest.TempPathFactory, stamps: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("epoch")
+    times = sorted(10**9 * 10**6 + micros for micros in stamps)
+    text = "t,time\n" + "".join(f"1,{t // 10**6}.{t % 10**6:06d}\n" for t in times)
+    table = read_table(put(folder, text))
+    assert table.time is not None
+    assert (np.abs(table.time - np.array(times) * 1000) <= 1000).all()
+
+
+def test_published_records(shared: Path) -> None:
+    table = read_table(shared / "data" / "tep" / "braatz" / "d00.csv.gz", period_s=180)
+    assert table.values.shape == (500, 52)
+    assert table.columns[41] == "xmv_1"
+    assert table.time is None
+    skab = read_table(shared / "data" / "skab" / "valve1_00.csv.gz", ignore=["anomaly", "changepoint"])
+    assert skab.values.shape[1] == 8
+    assert skab.period_s == 1.0
