@@ -1,6 +1,7 @@
 """The command line. Every module in `lab.commands` is a command; this file only gathers them."""
 
 import importlib
+import os
 import pkgutil
 import sys
 from typing import Annotated
@@ -8,6 +9,8 @@ from typing import Annotated
 import typer
 
 from lab import __version__, commands
+from lab.config import ConfigError
+from lab.running import watch_parent
 from lab.text import text
 
 
@@ -17,9 +20,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def build() -> typer.Typer:
-    """The application with every command registered."""
-    app = typer.Typer(name="lab", help=text("cli.help"), no_args_is_help=True, add_completion=False)
+def build(wanted: str | None = None) -> typer.Typer:
+    """The application with every command registered, or with the wanted one alone when there is one of that name."""
+    # No locals in a traceback: among them may be a broker's password.
+    app = typer.Typer(
+        name="lab",
+        help=text("cli.help"),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
 
     @app.callback()
     def root(
@@ -29,7 +39,9 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in sorted(m.name for m in pkgutil.iter_modules(commands.__path__)):
+    modules = {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(commands.__path__)}
+    chosen = [modules[wanted]] if wanted in modules else sorted(modules.values())
+    for module in chosen:
         importlib.import_module(f"lab.commands.{module}").register(app)
     return app
 
@@ -39,4 +51,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not be UTF-8
-    build()()
+    if os.environ.pop("LAB_SUPERVISED", None):
+        watch_parent()
+    try:
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,6 +1,6 @@
 """The configuration, `lab.toml`, in its order of precedence: defaults, the file, LAB_* variables, the command's flags.
 
-Also what is running: `running(data_dir)` reads what the supervisor of `lab up` wrote.
+What `lab up` made of it stands in `lab.running`; `attached` gives a command beside it the ports in effect.
 """
 
 import difflib
@@ -16,6 +16,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from devices.topics import LEVEL
+from lab.running import ProcessInfo as ProcessInfo
+from lab.running import RunInfo as RunInfo
+from lab.running import running as running
+from lab.running import write_private
 from lab.text import text
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -201,19 +205,7 @@ def write_config(config: Config, file: Path) -> None:
     """
     lines: list[str] = []
     _toml(msgspec.to_builtins(config), "", lines)
-    write_private(file, "\n".join(lines) + "\n")
-
-
-def write_private(file: Path, content: str) -> None:
-    """Write a file whole or not at all, with mode 0600.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        out.write(content)
-    draft.replace(file)
+    write_private(file, ("\n".join(lines) + "\n").encode())
 
 
 def _toml(table: Mapping[str, Any], name: str, lines: list[str]) -> None:
@@ -344,60 +336,6 @@ def _broker_from_url(source: str, url: str) -> dict[str, Any]:
     return found
 
 
-# --- what is running ---------------------------------------------------------------------------------------------
-
-
-class ProcessInfo(msgspec.Struct):
-    """One supervised process as `lab up` sees it."""
-
-    name: str
-    state: Literal["waiting", "starting", "running", "backoff", "done", "failed", "stopped"]
-    pid: int | None = None
-    restarts: int = 0
-    since: float = 0.0
-    """Epoch seconds of the last change of state."""
-    exit_code: int | None = None
-    """Of its last end; negative for a signal."""
-    log: str = ""
-
-
-class RunInfo(msgspec.Struct):
-    """`{data}/run/lab.json`: what `lab up` runs, with the ports in effect."""
-
-    pid: int
-    version: str
-    started: float
-    """Epoch seconds."""
-    data_dir: str
-    broker_kind: Literal["mosquitto", "amqtt", "external"]
-    broker_version: str
-    broker_host: str
-    broker_port: int
-    api_host: str
-    api_port: int
-    processes: list[ProcessInfo] = []
-
-    @property
-    def url(self) -> str:
-        """Where the page is."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.api_host, self.api_host)
-        return f"http://{host}:{self.api_port}/"
-
-
-def run_file(data_dir: Path | str) -> Path:
-    """Where the supervisor writes what is running."""
-    return Path(data_dir) / "run" / "lab.json"
-
-
-def running(data_dir: Path | str) -> RunInfo | None:
-    """What `lab up` is running on a data directory; None when nothing is, or its supervisor was killed."""
-    try:
-        info = msgspec.json.decode(run_file(data_dir).read_bytes(), type=RunInfo)
-    except (OSError, msgspec.DecodeError):  # not there, or of another version of the lab
-        return None
-    return info if pid_alive(info.pid) else None
-
-
 def attached(config: Config) -> Config:
     """The configuration with broker and API as the lab running on its data directory has them, if one is.
 
@@ -410,25 +348,3 @@ def attached(config: Config) -> Config:
     return msgspec.structs.replace(
         config, broker=broker, api=msgspec.structs.replace(config.api, host=info.api_host, port=info.api_port)
     )
-
-
-def pid_alive(pid: int) -> bool:
-    """Whether a process with this id exists (it may be another one if the id was used again)."""
-    if os.name == "nt":
-        import ctypes
-
-        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
-        handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-        kernel.CloseHandle(handle)
-        return code.value == 259  # STILL_ACTIVE
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
