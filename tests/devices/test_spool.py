@@ -176,11 +176,9 @@ def test_kill_9_loses_nothing_that_was_committed(tmp_path):
         ) as writer:
             assert writer.stdout
             boot = int(writer.stdout.readline())
-            for _ in range(rng.randrange(20, 80)):
-                writer.stdout.readline()
+            lines = [writer.stdout.readline() for _ in range(rng.randrange(20, 80))]
             writer.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-            lines = [line for line in writer.stdout.read().split("\n") if line]
-            told = int(lines[-1])
+            told = int([*lines, *writer.stdout.readlines()][-1])
         with spool(tmp_path / "a.db") as opened:
             assert opened.boot > boot
             kept = [(s, payload) for b, s, payload in opened.read(limit=10**6) if b == boot]
