@@ -5,16 +5,20 @@ covers both: what the ledger says was accepted is stored, always.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 MIGRATIONS: Final[dict[str, Sequence[str]]] = {}
 """Per room (historian, ledger, …) its statements in order; a room's version is how many have run.
 
 Rooms add theirs with `room(name, *statements)` where they are imported; a statement once released is never changed.
 """
+
+BUSY_S: Final = 10.0
+"""How long a writer waits for another before it gives up."""
 
 
 class StoreError(Exception):
@@ -26,8 +30,17 @@ def room(name: str, *statements: str) -> None:
     MIGRATIONS[name] = statements
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether SQLite failed for want of room on the disk (or in the size the file may have)."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 class Store:
-    """A connection to `lab.db`. Not for sharing between threads: open one each."""
+    """A connection to `lab.db`. Not for sharing between threads: open one each.
+
+    `synchronous` FULL: a commit survives a power failure; NORMAL: it survives the death of the process, and a power
+    failure may undo the last ones but never tears them (for work that can be done again, such as compaction).
+    """
 
     def __init__(self, path: Path, *, readonly: bool = False, synchronous: str = "FULL") -> None:
         """Open the file; a writer creates it and brings every declared room up to date.
@@ -38,54 +51,138 @@ class Store:
         self.path = path
         self.readonly = readonly
         self._depth = 0
+        self._ended: list[Callable[[bool], None]] = []
+        if readonly and not path.is_file():
+            raise StoreError(f"{path}: there is no database yet. Start the lab (`lab up`) or name its --data-dir.")
         try:
             if readonly:
-                self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10, isolation_level=None)
+                uri = f"{path.resolve().as_uri()}?mode=ro"
+                self.db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self.db = sqlite3.connect(path, timeout=10, isolation_level=None)
-                self.db.execute("PRAGMA journal_mode=WAL")
-                self.db.execute(f"PRAGMA synchronous={synchronous}")
-                self._migrate()
-        except sqlite3.Error as error:
+                self.db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{path}: cannot open the lab's database: {error}") from error
+        try:
+            if readonly:
+                self._pending()
+            else:
+                self._prepare(synchronous)
+        except sqlite3.Error as error:
+            self.db.close()
+            raise StoreError(f"{path}: cannot open the lab's database: {error}") from error
+        except BaseException:
+            self.db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _prepare(self, synchronous: str) -> None:
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self.db.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError:
+                # SQLite does not wait here: two processes that create the file at once collide
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        self.db.execute(f"PRAGMA synchronous={synchronous}")
+        # some builds overwrite what is deleted with zeros, which would wear an SD card for nothing
+        self.db.execute("PRAGMA secure_delete=OFF")
+        self.db.execute("PRAGMA wal_autocheckpoint=4000")
+        self.db.execute(f"PRAGMA journal_size_limit={64 << 20}")
+        if self._pending():
+            self._migrate()
+
+    def _pending(self) -> bool:
+        """Whether a declared room is missing or behind."""
+        there = self.db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'room'").fetchone()
+        versions = dict(self.db.execute("SELECT name, version FROM room").fetchall()) if there else {}
+        for name, statements in MIGRATIONS.items():
+            if (done := versions.get(name, 0)) > len(statements):
+                raise StoreError(
+                    f"{self.path}: '{name}' is at version {done}, this lab knows {len(statements)}. "
+                    "It was written by a newer lab: update this one, or use another --data-dir."
+                )
+            if self.readonly and 0 < done < len(statements):
+                raise StoreError(
+                    f"{self.path}: '{name}' is at version {done}, this lab wants {len(statements)}. "
+                    "It was written by an older lab: start the collector once (`lab up`), it brings it up to date."
+                )
+        return any(versions.get(name, 0) < len(statements) for name, statements in MIGRATIONS.items())
 
     def _migrate(self) -> None:
         with self.transaction():
             self.db.execute("CREATE TABLE IF NOT EXISTS room (name TEXT PRIMARY KEY, version INTEGER NOT NULL)")
             versions: dict[str, int] = dict(self.db.execute("SELECT name, version FROM room").fetchall())
             for name, statements in MIGRATIONS.items():
-                done = versions.get(name, 0)
-                if done > len(statements):
-                    raise StoreError(
-                        f"{self.path}: '{name}' is at version {done}, this lab knows {len(statements)}. "
-                        "It was written by a newer lab: update this one, or use another --data-dir."
-                    )
-                for statement in statements[done:]:
+                for statement in statements[versions.get(name, 0) :]:
                     self.db.execute(statement)
                 self.db.execute("INSERT OR REPLACE INTO room VALUES (?, ?)", (name, len(statements)))
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a `transaction()` is open."""
+        return self._depth > 0
+
+    def on_end(self, callback: Callable[[bool], None]) -> None:
+        """Call back after every commit (True) and whenever something was undone (False): for caches of what is stored.
+
+        A use of `transaction()` inside another that fails calls back with False too, before the outer one ends.
+        """
+        self._ended.append(callback)
+
+    def _tell(self, committed: bool) -> None:
+        for callback in self._ended:
+            callback(committed)
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One atomic commit; nested uses join the outer one."""
-        if self._depth == 0:
-            self.db.execute("BEGIN IMMEDIATE")
+        """One atomic commit; a nested use joins the outer one, and when it fails only its own part is undone.
+
+        Raises:
+            sqlite3.Error: the commit failed (see `is_full`); nothing of it is stored.
+        """
+        point = f"s{self._depth}"
+        self.db.execute("BEGIN IMMEDIATE" if self._depth == 0 else f"SAVEPOINT {point}")
         self._depth += 1
         try:
-            yield self.db
-        except BaseException:
-            self._depth -= 1
-            if self._depth == 0 and self.db.in_transaction:
-                self.db.execute("ROLLBACK")
-            raise
-        self._depth -= 1
-        if self._depth == 0:
             try:
-                self.db.execute("COMMIT")
-            except sqlite3.Error:
-                if self.db.in_transaction:
+                yield self.db
+            finally:
+                self._depth -= 1
+            self.db.execute("COMMIT" if self._depth == 0 else f"RELEASE {point}")
+        except BaseException:
+            # SQLite itself rolls everything back on some errors, a full disk among them
+            if self.db.in_transaction:
+                if self._depth == 0:
                     self.db.execute("ROLLBACK")
-                raise
+                else:
+                    self.db.execute(f"ROLLBACK TO {point}")
+                    self.db.execute(f"RELEASE {point}")
+            self._tell(False)
+            raise
+        if self._depth == 0:
+            self._tell(True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several reads that see one state of the database; inside a transaction it is the transaction's."""
+        if self._depth or self.db.in_transaction:
+            yield self.db
+            return
+        self.db.execute("BEGIN")
+        try:
+            yield self.db
+        finally:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
