@@ -3,7 +3,6 @@
 What `lab up` made of it stands in `lab.running`; `attached` gives a command beside it the ports in effect.
 """
 
-import difflib
 import json
 import os
 import re
@@ -279,6 +278,8 @@ def _explain(source: str, content: str, message: str) -> str:
     field = at.rstrip("`").lstrip(".")
     if unknown := re.search(r"unknown field `(.+?)`", problem):
         known = _known_fields(field)
+        import difflib
+
         near = difflib.get_close_matches(unknown[1], known, 1)
         field = f"{field}.{unknown[1]}" if field else unknown[1]
         hint = (

@@ -25,6 +25,8 @@ from lab.text import text
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 STEADY_S: Final = 30.0
 """Who ran so long has recovered: its next failure waits the shortest time again."""
+SETTLE_S: Final = 1.0
+"""A process that cannot be asked whether it is ready counts as running once it has lived so long."""
 STOP_S: Final = 10.0
 """Time a process has to finish its work before it is ended."""
 
@@ -48,7 +50,7 @@ class Spec(NamedTuple):
     name: str
     command: Sequence[str]
     ready: Callable[[], bool] | None = None
-    """Whether it does its work yet; without one it counts as running once started."""
+    """Whether it does its work yet; without one it counts as running after `SETTLE_S`."""
     after: str | None = None
     """Its first start waits until this one runs."""
     once: bool = False
@@ -108,10 +110,16 @@ class Child:
                 os.setpriority(os.PRIO_PROCESS, process.pid, 10)
         self.started = time.monotonic()
         self.info.pid = process.pid
-        self.to("starting" if self.spec.ready else "running")
+        self.to("starting")
         assert process.stdout is not None
         self._pump = threading.Thread(target=pump, args=(process.stdout, self.log, notify), daemon=True)
         self._pump.start()
+
+    def ready(self) -> bool:
+        """Whether the process, which lives, does its work."""
+        if self.spec.ready is None:
+            return self.spec.once or time.monotonic() - self.started > SETTLE_S
+        return self.spec.ready()
 
     def ended(self) -> int | None:
         """The exit code once the process is gone (its descendants too); None while it lives."""
@@ -218,7 +226,7 @@ class Supervisor:
         if state in {"starting", "running"}:
             if (code := child.ended()) is not None:
                 self._after_end(child, code)
-            elif state == "starting" and spec.ready is not None and spec.ready():
+            elif state == "starting" and child.ready():
                 self._runs(child)
             elif child.failures and time.monotonic() - child.started > STEADY_S:
                 child.failures = 0
@@ -232,9 +240,6 @@ class Supervisor:
             child.start(lambda: self._events.put("output ended"))
         except OSError as error:
             self._later(child, text("up.cannot_start", why=error))
-            return
-        if child.info.state == "running":
-            self._runs(child)
 
     def _runs(self, child: Child) -> None:
         child.to("running")

@@ -5,7 +5,6 @@ import socket
 import sys
 import threading
 import time
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -82,7 +81,7 @@ def up(order: Order) -> int:
             say(text("up.ready", seconds=f"{time.time() - order.begun:.1f}", url=info.url))
             say(text("up.ctrl_c"))
             if order.open_page:
-                threading.Thread(target=webbrowser.open, args=(info.url,), daemon=True).start()
+                threading.Thread(target=_open_page, args=(info.url,), daemon=True).start()
         elif name == "model":
             say(text("up.learning"))
 
@@ -172,6 +171,12 @@ def page_answers(host: str, port: int, timeout: float = 1.0) -> bool:
             return connection.recv(5) == b"HTTP/"
     except OSError:
         return False
+
+
+def _open_page(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)
 
 
 def _check_data_dir(data: Path) -> None:
