@@ -1,0 +1,346 @@
+"""What the database and the live hub together say of assets, sensors, episodes and gateways, as answers of the API.
+
+Functions here run in a reader's thread; what they take from the hub is only looked up, never changed.
+"""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.hub import AssetState
+from api.problems import Problem, bad_field
+from api.reader import Reader
+from api.times import NS, Span, iso
+from devices.quality import GOOD, NAMES
+from lab.historian.base import HistorianStats, Series
+from lab.ledger import COUNTS
+from lab.quarantine import entries
+from lab.text import catalogue
+
+EXPIRE_S: Final = 10.0
+"""A sensor that does not say when its values are old is stale after so long."""
+MS: Final = 1_000_000
+MAX_BOOTS: Final = 500
+MAX_PAYLOAD: Final = 4000
+
+
+class Live(NamedTuple):
+    """What the API has heard itself: the last word on every asset, and whether the collector is still there."""
+
+    assets: Mapping[str, AssetState]
+    collector: bool
+
+
+def tag_name(kind: str, tag: str, name: str, lang: str) -> str:
+    """A channel's name for a person: the catalogue's `tag.{kind}.{tag}`, else its gateway's, else its tag."""
+    entry = catalogue().get(f"tag.{kind}.{tag}")
+    return entry[lang] if entry else name or tag
+
+
+def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str, Any]]:
+    """All assets (or one), as `GET assets` answers them."""
+    rows = reader.db.execute(
+        "SELECT a.id, a.kind, a.name, a.gateway, g.state, g.birth, "
+        "(SELECT count(*) FROM sensor s WHERE s.asset = a.id) "
+        "FROM asset a LEFT JOIN gateway g ON g.id = a.gateway WHERE ?1 IS NULL OR a.id = ?1 ORDER BY a.id",
+        (only,),
+    ).fetchall()
+    opened: dict[str, list[str]] = {}
+    for asset, kind in reader.db.execute('SELECT asset, kind FROM episode WHERE "end" IS NULL'):
+        opened.setdefault(asset, []).append(kind)
+    found = []
+    for id, kind, name, gateway, state, birth, sensors in rows:
+        word = live.assets.get(id)
+        last = word.t * MS if word and word.t is not None else _newest(reader, id)
+        online = state == "online" if word is None else word.online
+        answer = {
+            "id": id,
+            "kind": kind,
+            "name": name or id,
+            "gateway": gateway,
+            "online": online,
+            "simulator": bool(birth and json.loads(birth).get("simulator")),
+            "health": _health(word, online, last, opened.get(id, ()), live.collector),
+            "score": word.score if word else None,
+            "limit": word.limit if word else None,
+            "alarm": word.alarm if word else "process" in opened.get(id, ()),
+            "warm": word.warm if word else False,
+            "last": iso(last),
+            "sensors": sensors,
+            "episodes_open": len(opened.get(id, ())),
+        }
+        found.append(answer)
+    return found
+
+
+def _health(word: AssetState | None, online: bool, last: int | None, opened: Sequence[str], collector: bool) -> str:
+    if not online:
+        return "offline"
+    if not collector or last is None or (word and word.age_s is not None and word.age_s > EXPIRE_S):
+        return "stale"
+    if time.time_ns() - last > EXPIRE_S * 1e9:
+        return "stale"
+    if "process" in opened or (word is not None and word.alarm):
+        return "alarm"
+    if "instrument" in opened:
+        return "instrument"
+    return "ok" if word is not None and word.warm else "learning"
+
+
+def _newest(reader: Reader, asset: str) -> int | None:
+    keys = [key for (key,) in reader.db.execute("SELECT key FROM sensor WHERE asset = ?", (asset,))]
+    return max((reading.t for reading in reader.historian.latest(keys).values()), default=None)
+
+
+def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
+    """One asset with what leads its score and the model in use.
+
+    Raises:
+        Problem: there is no such asset.
+    """
+    found = assets(reader, live, id)
+    if not found:
+        raise Problem("not-found", "api.no_asset", id=id)
+    answer = found[0]
+    names = dict(reader.db.execute("SELECT tag, name FROM sensor WHERE asset = ?", (id,)).fetchall())
+    word = live.assets.get(id)
+    answer["leading"] = [
+        {"tag": tag, "name": tag_name(answer["kind"], tag, names.get(tag, ""), lang), "share": share}
+        for tag, share in (word.top if word else [])
+    ]
+    model = reader.db.execute("SELECT model FROM scoring_state WHERE asset = ?", (id,)).fetchone()
+    answer["model"] = model[0] if model else None
+    return answer
+
+
+def sensors(reader: Reader, id: str, lang: str) -> list[dict[str, Any]]:
+    """An asset's sensors in order, with the newest reading of each.
+
+    Raises:
+        Problem: there is no such asset.
+    """
+    kind = reader.db.execute("SELECT kind FROM asset WHERE id = ?", (id,)).fetchone()
+    if kind is None:
+        raise Problem("not-found", "api.no_asset", id=id)
+    rows = reader.db.execute(
+        "SELECT key, tag, name, unit, role, lo, hi, limits, expire_s, decimals FROM sensor WHERE asset = ? "
+        "ORDER BY position",
+        (id,),
+    ).fetchall()
+    latest = reader.historian.latest([row[0] for row in rows])
+    now = time.time_ns()
+    found = []
+    for key, tag, name, unit, role, lo, hi, limits, expire_s, decimals in rows:
+        reading = latest.get(key)
+        found.append(
+            {
+                "key": key,
+                "tag": tag,
+                "name": tag_name(kind[0], tag, name or "", lang),
+                "unit": unit,
+                "role": role,
+                "lo": lo,
+                "hi": hi,
+                "limits": json.loads(limits) if limits else None,
+                "decimals": decimals,
+                "value": reading.v if reading and reading.v == reading.v else None,
+                "quality": NAMES.get(reading.q, str(reading.q)) if reading else None,
+                "last": iso(reading.t) if reading else None,
+                "stale": reading is None or now - reading.t > (expire_s or EXPIRE_S) * 1e9,
+            }
+        )
+    return found
+
+
+def series(reader: Reader, keys: Sequence[str], span: Span, points: int) -> dict[str, Any]:
+    """Readings of sensors as `GET series` answers them; arrays stay NumPy's until they are encoded."""
+    found = reader.historian.read(keys, span.start, span.end, points)
+    answer: dict[str, Any] = {
+        "from": span.start // MS,
+        "to": span.end // MS,
+        "series": {key: _course(found[key]) for key in keys},
+    }
+    empty = [key for key in keys if not len(found[key].t)]
+    if empty and (unknown := sorted(set(empty).difference(reader.historian.keys()))):
+        answer["unknown"] = unknown
+    return answer
+
+
+def _course(series: Series) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "t": series.t // MS,
+        "v": _whole(series.v),
+        "lo": _whole(series.lo),
+        "hi": _whole(series.hi),
+        "raw": series.raw,
+    }
+    if np.any(series.q != GOOD):
+        answer["q"] = np.ascontiguousarray(series.q)
+    return answer
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the encoder takes: contiguous, and no infinity (which JSON has not)."""
+    values = np.ascontiguousarray(values, np.float64)
+    return values if np.isfinite(values).all() else np.where(np.isinf(values), np.nan, values)
+
+
+def score(reader: Reader, id: str, limit: float | None, span: Span, points: int) -> dict[str, Any]:
+    """An asset's score and its charts; of a decimated stretch the highest score, so that no alarm is averaged away.
+
+    Raises:
+        Problem: there is no such asset.
+    """
+    if reader.db.execute("SELECT 1 FROM asset WHERE id = ?", (id,)).fetchone() is None:
+        raise Problem("not-found", "api.no_asset", id=id)
+    prefix = f"{id}/~"
+    known = reader.historian.keys()
+    keys = [key for key in known if key.startswith(prefix)]
+    main = f"{prefix}score"
+    found = reader.historian.read([main, *(key for key in keys if key != main)], span.start, span.end, points)
+    t = found[main].t
+    statistics = {key.removeprefix(prefix): _aligned(found[key], t) for key in sorted(keys) if key != main}
+    return {"limit": limit, "t": t // MS, "score": _whole(found[main].hi), "statistics": statistics}
+
+
+def _aligned(series: Series, t: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The highest values of a series at the times of another one, NaN where it has none."""
+    if np.array_equal(series.t, t):
+        return _whole(series.hi)
+    values = np.full(len(t), np.nan)
+    if len(series.t):
+        at = np.minimum(np.searchsorted(series.t, t), len(series.t) - 1)
+        same = series.t[at] == t
+        values[same] = series.hi[at[same]]
+    return _whole(values)
+
+
+def ledger(reader: Reader) -> dict[str, Any]:
+    """The accounts of the boots last heard of, at most `MAX_BOOTS`, and the sums over all there ever were.
+
+    `proof`: every frame that was sent is accounted for, and none is missing.
+    """
+    rows = reader.db.execute(
+        "SELECT l.gateway, l.boot, g.state, g.boot, g.skew_ms, l.upto, l.missing, l.seen, "
+        f"{', '.join(f'l.{name}' for name in COUNTS)} FROM ledger l LEFT JOIN gateway g ON g.id = l.gateway "
+        f"ORDER BY l.seen DESC LIMIT {MAX_BOOTS}"
+    ).fetchall()
+    gateways = []
+    for gateway, boot, state, current, skew_ms, upto, ranges, seen, *counts in rows:
+        gateways.append(
+            {
+                "gateway": gateway,
+                "boot": boot,
+                "state": (state if boot == current else None) or "offline",
+                **_account(counts),
+                "missing_ranges": json.loads(ranges),
+                "upto": upto,
+                "seen": iso(seen),
+                "skew_ms": skew_ms if boot == current else None,
+            }
+        )
+    gateways.sort(key=lambda each: (each["gateway"], -each["boot"]))
+    sums = reader.db.execute(f"SELECT {', '.join(f'coalesce(sum({name}), 0)' for name in COUNTS)} FROM ledger")
+    return {"gateways": gateways, "totals": _account(sums.fetchone())}
+
+
+def _account(counts: Sequence[int]) -> dict[str, Any]:
+    account = dict(zip(COUNTS, counts, strict=True))
+    known = account["accepted"] + account["duplicates"] + account["rejected"]
+    return {**account, "missing": account["published"] - known, "proof": account["published"] == known}
+
+
+def now_ns() -> int:
+    """The wall clock, UTC nanoseconds."""
+    return time.time_ns()
+
+
+def episodes(
+    reader: Reader,
+    *,
+    asset: str | None,
+    open: bool | None,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    cursor: str | None,
+) -> dict[str, Any]:
+    """Episodes that touch `start` <= t < `end`, the newest first; `next` is the cursor of the rest.
+
+    Raises:
+        Problem: the cursor is not one of ours.
+    """
+    conditions, values = ["1"], dict[str, Any](limit=limit + 1)
+    if asset is not None:
+        conditions.append("asset = :asset")
+        values["asset"] = asset
+    if open is not None:
+        conditions.append('"end" IS NULL' if open else '"end" IS NOT NULL')
+    if start is not None:
+        conditions.append('("end" IS NULL OR "end" >= :start)')
+        values["start"] = start
+    if end is not None:
+        conditions.append("start < :end")
+        values["end"] = end
+    if cursor is not None:
+        at, dot, id = cursor.partition(".")
+        if not dot or not re.fullmatch(r"-?\d{1,18}", at, re.ASCII):
+            raise bad_field("cursor", "cursor")
+        conditions.append("(start, id) < (:at, :id)")
+        values |= {"at": int(at), "id": id}
+    rows = reader.db.execute(
+        'SELECT id, asset, kind, start, "end", peak, peak_at, leading, cause FROM episode '
+        f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, id DESC LIMIT :limit",
+        values,
+    ).fetchall()
+    now = now_ns()
+    found = [
+        {
+            "id": str(id),
+            "asset": asset_,
+            "kind": kind,
+            "start": iso(begun),
+            "end": iso(ended),
+            "peak": peak,
+            "peak_at": iso(peak_at),
+            "leading": json.loads(leading) if leading else [],
+            "cause": cause,
+            "duration_s": max(0, (now if ended is None else ended) - begun) / NS,
+        }
+        for id, asset_, kind, begun, ended, peak, peak_at, leading, cause in rows[:limit]
+    ]
+    more = len(rows) > limit
+    return {"episodes": found, "next": f"{rows[limit - 1][3]}.{rows[limit - 1][0]}" if more else None}
+
+
+def quarantine(reader: Reader, *, reason: str | None, limit: int, cursor: int | None) -> dict[str, Any]:
+    """Messages that were not taken, the newest first; of a payload the first `MAX_PAYLOAD` characters."""
+    found = entries(reader.db, reason=reason, before=cursor, limit=limit + 1)
+    shown = [
+        {
+            "id": entry.id,
+            "at": iso(entry.at),
+            "topic": entry.topic,
+            "reason": entry.reason,
+            "detail": entry.detail,
+            "count": entry.count,
+            "payload": None if entry.payload is None else _shown(entry.payload),
+        }
+        for entry in found[:limit]
+    ]
+    return {"entries": shown, "next": str(found[limit - 1].id) if len(found) > limit else None}
+
+
+def _shown(payload: bytes) -> str:
+    text = payload[: 4 * MAX_PAYLOAD].decode("utf-8", "backslashreplace")
+    return text if len(text) <= MAX_PAYLOAD else f"{text[:MAX_PAYLOAD]}…"
+
+
+def historian_stats(reader: Reader) -> HistorianStats:
+    """Counts and sizes of the historian."""
+    return reader.historian.stats()

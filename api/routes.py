@@ -1,0 +1,244 @@
+"""What was measured and what it means: assets, sensors, history, scores, episodes."""
+
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from api import queries, schema
+from api.bus import SILENT_S
+from api.context import Context, context
+from api.problems import Problem, accepted_language, bad_field
+from api.queries import Live
+from api.schema import answer, documented
+from api.times import parse_span, parse_time
+
+MAX_POINTS: Final = 5000
+MAX_SENSORS: Final = 200
+MAX_ALTOGETHER: Final = 200_000
+"""Points times sensors of one answer: what keeps the server small and the answer under a second."""
+
+Id = Annotated[str, Path(description="api.param.asset", pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["tep-1"])]
+Lang = Annotated[str, Depends(accepted_language)]
+From = Annotated[str | None, Query(alias="from", description="api.param.from", max_length=40, examples=["-15m"])]
+To = Annotated[str | None, Query(description="api.param.to", max_length=40, examples=["2026-01-01T00:00:00Z", "now"])]
+Points = Annotated[int, Query(description="api.param.points", ge=1, le=MAX_POINTS, examples=[500])]
+
+router = APIRouter(tags=["lab"])
+
+_ASSET: Final = {
+    "id": "tep-1",
+    "kind": "tep",
+    "name": "Tennessee Eastman",
+    "gateway": "tep-1",
+    "online": True,
+    "simulator": True,
+    "health": "ok",
+    "score": 0.41,
+    "limit": 1.0,
+    "alarm": False,
+    "warm": True,
+    "last": "2026-01-01T00:00:00.000Z",
+    "sensors": 53,
+    "episodes_open": 0,
+}
+
+
+def live_of(found: Context) -> Live:
+    """The last live words, and whether their speaker is still there."""
+    return Live(found.hub.assets, found.bus.connected and found.bus.silent_s <= SILENT_S)
+
+
+@router.get(
+    "/assets",
+    summary="api.op.assets",
+    response_model=schema.Assets,
+    responses=documented({"assets": [_ASSET]}, "not-started", "historian"),
+)
+async def get_assets(request: Request) -> Response:
+    lab = context(request)
+    return answer({"assets": await lab.readers.run(partial(queries.assets, live=live_of(lab)))})
+
+
+@router.get(
+    "/assets/{id}",
+    summary="api.op.asset",
+    response_model=schema.AssetDetail,
+    responses=documented(
+        {**_ASSET, "leading": [{"tag": "xmeas_1", "name": "A feed", "share": 0.62}], "model": "tep"},
+        "not-found",
+        "invalid",
+        "not-started",
+        "historian",
+    ),
+)
+async def get_asset(request: Request, id: Id, lang: Lang) -> Response:
+    lab = context(request)
+    return answer(await lab.readers.run(partial(queries.asset, live=live_of(lab), id=id, lang=lang)))
+
+
+@router.get(
+    "/assets/{id}/sensors",
+    summary="api.op.sensors",
+    response_model=schema.Sensors,
+    responses=documented(
+        {
+            "sensors": [
+                {
+                    "key": "tep-1/xmeas_9",
+                    "tag": "xmeas_9",
+                    "name": "Reactor temperature",
+                    "unit": "degC",
+                    "role": "measurement",
+                    "lo": 0.0,
+                    "hi": 200.0,
+                    "limits": {"hi_alarm": 150.0, "hi_trip": 175.0},
+                    "decimals": 2,
+                    "value": 120.4,
+                    "quality": "good",
+                    "last": "2026-01-01T00:00:00.000Z",
+                    "stale": False,
+                }
+            ]
+        },
+        "not-found",
+        "invalid",
+        "not-started",
+        "historian",
+    ),
+)
+async def get_sensors(request: Request, id: Id, lang: Lang) -> Response:
+    rows = await context(request).readers.run(partial(queries.sensors, id=id, lang=lang))
+    return answer({"sensors": rows})
+
+
+@router.get(
+    "/series",
+    summary="api.op.series",
+    response_model=schema.SeriesAnswer,
+    responses=documented(
+        {
+            "from": 1764000000000,
+            "to": 1764000900000,
+            "series": {
+                "tep-1/xmeas_9": {
+                    "t": [1764000000100, 1764000001100],
+                    "v": [120.4, None],
+                    "lo": [120.4, None],
+                    "hi": [120.4, None],
+                    "q": [0, 129],
+                    "raw": True,
+                }
+            },
+        },
+        "invalid",
+        "not-started",
+        "historian",
+    ),
+)
+async def get_series(
+    request: Request,
+    sensors: Annotated[
+        str, Query(description="api.param.sensors", max_length=27_000, examples=["tep-1/xmeas_9,tep-1/~score"])
+    ],
+    start: From = None,
+    to: To = None,
+    points: Points = 500,
+) -> Response:
+    keys = sensor_keys(sensors)
+    if len(keys) * points > MAX_ALTOGETHER:
+        raise bad_field("points", "altogether", sensors=len(keys), points=points, most=MAX_ALTOGETHER)
+    span = parse_span(start, to)
+    return await context(request).readers.run(
+        lambda reader: answer(queries.series(reader, keys, span, points))  # encoded in the reader's thread too
+    )
+
+
+def sensor_keys(sensors: str) -> list[str]:
+    """The keys of a comma separated list, each once.
+
+    Raises:
+        Problem: there are none, too many, or one is not `asset/tag`.
+    """
+    keys = list(dict.fromkeys(key for part in sensors.split(",") if (key := part.strip())))
+    if not keys:
+        raise bad_field("sensors", "no_sensors")
+    if len(keys) > MAX_SENSORS:
+        raise bad_field("sensors", "sensors", most=MAX_SENSORS, got=len(keys))
+    for key in keys:
+        asset, slash, tag = key.partition("/")
+        if not asset or not slash or not tag or "/" in tag or len(key) > 130:
+            raise bad_field("sensors", "sensor", key=key[:130])
+    return keys
+
+
+@router.get(
+    "/assets/{id}/score",
+    summary="api.op.score",
+    response_model=schema.Score,
+    responses=documented(
+        {"limit": 1.0, "t": [1764000000100], "score": [0.41], "statistics": {"t2": [0.3], "spe": [0.4]}},
+        "not-found",
+        "invalid",
+        "not-started",
+        "historian",
+    ),
+)
+async def get_score(request: Request, id: Id, start: From = None, to: To = None, points: Points = 500) -> Response:
+    lab = context(request)
+    span = parse_span(start, to)
+    word = lab.hub.assets.get(id)
+    limit = word.limit if word else None
+    return await lab.readers.run(lambda reader: answer(queries.score(reader, id, limit, span, points)))
+
+
+@router.get(
+    "/episodes",
+    summary="api.op.episodes",
+    response_model=schema.Episodes,
+    responses=documented(
+        {
+            "episodes": [
+                {
+                    "id": "tep-1-1764000000100",
+                    "asset": "tep-1",
+                    "kind": "process",
+                    "start": "2026-01-01T00:00:00.000Z",
+                    "end": None,
+                    "peak": 7.1,
+                    "peak_at": "2026-01-01T00:01:00.000Z",
+                    "leading": [["xmeas_1", 0.62], ["xmv_3", 0.21]],
+                    "cause": None,
+                    "duration_s": 128.0,
+                }
+            ],
+            "next": None,
+        },
+        "invalid",
+        "not-started",
+        "historian",
+    ),
+)
+async def get_episodes(
+    request: Request,
+    asset: Annotated[str | None, Query(description="api.param.asset", max_length=64, examples=["tep-1"])] = None,
+    open: Annotated[bool | None, Query(description="api.param.open", examples=[True])] = None,
+    start: From = None,
+    to: To = None,
+    limit: Annotated[int, Query(description="api.param.limit", ge=1, le=500, examples=[50])] = 50,
+    cursor: Annotated[str | None, Query(description="api.param.cursor", max_length=200)] = None,
+) -> Response:
+    now = queries.now_ns()
+    since = parse_time("from", start, now) if start else None
+    until = parse_time("to", to, now) if to else None
+    if since is not None and until is not None and since >= until:
+        raise bad_field("from", "order")
+    return answer(
+        await context(request).readers.run(
+            partial(queries.episodes, asset=asset, open=open, start=since, end=until, limit=limit, cursor=cursor)
+        )
+    )
+
+
+__all__ = ["Problem", "live_of", "router", "sensor_keys"]

@@ -1,0 +1,418 @@
+"""What requests and answers look like, for the OpenAPI document and for those who read it.
+
+Answers are not passed through these models when they are sent (that would cost more than making them); the tests pass
+every answer through its model instead.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from starlette.responses import Response
+
+from api.problems import MEDIA_TYPE, STATUS
+
+Number = float | None
+Share = Annotated[float, Field(ge=0)]
+Health = Literal["ok", "alarm", "instrument", "learning", "stale", "offline"]
+
+
+def answer(content: object, status: int = 200) -> Response:
+    """A JSON answer; NumPy arrays as they are, NaN as null."""
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")
+
+
+def documented(example: object, *codes: str, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: an example of its answer, and the problems it may answer instead."""
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "api.answer.ok", "content": {media_type: {"example": example}}}
+    }
+    for code in codes:
+        entry = responses.setdefault(
+            STATUS[code],
+            {
+                "description": "",
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": {"code": code}}  # filled in with the language
+    return responses
+
+
+class Answer(BaseModel):
+    """An answer has the fields that are documented and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BadField(Answer):
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. `errors` lists bad fields; some problems have members of their own."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[BadField] | None = None
+
+
+class Asset(Answer):
+    id: str
+    kind: str
+    name: str
+    gateway: str
+    online: bool
+    simulator: bool
+    health: Health
+    score: Number
+    limit: Number
+    alarm: bool
+    warm: bool
+    last: str | None
+    sensors: int
+    episodes_open: int
+
+
+class Leading(Answer):
+    tag: str
+    name: str
+    share: Share
+
+
+class AssetDetail(Asset):
+    leading: list[Leading]
+    model: str | None
+
+
+class Assets(Answer):
+    assets: list[Asset]
+
+
+class Limits(Answer):
+    lo_trip: Number = None
+    lo_alarm: Number = None
+    hi_alarm: Number = None
+    hi_trip: Number = None
+
+
+class Sensor(Answer):
+    key: str
+    tag: str
+    name: str
+    unit: str
+    role: Literal["measurement", "manipulated", "status"]
+    lo: Number
+    hi: Number
+    limits: Limits | None
+    decimals: int | None
+    value: Number
+    quality: str | None
+    last: str | None
+    stale: bool
+
+
+class Sensors(Answer):
+    sensors: list[Sensor]
+
+
+class Course(Answer):
+    """Columns of one length: milliseconds, mean, lowest and highest of each point, qualities unless all good."""
+
+    t: list[int]
+    v: list[Number]
+    lo: list[Number]
+    hi: list[Number]
+    q: list[int] | None = None
+    raw: bool
+
+
+class SeriesAnswer(Answer):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    start: int = Field(alias="from")
+    to: int
+    series: dict[str, Course]
+    unknown: list[str] | None = None
+
+
+class Score(Answer):
+    limit: Number
+    t: list[int]
+    score: list[Number]
+    statistics: dict[str, list[Number]]
+
+
+class Episode(Answer):
+    id: str
+    asset: str
+    kind: Literal["process", "instrument"]
+    start: str
+    end: str | None
+    peak: Number
+    peak_at: str | None
+    leading: list[tuple[str, float]]
+    cause: str | None
+    duration_s: float
+
+
+class Episodes(Answer):
+    episodes: list[Episode]
+    next: str | None
+
+
+class DisturbanceType(Answer):
+    idv: int
+    name: str
+    type: str
+
+
+class Loop(Answer):
+    loop: int
+    pv: str
+    unit: str
+    setpoint: Number
+    lo: Number
+    hi: Number
+
+
+class Trip(BaseModel):
+    tag: str
+    value: Number
+    limit: float
+    side: Literal["high", "low"]
+    margin: Number
+
+
+class Simulator(BaseModel):
+    """The plant's last status as it sent it; a plant may say more than is listed."""
+
+    id: str
+    gateway: str
+    online: bool
+    at: str | None
+    plant_s: Number = None
+    speed: Number = None
+    running: bool | None = None
+    seed: int | None = None
+    tripped: str | None = None
+    faults: list[int] = []
+    sensor_faults: list[dict[str, Any]] = []
+    actuator_faults: list[dict[str, Any]] = []
+    setpoints: dict[str, float] = {}
+    manual: list[int] = []
+    cost_per_h: Number = None
+    trips: list[Trip] = []
+    disturbances: list[DisturbanceType]
+    loops: list[Loop]
+
+
+class Simulators(Answer):
+    simulators: list[Simulator]
+
+
+class PlantReply(Answer):
+    id: str
+    ok: bool
+    detail: str
+    result: dict[str, Any]
+    kind: Literal["reply"]
+
+
+class Account(Answer):
+    published: int
+    accepted: int
+    duplicates: int
+    rejected: int
+    missing: int
+    unsequenced: int
+    forks: int
+    proof: bool
+
+
+class GatewayAccount(Account):
+    gateway: str
+    boot: int
+    state: Literal["online", "offline"]
+    missing_ranges: list[tuple[int, int]]
+    upto: int
+    seen: str | None
+    skew_ms: Number
+
+
+class LedgerAnswer(Answer):
+    gateways: list[GatewayAccount]
+    totals: Account
+
+
+class QuarantineEntry(Answer):
+    id: int
+    at: str
+    topic: str
+    reason: str
+    detail: str
+    count: int
+    payload: str | None
+
+
+class QuarantineAnswer(Answer):
+    entries: list[QuarantineEntry]
+    next: str | None
+
+
+class Process(BaseModel):
+    name: str
+    state: str
+    pid: int | None
+    restarts: int
+
+
+class BrokerFacts(Answer):
+    kind: str
+    version: str
+    host: str
+    port: int
+    connected: bool
+
+
+class HistorianFacts(Answer):
+    kind: str
+    readings: int
+    sensors: int
+    bytes_on_disk: int
+    bytes_written: int
+    oldest: str | None
+    newest: str | None
+
+
+class SystemAnswer(Answer):
+    processes: list[Process]
+    broker: BrokerFacts
+    historian: HistorianFacts | None
+    memory_mb: Number
+    clients: int
+    versions: dict[str, str]
+
+
+class Healthy(Answer):
+    status: Literal["ok"]
+
+
+# --- requests ---
+
+
+class Request(BaseModel):
+    """A request's unknown fields are mistakes, so they are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+Tagged = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class Disturbance(Request):
+    """Switch one of the plant's disturbances on or off."""
+
+    idv: int = Field(ge=1, le=28)
+    on: bool
+
+
+class SensorFault(Request):
+    """A fault of a sensor; `size` in standard deviations, or what the kind says."""
+
+    tag: Tagged
+    kind: Literal["bias", "drift", "freeze", "spike", "noise", "dropout"]
+    size: float = 1.0
+    on: bool
+
+
+class ActuatorFault(Request):
+    """A fault of a valve."""
+
+    xmv: int = Field(ge=1, le=12)
+    kind: Literal["stuck", "slow", "bias", "lossofeffect"]
+    size: float = 0.5
+    on: bool
+
+
+class Setpoint(Request):
+    """A new setpoint of a loop, in the unit of what it controls."""
+
+    loop: int = Field(ge=1, le=20)
+    value: float
+
+
+class Manual(Request):
+    """Take a loop out of automatic, or put it back."""
+
+    loop: int = Field(ge=1, le=20)
+    manual: bool
+
+
+class Valve(Request):
+    """Move a valve whose loop is in manual, percent."""
+
+    xmv: int = Field(ge=1, le=12)
+    value: float = Field(ge=0, le=100)
+
+
+class Speed(Request):
+    """How many times faster than the wall clock the plant runs."""
+
+    speed: float = Field(ge=1, le=600)
+
+
+class Running(Request):
+    """Pause the plant, or let it go on."""
+
+    running: bool
+
+
+class Reset(Request):
+    """Back to the base case; the same seed gives the same readings again."""
+
+    seed: int = Field(default=1, ge=0, le=2**53)
+
+
+def _form(**fields: str) -> Any:
+    """Chooses a union's member by the first field that is there; with none, every form is listed as the answer."""
+
+    def choose(value: Any) -> str | None:
+        names = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+        return next((f"form:{form}" for field, form in fields.items() if field in names), None)
+
+    return Discriminator(choose)
+
+
+Fault = Annotated[
+    Annotated[Disturbance, Tag("form:disturbance")]
+    | Annotated[SensorFault, Tag("form:sensor")]
+    | Annotated[ActuatorFault, Tag("form:actuator")],
+    _form(idv="disturbance", tag="sensor", xmv="actuator"),
+]
+Move = Annotated[
+    Annotated[Setpoint, Tag("form:setpoint")]
+    | Annotated[Manual, Tag("form:manual")]
+    | Annotated[Valve, Tag("form:valve")],
+    _form(manual="manual", xmv="valve", loop="setpoint"),
+]
+Pace = Annotated[
+    Annotated[Speed, Tag("form:speed")] | Annotated[Running, Tag("form:running")],
+    _form(speed="speed", running="running"),
+]
+
+FAULTS: Final = {
+    "disturbance": {"value": {"idv": 6, "on": True}},
+    "sensor": {"value": {"tag": "xmeas_9", "kind": "bias", "size": 2.0, "on": True}},
+    "valve": {"value": {"xmv": 10, "kind": "stuck", "on": True}},
+}
+MOVES: Final = {
+    "setpoint": {"value": {"loop": 9, "value": 235.0}},
+    "manual": {"value": {"loop": 4, "manual": True}},
+    "valve": {"value": {"xmv": 4, "value": 55.0}},
+}
+PACES: Final = {"speed": {"value": {"speed": 60}}, "pause": {"value": {"running": False}}}
+RESETS: Final = {"reset": {"value": {"seed": 1}}}
