@@ -88,6 +88,8 @@ def broker_command(config: Config, facts: BrokerFacts) -> list[str]:
     """
     if not is_loopback(config.broker.host) and not config.broker.username:
         raise ConfigError(text("up.broker_open", host=config.broker.host))
+    if config.broker.username and not config.broker.password:
+        raise ConfigError(text("up.broker_password"))  # mosquitto refuses an empty one at every connection
     if facts.program is None:
         if not is_loopback(config.broker.host) or config.broker.username:
             raise ConfigError(text("up.amqtt_local"))

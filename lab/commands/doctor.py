@@ -34,10 +34,7 @@ def register(app: typer.Typer) -> None:
         else:
             colours = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
             for finding in findings:
-                colour = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}[
-                    finding.state
-                ]
-                state = typer.style(text(f"doctor.{finding.state}"), fg=colour)
+                state = typer.style(text(f"doctor.{finding.state}"), fg=colours[finding.state])
                 typer.echo(f"{state} {text(f'doctor.area.{finding.area}')}: {finding.text}")
                 if finding.mend and finding.state != "ok":
                     typer.echo(f"       -> {finding.mend}")
