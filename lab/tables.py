@@ -12,6 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -497,7 +498,8 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
         beside.write_bytes(data)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise TableError(f"{path}: cannot be written: {error.strerror}") from error
 
 

@@ -2,17 +2,31 @@
 
 Higher is worse, everywhere. The first axis of a block and of every state array is the asset, so that all assets of one
 kind are scored in one array operation; row by row, in blocks or in one call the result is the same.
+
+A model is saved as an `.npz` of plain arrays with a JSON header; nothing is ever unpickled.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+import hashlib
+import importlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-State = Mapping[str, NDArray[np.generic]]
+State = Mapping[str, NDArray[Any]]
 """Named arrays, the asset on the first axis; never changed in place."""
+
+FORMAT: Final = 1
+KINDS: Final[Mapping[str, tuple[str, str]]] = {"precursor": ("models.precursor", "Precursor")}
+"""Kind -> module and class. A new detector joins here, and with that the contract tests."""
 
 
 class Result(NamedTuple):
@@ -32,8 +46,9 @@ class Result(NamedTuple):
 class Detector(Protocol):
     """A fitted model. It holds no state of a stream and knows no clock."""
 
-    kind: str
-    """Name under which `models.detector.load` finds the class again."""
+    @property
+    def kind(self) -> str:
+        """Name under which `load` finds the class again."""
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -47,6 +62,10 @@ class Detector(Protocol):
     def limit(self) -> float:
         """The score from which a row counts towards an episode."""
 
+    @property
+    def longest(self) -> NDArray[np.int64]:
+        """(S,) longest run of equal values in the normal record (`longest_runs`): beyond it a sensor looks frozen."""
+
     def initial(self, assets: int) -> State:
         """State of `assets` streams that have not begun."""
 
@@ -57,5 +76,113 @@ class Detector(Protocol):
             ValueError: the block's shape does not fit the model or the state.
         """
 
-    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to, as plain arrays, for saving without pickle."""
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The detector that gave these `arrays()`.
+
+        Raises:
+            KeyError, ValueError: they are not those of a detector of this kind.
+        """
+
+
+class ModelError(Exception):
+    """A model file cannot be used; the text names it and says why."""
+
+
+class Model(NamedTuple):
+    """A detector as it stands in a file."""
+
+    detector: Detector
+    about: Mapping[str, Any]
+    """What whoever saved it wrote of it: plain JSON."""
+    id: str
+    """Twelve hex digits over the file's content."""
+
+
+def longest_runs(records: Sequence[Floats]) -> NDArray[np.int64]:
+    """Longest run of equal values of each sensor in records (n, S) each: (S,). A missing value ends a run."""
+    longest = np.ones(records[0].shape[1], dtype=np.int64)
+    for record in records:
+        at = np.arange(len(record))[:, None]
+        changed = np.ones(record.shape, dtype=np.bool_)
+        changed[1:] = record[1:] != record[:-1]
+        begun = np.maximum.accumulate(np.where(changed, at, 0), axis=0)
+        longest = np.maximum(longest, (at - begun + 1).max(axis=0, initial=1))
+    return longest
+
+
+def dumps(detector: Detector, about: Mapping[str, Any] | None = None) -> bytes:
+    """The content of a model file: the same detector and `about` give the same bytes."""
+    header = {"format": FORMAT, "kind": detector.kind, "about": dict(about or {})}
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False).encode()
+    content = io.BytesIO()
+    # not np.savez: it stamps the members with the time of day
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        members = {"header": np.frombuffer(text, dtype=np.uint8), **detector.arrays()}
+        for name, array in members.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def loads(content: bytes, name: str = "model") -> Model:
+    """The model in a file's content; `name` is for the error texts.
+
+    Raises:
+        ModelError: it is not a model, or one of a newer lab.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as members:
+            arrays = {key: members[key] for key in members.files}
+        header = json.loads(arrays.pop("header").tobytes())
+        version, kind = header["format"], header["kind"]
+        about = dict(header["about"])
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{name}: not a model file: {error}") from error
+    if version != FORMAT or kind not in KINDS:
+        raise ModelError(
+            f"{name}: format {version}, kind {kind!r}; this lab reads format {FORMAT}, kinds {', '.join(KINDS)}. "
+            "Update the lab, or fit the model again."
+        )
+    module, cls = KINDS[kind]
+    try:
+        detector = cast(type[Detector], getattr(importlib.import_module(module), cls)).from_arrays(arrays)
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{name}: not a whole {kind} model: {error}") from error
+    return Model(detector, about, hashlib.blake2b(content, digest_size=6).hexdigest())
+
+
+def save(detector: Detector, path: Path, about: Mapping[str, Any] | None = None) -> str:
+    """Write a model file; it appears whole or not at all. Returns the model's id.
+
+    Raises:
+        ModelError: the folder cannot be written to.
+    """
+    content = dumps(detector, about)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def load(path: Path) -> Model:
+    """Read a model file.
+
+    Raises:
+        ModelError: no such file, not a model, or one of a newer lab.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    return loads(content, str(path))

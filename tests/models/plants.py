@@ -1,0 +1,37 @@
+"""A small made-up plant for the detectors' tests: correlated, slowly wandering sensors with noise."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from models.detector import Detector, Floats
+from models.precursor import fit
+
+SENSORS = ("flow", "pressure", "temperature", "level", "valve", "current")
+
+FITS = {"precursor": fit}
+"""How to fit each kind that `models.detector.KINDS` lists: `fit(runs, sensors, period_s)`."""
+
+
+def record(rows: int, seed: int, width: int = len(SENSORS)) -> Floats:
+    """(rows, width): two hidden wanderers seen by all sensors, each with its own noise."""
+    rng = np.random.default_rng(seed)
+    hidden = np.zeros((rows, 2))
+    for row in range(1, rows):
+        hidden[row] = 0.8 * hidden[row - 1] + rng.normal(size=2)
+    mix = np.random.default_rng(7).normal(size=(2, width))
+    return hidden @ mix * 3.0 + rng.normal(size=(rows, width)) + 50.0 + 10.0 * np.arange(width)
+
+
+@cache
+def fitted(kind: str) -> Detector:
+    """A detector of that kind, fitted to 600 rows."""
+    model: Detector = FITS[kind](record(600, 1), SENSORS, 1.0)
+    return model
+
+
+def refit(kind: str, runs: Floats | Sequence[Floats], sensors: Sequence[str] = SENSORS) -> Detector:
+    """The same with other records."""
+    model: Detector = FITS[kind](runs, sensors, 1.0)
+    return model

@@ -1,0 +1,298 @@
+"""What every detector must keep; a new kind in `models.detector.KINDS` joins by itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.detector import KINDS, Detector, Floats, ModelError, Result, State, load, loads, save
+from tests.models.plants import FITS, SENSORS, fitted, record, refit
+
+pytestmark = pytest.mark.parametrize("kind", sorted(KINDS))
+CLOSE = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def faulty(rows: int = 200, seed: int = 5) -> Floats:
+    """A record with a leak, a few gaps and a spike."""
+    x = record(rows, seed)
+    x[rows // 2 :, 1] -= 12.0
+    x[20:23, 2] = np.nan
+    x[30:45, 4] = np.nan
+    x[50] = np.nan
+    x[60, 0] = 1e6
+    x[70, 3] = np.inf
+    return x
+
+
+def run(model: Detector, x: Floats) -> Result:
+    return model.score(model.initial(1), x[None])[1]
+
+
+def same(a: Result, b: Result) -> None:
+    np.testing.assert_allclose(a.score, b.score, **CLOSE)
+    np.testing.assert_array_equal(a.alarm, b.alarm)
+    np.testing.assert_allclose(a.contributions, b.contributions, **CLOSE)
+    assert a.statistics.keys() == b.statistics.keys()
+    for name in a.statistics:
+        np.testing.assert_allclose(a.statistics[name], b.statistics[name], **CLOSE)
+
+
+def joined(parts: list[Result]) -> Result:
+    def along(field: str) -> Floats:
+        return np.concatenate([getattr(part, field) for part in parts], axis=1)
+
+    names = parts[0].statistics
+    statistics = {name: np.concatenate([part.statistics[name] for part in parts], axis=1) for name in names}
+    return Result(along("score"), along("alarm"), along("contributions"), statistics)
+
+
+def test_every_kind_has_its_fit(kind: str) -> None:
+    assert kind in FITS
+    model = fitted(kind)
+    assert isinstance(model, Detector)
+    assert model.kind == kind
+    assert model.sensors == SENSORS
+    assert model.period_s == 1.0
+    assert model.longest.tolist() == [1] * len(SENSORS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 200), max_size=12))
+def test_blocks_of_any_size_give_the_same(kind: str, cuts: list[int]) -> None:
+    model, x = fitted(kind), faulty()
+    whole_state, whole = model.score(model.initial(1), x[None])
+    state, parts = model.initial(1), []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(x)], strict=True):
+        state, part = model.score(state, x[None, first:last])
+        parts.append(part)
+    same(joined(parts), whole)
+    for name, array in whole_state.items():
+        np.testing.assert_allclose(state[name], array, err_msg=name, **CLOSE)
+
+
+def test_row_by_row_gives_the_same(kind: str) -> None:
+    model, x = fitted(kind), faulty()
+    state, parts = model.initial(1), []
+    for row in x:
+        state, part = model.score(state, row[None, None])
+        parts.append(part)
+    same(joined(parts), run(model, x))
+
+
+def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
+    model = fitted(kind)
+    x = np.stack([faulty(seed=seed) for seed in range(7)])
+    _, together = model.score(model.initial(7), x)
+    for asset in range(7):
+        alone = run(model, x[asset])
+        statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
+        same(Result(*(field[asset : asset + 1] for field in together[:3]), statistics), alone)
+
+
+def test_the_future_never_changes_the_past(kind: str) -> None:
+    model, x = fitted(kind), faulty()
+    other = x.copy()
+    other[120:] = record(80, 77) * 3
+    a, b = run(model, x), run(model, other)
+    np.testing.assert_array_equal(a.score[:, :120], b.score[:, :120])
+    np.testing.assert_array_equal(a.alarm[:, :120], b.alarm[:, :120])
+    assert not np.array_equal(a.score[:, 120:], b.score[:, 120:])
+
+
+def test_nothing_given_is_changed(kind: str) -> None:
+    model, x = fitted(kind), faulty()
+    state: State = model.score(model.initial(1), x[None, :100])[0]
+    before = {name: array.copy() for name, array in state.items()}
+    rows = x[None, 100:].copy()
+    first = model.score(state, rows)[1]
+    for name, array in before.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    np.testing.assert_array_equal(rows, x[None, 100:])
+    same(model.score(state, rows)[1], first)
+
+
+def test_contributions_are_shares_of_the_score(kind: str) -> None:
+    result = run(fitted(kind), faulty())
+    assert (result.contributions >= 0).all()
+    np.testing.assert_allclose(result.contributions.sum(axis=2), np.nan_to_num(result.score), rtol=1e-9)
+    limits = np.max(list(result.statistics.values()), axis=0)
+    assert np.isfinite(result.score).sum() > 150
+    np.testing.assert_array_equal(np.isnan(result.score), np.isnan(limits))
+
+
+def test_a_leak_is_found_and_named_and_its_end_too(kind: str) -> None:
+    model = fitted(kind)
+    x = record(400, 5)
+    x[100:200, 1] -= 12.0
+    result = run(model, x)
+    assert not result.alarm[0, :100].any()
+    assert result.alarm[0, 115:200].all()
+    assert not result.alarm[0, 260:].any()
+    assert SENSORS[int(result.contributions[0, 110:200].mean(axis=0).argmax())] == "pressure"
+
+
+def test_missing_values(kind: str) -> None:
+    model = fitted(kind)
+    x = record(200, 5)
+    gaps = x.copy()
+    gaps[50:53, 2] = np.nan
+    gaps[100:, 4] = np.nan
+    result = run(model, gaps)
+    warm = np.isfinite(result.score[0])
+    assert warm[20:].all()
+    assert not result.alarm.any()
+    assert (result.contributions[0, 130:, 4] < 1e-3).all()
+    assert (result.score[0, 50:53] != run(model, x).score[0, 50:53]).any()
+
+
+def test_a_row_without_any_value_has_no_score(kind: str) -> None:
+    x = record(100, 5)
+    x[40:45] = np.nan
+    result = run(fitted(kind), x)
+    assert np.isnan(result.score[0, 40:45]).all()
+    assert (result.contributions[0, 40:45] == 0).all()
+    assert np.isfinite(result.score[0, 50:]).all()
+    nothing = run(fitted(kind), np.full((30, len(SENSORS)), np.nan))
+    assert np.isnan(nothing.score).all()
+    assert not nothing.alarm.any()
+
+
+def test_the_first_rows_have_no_score(kind: str) -> None:
+    result = run(fitted(kind), record(100, 5))
+    began = int(np.isfinite(result.score[0]).argmax())
+    assert 0 < began < 20
+    assert np.isfinite(result.score[0, began:]).all()
+    assert all(np.isnan(chart[0, :began]).all() for chart in result.statistics.values())
+
+
+def test_no_rows_and_one_row(kind: str) -> None:
+    model = fitted(kind)
+    state, result = model.score(model.initial(3), np.empty((3, 0, len(SENSORS))))
+    assert result.score.shape == (3, 0)
+    assert result.contributions.shape == (3, 0, len(SENSORS))
+    state, result = model.score(state, record(3, 1)[:, None])
+    assert result.score.shape == (3, 1)
+    assert state.keys() == model.initial(3).keys()
+
+
+def test_a_block_that_does_not_fit_is_refused(kind: str) -> None:
+    model = fitted(kind)
+    for shape in ((1, 5, len(SENSORS) - 1), (2, 5, len(SENSORS)), (5, len(SENSORS))):
+        with pytest.raises(ValueError, match="shape"):
+            model.score(model.initial(1), np.zeros(shape))
+
+
+def test_no_alarm_on_what_it_learned(kind: str) -> None:
+    for x in (record(600, 1), record(60, 2), np.round(record(300, 3)), np.repeat(record(100, 4), 5, axis=0)):
+        assert not run(refit(kind, x), x).alarm.any()
+
+
+def test_few_alarms_on_new_normal_rows(kind: str) -> None:
+    alarms = [run(fitted(kind), record(600, seed)).alarm.mean() for seed in range(10, 20)]
+    assert np.mean(alarms) < 0.005
+
+
+def test_constant_columns(kind: str) -> None:
+    x = np.concatenate([record(300, 1), np.full((300, 1), 5.0), np.zeros((300, 1))], axis=1)
+    names = [*SENSORS, "agitator", "flag"]
+    model = refit(kind, x, names)
+    fresh = np.concatenate([record(200, 5), np.full((200, 1), 5.0), np.zeros((200, 1))], axis=1)
+    result = run(model, fresh)
+    assert np.isfinite(result.score[0, 20:]).all()
+    assert not result.alarm.any()
+    for column, value in ((6, 9.0), (7, 5.0)):
+        moved = fresh.copy()
+        moved[100:, column] = value
+        result = run(model, moved)
+        assert result.alarm[0, 120:].all()
+        assert int(result.contributions[0, 120:].mean(axis=0).argmax()) == column
+    still = refit(kind, np.full((100, 2), 3.0), ["a", "b"])
+    assert not run(still, np.full((50, 2), 3.0)).alarm.any()
+    assert run(still, np.full((50, 2), 4.0)).alarm[0, 20:].all()
+
+
+def test_a_plant_that_stops_dead_is_scored(kind: str) -> None:
+    x = record(200, 5)
+    x[100:] = x[99]
+    assert np.isfinite(run(fitted(kind), x).score[0, 20:]).all()
+
+
+def test_columns_in_another_order(kind: str) -> None:
+    order = np.random.default_rng(3).permutation(len(SENSORS))
+    x, fresh = record(400, 1), faulty()
+    a = run(refit(kind, x), fresh)
+    b = run(refit(kind, x[:, order], [SENSORS[at] for at in order]), fresh[:, order])
+    np.testing.assert_allclose(b.score, a.score, rtol=1e-6)
+    np.testing.assert_array_equal(a.alarm, b.alarm)
+    np.testing.assert_allclose(b.contributions, a.contributions[..., order], rtol=1e-6, atol=1e-9)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    factors=st.lists(st.sampled_from([1e-6, 0.1, -1.0, 1.8, 1e5]), min_size=6, max_size=6),
+    offsets=st.lists(st.sampled_from([0.0, 32.0, -273.15]), min_size=6, max_size=6),
+)
+def test_other_units_give_the_same_alarms(kind: str, factors: list[float], offsets: list[float]) -> None:
+    x, fresh = record(400, 1), faulty()
+    scale, shift = np.array(factors), np.array(offsets)
+    a = run(refit(kind, x), fresh)
+    b = run(refit(kind, x * scale + shift), fresh * scale + shift)
+    np.testing.assert_allclose(b.score, a.score, rtol=1e-4)
+    np.testing.assert_array_equal(a.alarm, b.alarm)
+
+
+def test_runs_are_never_bridged(kind: str) -> None:
+    runs = [record(150, seed) + 0.0 for seed in range(4)]
+    a, b = refit(kind, runs), refit(kind, [*runs, record(1, 9) * 100])
+    same(run(a, faulty()), run(b, faulty()))
+    assert not any(run(a, part).alarm.any() for part in runs)
+
+
+def test_one_sensor_is_enough(kind: str) -> None:
+    x = record(300, 1)[:, :1]
+    model = refit(kind, x, ["flow"])
+    fresh = record(200, 5)[:, :1]
+    fresh[100:] += 40
+    result = run(model, fresh)
+    assert not result.alarm[0, :100].any()
+    assert result.alarm[0, 115:].all()
+
+
+@pytest.mark.parametrize(
+    ("runs", "sensors", "match"),
+    [
+        (np.zeros((10, 2)), ["a", "b"], "10 rows"),
+        (np.zeros((0, 2)), ["a", "b"], "0 rows"),
+        ([], ["a", "b"], "0 rows"),
+        (np.zeros((100, 3)), ["a", "b"], "shape"),
+        (np.zeros(100), ["a"], "shape"),
+        (np.stack([np.arange(100.0), np.full(100, np.nan)], axis=1), ["a", "b"], "no value.* b"),
+        (np.zeros((100, 2)), ["a", "a"], "names"),
+        (np.zeros((100, 0)), [], "names"),
+    ],
+)
+def test_what_cannot_be_learned_from(kind: str, runs: Floats, sensors: list[str], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        refit(kind, runs, sensors)
+    with pytest.raises(ValueError, match="period"):
+        FITS[kind](record(100, 1), SENSORS, 0.0)
+
+
+def test_saved_and_loaded_it_is_the_same(kind: str, tmp_path: Path) -> None:
+    model = fitted(kind)
+    path = tmp_path / "models" / "plant.model"
+    id = save(model, path, {"rows": 600})
+    again = load(path)
+    assert again.id == id == save(model, path, {"rows": 600})
+    assert again.about == {"rows": 600}
+    assert again.detector.sensors == model.sensors
+    a, b = run(model, faulty()), run(again.detector, faulty())
+    np.testing.assert_array_equal(a.score, b.score)
+    np.testing.assert_array_equal(a.contributions, b.contributions)
+    assert [file.name for file in path.parent.iterdir()] == ["plant.model"]
+    content = path.read_bytes()
+    for broken in (b"", content[: len(content) // 2], content.replace(b"header", b"hidden")):
+        with pytest.raises(ModelError, match="not a"):
+            loads(broken)

@@ -1,0 +1,54 @@
+"""Model files that cannot be used."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.detector import ModelError, load, longest_runs, save
+from tests.models.plants import fitted
+
+
+def put(path: Path, header: object, **arrays: np.ndarray) -> Path:
+    content = io.BytesIO()
+    np.savez(content, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
+    path.write_bytes(content.getvalue())
+    return path
+
+
+def test_a_newer_format_and_an_unknown_kind_are_named(tmp_path: Path) -> None:
+    path = put(tmp_path / "new.model", {"format": 99, "kind": "precursor", "about": {}})
+    with pytest.raises(ModelError, match=r"new\.model: format 99.*Update"):
+        load(path)
+    path = put(tmp_path / "odd.model", {"format": 1, "kind": "oracle", "about": {}})
+    with pytest.raises(ModelError, match=r"'oracle'.*precursor"):
+        load(path)
+
+
+def test_a_model_without_its_arrays(tmp_path: Path) -> None:
+    path = put(tmp_path / "half.model", {"format": 1, "kind": "precursor", "about": {}}, center=np.zeros(3))
+    with pytest.raises(ModelError, match="not a whole precursor model"):
+        load(path)
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    path = put(tmp_path / "evil.model", {"format": 1, "kind": "precursor", "about": {}}, center=np.array([{}]))
+    with pytest.raises(ModelError, match="not a model file"):
+        load(path)
+
+
+def test_files_and_folders_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        load(tmp_path / "none.model")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ModelError, match="cannot be written"):
+        save(fitted("precursor"), tmp_path / "file" / "a.model")
+
+
+def test_longest_runs() -> None:
+    nan = np.nan
+    a = np.array([[1, 5], [1, 5], [2, 5], [2, nan], [2, nan], [3, nan]])
+    assert longest_runs([a]).tolist() == [3, 3]
+    assert longest_runs([a, a]).tolist() == [3, 3]
