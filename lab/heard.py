@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -15,8 +16,16 @@ def heard(config: Config, topic: str, timeout: float = 6.0) -> bool:
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     if config.broker.username:
         client.username_pw_set(config.broker.username, config.broker.password)
-    client.on_connect = lambda *_: client.subscribe(topic)
-    client.on_message = lambda _client, _data, message: None if message.retain else fresh.set()
+
+    def on_connect(*_: Any) -> None:
+        client.subscribe(topic)
+
+    def on_message(_client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if not message.retain:
+            fresh.set()
+
+    client.on_connect = on_connect
+    client.on_message = on_message
     try:
         client.connect(config.broker.host, config.broker.port)
     except OSError as error:

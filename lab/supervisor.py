@@ -304,7 +304,9 @@ class Supervisor:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last is Windows' Ctrl-Break
+    names = ["SIGINT", "SIGTERM", "SIGBREAK"]  # the last is Windows' Ctrl-Break
+    if os.name != "nt" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means to stay
+        names.append("SIGHUP")
     return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
 
 
