@@ -15,7 +15,8 @@ SHOWN: Final = 5
 """Lines of one process that the console shows in `SHOWN_S` seconds; the log has them all."""
 SHOWN_S: Final = 10.0
 
-_MATTERS: Final = re.compile(rb"(?:warning|error|critical|fatal|exception)\b", re.IGNORECASE)
+# Not in a line that is indented: that is the source text in a traceback.
+_MATTERS: Final = re.compile(rb"\S.*(?:warning|error|critical|fatal|exception)\b|(?:warning|error)\b", re.IGNORECASE)
 _DOES_NOT: Final = re.compile(rb"should not be run as root")  # mosquitto in a container, where everybody is
 
 
@@ -54,7 +55,7 @@ class Log:
             if not self._lost:
                 self._say(text("up.log_lost", log=self.path, why=error.strerror))
             self._lost = True
-        if _MATTERS.search(line) and not _DOES_NOT.search(line):
+        if _MATTERS.match(line) and not _DOES_NOT.search(line):
             self._show(line)
 
     def close(self) -> None:

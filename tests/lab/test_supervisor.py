@@ -265,6 +265,7 @@ def test_only_what_matters_reaches_the_console_and_not_without_end(tmp_path: Pat
     said: list[str] = []
     log = Log(tmp_path / "api.log", said.append)
     log.line(b"GET /healthz 200, 0 errors\n")
+    log.line(b"    raise ValueError  # a traceback's source line\n")
     assert said == []
     for number in range(20):
         log.line(b"ERROR number %d\n" % number)
