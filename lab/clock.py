@@ -1,0 +1,76 @@
+"""The time rule: source time is never rewritten; readings of a clock that is off are marked, or not taken."""
+
+from typing import Final
+
+from devices.quality import CODES
+
+SECOND: Final = 10**9
+GOOD_NS: Final = 2 * SECOND
+"""A clock within this is good; further off its readings are uncertain:clock."""
+AHEAD_NS: Final = 305 * SECOND
+"""Readings further in the future than five minutes and five seconds are not taken."""
+EARLIEST_NS: Final = 1_262_304_000 * SECOND
+"""2010: an earlier time is that of a clock never set."""
+SETTLED_NS: Final = 5 * SECOND
+DROP_NS: Final = SECOND // 2
+BUCKET_NS: Final = 10 * SECOND
+BUCKETS: Final = 6
+NEVER: Final = 2**62
+CLOCK: Final = CODES["uncertain:clock"]
+
+
+class Skew:
+    """How far a gateway's clock is behind the lab's: the running minimum over 60 s of arrival minus source time.
+
+    The minimum, because a message can only be delayed. A gateway that works off its spool is late too, but its delay
+    shrinks while it catches up; a clock that is behind shows the same delay for `SETTLED_NS` and more.
+    """
+
+    __slots__ = ("_fell", "_lowest", "_older", "_until", "_wild", "_wild_at")
+
+    def __init__(self) -> None:
+        self._lowest = NEVER
+        """Minimum of the window."""
+        self._older: list[int] = []
+        """Minima of the full buckets and, last, of the open one."""
+        self._until = 0
+        self._fell = 0
+        self._wild = 0
+        self._wild_at = -NEVER
+
+    def observe(self, at: int, lag: int) -> int:
+        """Note a frame that came at `at` with its last sample `lag` ns old.
+
+        Returns:
+            The quality its readings get where they are good: 0, or `uncertain:clock`.
+        """
+        if at >= self._until:
+            self._roll(at, lag)
+        if lag < self._older[-1]:
+            self._older[-1] = lag
+            if lag < self._lowest:
+                if lag < self._lowest - DROP_NS:
+                    self._fell = at
+                self._lowest = lag
+        lowest = self._lowest
+        if -GOOD_NS <= lowest <= GOOD_NS or (lowest > 0 and at - self._fell < SETTLED_NS):
+            return 0
+        return CLOCK
+
+    def _roll(self, at: int, lag: int) -> None:
+        if at >= self._until + BUCKETS * BUCKET_NS:
+            self._older = []
+            self._fell = at
+        self._older = [*self._older[1 - BUCKETS :], lag]
+        self._lowest = min(self._older)
+        self._until = at + BUCKET_NS
+
+    def wild(self, at: int, lag: int) -> None:
+        """Note a frame refused for its time: shown for a minute, but good frames do not suffer from it."""
+        self._wild_at, self._wild = at, lag
+
+    def milliseconds(self, now: int) -> float | None:
+        """What is known of the clock at `now`, positive when it is behind; None without frames."""
+        if now - self._wild_at < BUCKETS * BUCKET_NS:
+            return self._wild / 1e6
+        return None if self._lowest == NEVER else self._lowest / 1e6

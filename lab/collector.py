@@ -1,0 +1,406 @@
+"""The collector: takes what gateways send, scores it, stores it, and only then acknowledges it.
+
+One thread does all but the network, in ticks: drain the inbox, decode, score; commit at most `commit_s` later
+(readings, scores, ledger, quarantine and catalogue together); then send the receipts. When the store fails, the batch
+is kept and tried again, nothing more is taken and nothing acknowledged: what does not fit in the inbox stays with its
+gateway.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.frame import Birth, Command
+from devices.quality import GOOD
+from devices.topics import CORE_LIVE, CORE_STATUS, topic
+from lab.catalogue import Catalogue, asset_channels
+from lab.clock import EARLIEST_NS
+from lab.config import Config
+from lab.decode import LATE, SCORE, STORE, Binding, Layout, Rows, in_order
+from lab.historian import open_historian
+from lab.historian.base import Batch, HistorianError, HistorianFull
+from lab.inbox import Inbox
+from lab.intake import Intake
+from lab.ledger import Book
+from lab.live import Latency, Live, build_status
+from lab.quarantine import Quarantine
+from lab.running import Lock
+from lab.scoring import RowBlock, Scored, ScoringRuntime
+from lab.sources import SECOND, Message, Sources
+from lab.store import Store, is_full
+
+log = logging.getLogger("lab.collector")
+
+TICK_S: Final = 0.02
+MAX_DRAIN: Final = 20_000
+"""Messages taken in one tick."""
+MAX_STAGED: Final = 4_000_000
+"""Readings in one commit; with more it comes before its time."""
+RECEIPTS: Final = 2000
+"""Sent at most at a time; the others wait their turn."""
+RETRY_S: Final = (0.5, 10.0)
+LIVE_S: Final = 0.2
+CLIENT_ID: Final = "lab-collector"
+
+
+class Collector:
+    """Everything but the loop and the signals; `tick` does what is due."""
+
+    def __init__(self, config: Config, inbox: Inbox) -> None:
+        """Open the store and take up where the last collector ended.
+
+        Raises:
+            StoreError: the database cannot be used.
+            HistorianError: the historian does not take its sensors yet; try again.
+        """
+        self.config = config
+        self.inbox = inbox
+        self.store = Store(config.database)
+        try:
+            self.historian = open_historian(config, self.store)
+            self.scoring = ScoringRuntime(config.models, self.store)
+            self.catalogue = Catalogue(self.store)
+            self.book = Book(self.store)
+            self.quarantine = Quarantine(self.store)
+            self.sources = Sources(self.catalogue, self.book, self.quarantine, self.bind)
+            self.intake = Intake(self.sources, self.quarantine)
+            newest = max((known.seen for known in self.catalogue.gateways.values()), default=0)
+            self.live = Live(newest)
+            self.latency = Latency()
+            self._layouts: dict[tuple[object, ...], Layout] = {}
+            self.sources.restore()
+        except BaseException:
+            self.store.close()
+            raise
+        self._batches: list[tuple[Any, ...]] = []
+        self._scores: list[tuple[Layout, int, Any, Any, Scored]] = []
+        self._series: dict[tuple[int, int, str], NDArray[np.int32]] = {}
+        """Ids of the score series, by layout, part and name; -1 where not known yet."""
+        self._late: dict[tuple[str, int], bool] = {}
+        """Rows (asset, t) to be noted as not scored, or (False) to be crossed out."""
+        self.rate = 0.0
+        self.staged = 0
+        self._outside = False
+        self._staged_at = 0.0
+        self.trouble = ""
+        """Why the store does not take readings; empty when it does."""
+        self.full = False
+        self._retry_at = 0.0
+        self._pause = RETRY_S[0]
+        self.commits = self.failed_commits = 0
+        self._receipts_at = self._live_at = self._status_at = 0.0
+        self._last_readings = (time.monotonic(), 0)
+        self._connections = 0
+
+    def close(self) -> None:
+        """Commit and acknowledge what was taken, and close the store."""
+        if self._dirty:
+            self.commit()
+            self.receipts(every=0)
+        self.historian.close()
+        self.store.close()
+
+    def bind(self, birth: Birth) -> Binding:
+        """Give a gateway its place: historian ids, the scorer's numbers, a slot in its layout.
+
+        Raises:
+            HistorianError: the historian cannot register the sensors now.
+        """
+        split = asset_channels(birth)
+        keys = [""] * len(birth.channels)
+        for asset, columns in split:
+            for at in columns:
+                keys[at] = f"{asset.id}/{birth.channels[at].tag}"
+        ids = self.historian.ids(keys)
+        numbers = [
+            (asset, self.scoring.declare(asset, [birth.channels[at] for at in columns])) for asset, columns in split
+        ]
+        key = Layout.key_of(birth)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = Layout(len(self._layouts), birth)
+        slot = layout.bind(birth, ids, numbers)
+        self.live.bound(layout, birth.gateway)
+        return Binding(layout, slot, layout.width)
+
+    # one tick
+
+    def tick(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if self.trouble:
+            if now >= self._retry_at:
+                self._recover()
+        else:
+            self._take(time.time_ns())
+            if self._dirty and (now - self._staged_at >= self.config.historian.commit_s or self.staged > MAX_STAGED):
+                self.commit()
+        if self.inbox.connected:
+            self._talk(now)
+        if now - self._status_at >= 1.0:
+            self._second(now)
+
+    @property
+    def _dirty(self) -> bool:
+        """Is there something to commit?"""
+        return bool(self._batches or self.book.changed or self.quarantine.waiting or self.catalogue.waiting)
+
+    def _take(self, now: int) -> None:
+        clean = not self._dirty
+        inbox, sources = self.inbox, self.sources
+        try:
+            self._each(inbox.control, len(inbox.control), sources.control)
+            waited = deque(sources.ready)
+            sources.ready = []
+            try:
+                self._each(waited, len(waited), self.intake.take)
+            finally:
+                sources.ready[:0] = waited
+            before = self.intake.counters.bytes
+            try:
+                self._each(inbox.data, min(MAX_DRAIN, len(inbox.data)), self.intake.take)
+            finally:
+                inbox.taken_bytes += self.intake.counters.bytes - before
+            sources.settle(now)
+        except HistorianError as error:
+            self._failed(error)
+        self.intake.overdue(now)
+        self._stage(self.intake.flush())
+        if clean and self._dirty:
+            self._staged_at = time.monotonic()
+
+    @staticmethod
+    def _each(queue: deque[Message], count: int, take: Callable[[Message], None]) -> None:
+        """Take messages off a queue; one that the store was not ready for stays at its head."""
+        for _ in range(count):
+            message = queue.popleft()
+            try:
+                take(message)
+            except HistorianError:
+                queue.appendleft(message)
+                raise
+
+    def _stage(self, stages: Sequence[Sequence[Rows]]) -> None:
+        """Score the rows and keep them for the next commit."""
+        for stage in stages:
+            layouts: dict[Layout, list[Rows]] = {}
+            for rows in stage:
+                readings = rows.readings()
+                if readings is not None:
+                    self._batches.append(readings)
+                    self.staged += len(readings[0])
+                    self.live.rows(rows)
+                if rows.todo is not None:
+                    self._note_order(rows)
+                layouts.setdefault(rows.layout, []).append(rows)
+            for layout, group in layouts.items():
+                self._score(layout, group)
+
+    def _score(self, layout: Layout, group: list[Rows]) -> None:
+        slot, t, v, q = in_order(group)
+        if not len(slot):
+            return
+        for number, part in enumerate(layout.parts):
+            block = RowBlock(part.assets[slot], t, part.pick(v), part.pick(q))
+            scored = self.scoring.ingest(block)
+            self._scores.append((layout, number, slot, t, scored))
+            self.live.scored(layout, number, slot, scored)
+        now = time.time_ns()
+        for rows in group:
+            if rows.todo is None:
+                self.latency.add(now - rows.t[rows.samples - 1 :: rows.samples])
+        self.intake.counters.scored += len(slot)
+
+    # the store
+
+    def commit(self) -> bool:
+        """Store all that was taken; false when the store failed, and the same is to be tried again."""
+        try:
+            batch = self._batch()
+            if batch is not None and self.config.historian.kind == "influx" and not self._outside:
+                self.historian.write(batch)
+                self._outside = True
+            with self.store.transaction() as db:
+                if batch is not None and not self._outside:
+                    self.historian.write(batch)
+                self.book.save(db)
+                self.quarantine.save(db)
+                self.catalogue.save(db)
+                self._save_late(db)
+                self.scoring.save()
+        except (HistorianError, sqlite3.Error) as error:
+            self._failed(error)
+            return False
+        self.book.committed()
+        self.quarantine.committed()
+        self.catalogue.committed()
+        self.intake.counters.readings += self.staged
+        self.commits += 1
+        self._batches.clear()
+        self._scores.clear()
+        self._late.clear()
+        self.staged = 0
+        self._outside = False
+        return True
+
+    def _batch(self) -> Batch | None:
+        """The readings and the scores as one batch."""
+        columns = list(self._batches)
+        for layout, number, slot, t, scored in self._scores:
+            for name, values in (("score", scored.score), *scored.statistics.items()):
+                there = np.isfinite(values)
+                if there.any():
+                    ids = self._score_ids(layout, number, name, slot[there])
+                    good = np.full(len(ids), GOOD, dtype=np.uint8)
+                    columns.append((ids, t[there], values[there], good))
+        if not columns:
+            return None
+        return Batch(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+    def _save_late(self, db: sqlite3.Connection) -> None:
+        if self._late:
+            noted = [row for row, unscored in self._late.items() if unscored]
+            crossed = [row for row, unscored in self._late.items() if not unscored]
+            db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", noted)
+            db.executemany("DELETE FROM late WHERE asset = ? AND t = ?", crossed)
+
+    def _failed(self, error: Exception) -> None:
+        full = isinstance(error, HistorianFull) or (isinstance(error, sqlite3.Error) and is_full(error))
+        if str(error) != self.trouble:
+            log.error("the store does not take readings: %s. They stay with their gateways; trying again", error)
+        self.trouble, self.full = str(error), full
+        self.failed_commits += 1
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, RETRY_S[1])
+
+    def _recover(self) -> None:
+        if self._dirty and not self.commit():
+            return
+        log.info("the store takes readings again")
+        self.trouble, self.full, self._pause = "", False, RETRY_S[0]
+
+    def _score_ids(self, layout: Layout, number: int, name: str, slot: NDArray[np.intp]) -> NDArray[np.int32]:
+        """The historian's ids of the series `{asset}/~{name}` of one part's rows."""
+        part = layout.parts[number]
+        ids = self._series.get((layout.number, number, name))
+        if ids is None or len(ids) < len(part.assets):
+            grown = np.full(len(part.assets), -1, dtype=np.int32)
+            grown[: 0 if ids is None else len(ids)] = -1 if ids is None else ids
+            ids = self._series[layout.number, number, name] = grown
+        missing = np.unique(slot[ids[slot] < 0])
+        if len(missing):
+            ids[missing] = self.historian.ids([f"{part.names[at]}/~{name}" for at in missing.tolist()])
+        return ids[slot]
+
+    def _note_order(self, rows: Rows) -> None:
+        """Note rows that are stored before or without being scored; those that wait are crossed out when scored."""
+        assert rows.todo is not None
+        unscored, released = (rows.todo & (STORE | SCORE)) == STORE, (rows.todo & (STORE | SCORE)) == SCORE
+        self.intake.counters.late += int(((rows.todo & LATE) != 0).sum())
+        for part in rows.layout.parts:
+            for at in np.flatnonzero(unscored | released).tolist():
+                self._late[part.names[int(rows.slot[at])], int(rows.t[at])] = bool(unscored[at])
+
+    # what is told
+
+    def _talk(self, now: float) -> None:
+        if self.inbox.connections != self._connections:
+            self._connections = self.inbox.connections
+            self._status_at = 0.0
+        if now - self._receipts_at >= 0.1 and not self._dirty:
+            self._receipts_at = now
+            self.receipts()
+        for source in self.sources.rebirths:
+            command = Command(f"rebirth-{source.asked // 1_000_000}", "rebirth")
+            self.inbox.publish(topic(source.path, source.id, "cmd"), msgspec.json.encode(command))
+            log.info("gateway %s is asked who it is: its frames name channels that no birth has told", source.id)
+        self.sources.rebirths.clear()
+        if now - self._live_at >= LIVE_S:
+            self._live_at = now
+            rates = {"readings_s": self.rate, "missing": self.book.totals["missing"]}
+            frame = self.live.frame(time.time_ns(), self._describe, rates)
+            if frame is not None and not self.inbox.publish(CORE_LIVE, frame):
+                self.live.dropped += 1
+
+    def receipts(self, every: int = SECOND) -> None:
+        """Acknowledge what is committed; to be called while nothing else waits to be."""
+        for ledger in self.book.receipts(time.monotonic_ns(), every, RECEIPTS):
+            known, ack = self.catalogue.gateways.get(ledger.gateway), ledger.ack()
+            if known is not None and ack is not None:
+                self.inbox.publish(topic(known.path, ledger.gateway, "ack"), msgspec.json.encode(ack))
+
+    def _describe(self, asset: str, number: int) -> Mapping[str, Any]:
+        gateway = self.catalogue.gateways.get(self.catalogue.owners.get(asset, ""))
+        source = self.sources.all.get((gateway.path, gateway.id)) if gateway else None
+        online = gateway is not None and gateway.state == "online" and source is not None and not source.stale
+        return {"online": online}
+
+    def _second(self, now: float) -> None:
+        at = time.time_ns()
+        keep = self.config.historian.keep_days
+        self.intake.earliest = EARLIEST_NS if keep is None else max(EARLIEST_NS, at - int(keep * 86400 * SECOND))
+        for source in self.sources.watch(at):
+            quiet = (at - source.seen) / SECOND
+            log.warning("gateway %s has said nothing for %.0f s: its values are stale", source.id, quiet)
+        for gateway in self.sources.moved:
+            self.live.mark(gateway)
+        self.sources.moved.clear()
+        readings = self.intake.counters.readings
+        then, before = self._last_readings
+        self.rate = round((readings - before) / max(now - then, 1e-3), 1)
+        self._last_readings = (now, readings)
+        self._status_at = now
+        if self.inbox.connected:
+            status = build_status(self, at)
+            self.inbox.publish(CORE_STATUS, orjson.dumps(status), retain=True)
+        self.latency.next_second()
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Collect until `stop` is set; then commit, acknowledge and close.
+
+    Raises:
+        StoreError: the database cannot be used.
+        AlreadyRunning: another collector works on this data directory.
+    """
+    lock = Lock(config.data / "run" / "collector")
+    inbox = Inbox(config.broker, CLIENT_ID)
+    try:
+        collector = _open(config, inbox, stop)
+        if collector is None:
+            return
+        inbox.start()
+        try:
+            due = time.monotonic()
+            while not stop.is_set():
+                collector.tick()
+                # A tick that took too long is not made up for: the next one takes what has gathered.
+                due = max(due + TICK_S, time.monotonic())
+                stop.wait(max(0.0, due - time.monotonic()))
+            collector.tick()
+        finally:
+            collector.close()
+            inbox.close()
+    finally:
+        lock.release()
+
+
+def _open(config: Config, inbox: Inbox, stop: threading.Event) -> Collector | None:
+    pause = RETRY_S[0]
+    while not stop.is_set():
+        try:
+            return Collector(config, inbox)
+        except HistorianError as error:
+            log.error("the store does not take readings: %s. Trying again", error)
+            stop.wait(pause)
+            pause = min(2 * pause, RETRY_S[1])
+    return None

@@ -1,0 +1,47 @@
+"""`lab collector`: the collector alone, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.text import text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(help=text("collector.help"), epilog="lab collector --broker mqtt://192.168.1.10")
+    def collector(
+        data_dir: Annotated[str | None, typer.Option(help=text("collector.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("collector.option.config"))] = None,
+        broker: Annotated[str | None, typer.Option(help=text("collector.option.broker"))] = None,
+        verbose: Annotated[bool, typer.Option("--verbose", help=text("collector.option.verbose"))] = False,
+    ) -> None:
+        import logging
+        import signal
+        import threading
+
+        from lab.collector import run
+        from lab.config import load_config
+        from lab.running import AlreadyRunning
+        from lab.store import StoreError
+
+        settings = load_config(config, data_dir=data_dir, broker=broker)
+        logging.basicConfig(
+            level=logging.DEBUG if verbose else logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            datefmt="%Y-%m-%d %H:%M:%S",
+        )
+        stop = threading.Event()
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # SIGBREAK: Ctrl-Break, how Windows asks a process to end
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: stop.set())
+        try:
+            run(settings, stop)
+        except StoreError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+        except AlreadyRunning:
+            typer.echo(text("collector.twice", data=settings.data), err=True)
+            raise typer.Exit(1) from None

@@ -1,0 +1,300 @@
+"""What the lab looks like right now: the live frame for all viewers, and the status with its counters.
+
+The last row of every asset stands in arrays, so that taking a block costs the same for one asset and for thousands.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.frame import Channel
+from lab import __version__
+from lab.decode import Layout, Part, Rows
+from lab.scoring import Scored
+
+if TYPE_CHECKING:
+    from lab.collector import Collector
+
+MAX_ASSETS: Final = 200
+"""In one frame; the others come in the next."""
+TOP: Final = 5
+"""Leading sensors told with a score."""
+MAX_NAMES: Final = 100
+"""Gateways named in the status."""
+MS: Final = 1_000_000
+
+Floats = NDArray[np.float64]
+Slots = NDArray[np.intp]
+
+
+class _View:
+    """The last row of every asset of one layout part; `G` assets, `c` channels."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.t = np.full(0, -1, dtype=np.int64)
+        self.v = np.zeros((0, len(part.columns)))
+        self.q = np.zeros((0, len(part.columns)), dtype=np.uint8)
+        self.contributions = np.zeros((0, len(part.columns)))
+        self.score = np.zeros(0)
+        self.alarm = np.zeros(0, dtype=np.bool_)
+        self.statistics: dict[str, Floats] = {}
+        self.changed = np.zeros(0, dtype=np.bool_)
+        self.shown = 0
+        """Where the next frame begins."""
+
+    def grow(self, size: int) -> None:
+        more = size - len(self.t)
+        if more <= 0:
+            return
+        self.t = np.concatenate([self.t, np.full(more, -1, dtype=np.int64)])
+        self.v = np.concatenate([self.v, np.full((more, self.v.shape[1]), np.nan)])
+        self.q = np.concatenate([self.q, np.zeros((more, self.q.shape[1]), dtype=np.uint8)])
+        self.contributions = np.concatenate([self.contributions, np.zeros((more, self.q.shape[1]))])
+        self.score = np.concatenate([self.score, np.full(more, np.nan)])
+        self.alarm = np.concatenate([self.alarm, np.zeros(more, dtype=np.bool_)])
+        self.changed = np.concatenate([self.changed, np.zeros(more, dtype=np.bool_)])
+        for name, values in self.statistics.items():
+            self.statistics[name] = np.concatenate([values, np.full(more, np.nan)])
+
+    def rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
+        newer = t >= self.t[slot]
+        if not newer.all():
+            slot, t, v, q = slot[newer], t[newer], v[newer], q[newer]
+        # The rows of an asset stand in time order, and of several for one place NumPy keeps the last.
+        self.t[slot] = t
+        self.v[slot] = v
+        self.q[slot] = q
+        self.changed[slot] = True
+
+    def scored(self, slot: Slots, result: Scored) -> None:
+        self.score[slot] = result.score
+        self.alarm[slot] = result.alarm
+        self.contributions[slot] = result.contributions
+        for name, values in result.statistics.items():
+            if name not in self.statistics:
+                self.statistics[name] = np.full(len(self.t), np.nan)
+            self.statistics[name][slot] = values
+        self.changed[slot] = True
+
+
+class Live:
+    """Builds the frames of `lab/core/v1/live`."""
+
+    def __init__(self, newest: int) -> None:
+        """`newest`: a time (ns) that no earlier frame's id can lie behind."""
+        self.dropped = 0
+        """Assets that had changed and did not fit in a frame, or whose frame could not be sent."""
+        self._views: dict[tuple[int, int], _View] = {}
+        self._places: dict[str, list[tuple[_View, int]]] = {}
+        self._id = newest // MS
+        self._turn = 0
+
+    def bound(self, layout: Layout, gateway: str) -> None:
+        """A gateway was bound to a layout: its assets have a place now."""
+        slot = layout.gateways[gateway]
+        places = []
+        for n, part in enumerate(layout.parts):
+            view = self._views.setdefault((layout.number, n), _View(part))
+            view.grow(len(part.assets))
+            view.changed[slot] = True
+            places.append((view, slot))
+        self._places[gateway] = places
+
+    def mark(self, gateway: str) -> None:
+        """Something about a gateway changed: show its assets again."""
+        for view, slot in self._places.get(gateway, ()):
+            view.changed[slot] = True
+
+    def rows(self, rows: Rows) -> None:
+        """Take stored rows."""
+        for n, part in enumerate(rows.layout.parts):
+            view = self._views[rows.layout.number, n]
+            v = part.pick(rows.v)
+            if rows.absent is not None:
+                v = np.where(part.pick(rows.absent), view.v[rows.slot], v)
+            view.rows(rows.slot, rows.t, v, part.pick(rows.q))
+
+    def scored(self, layout: Layout, number: int, slot: Slots, result: Scored) -> None:
+        """Take the scores of one part's rows."""
+        self._views[layout.number, number].scored(slot, result)
+
+    def frame(
+        self,
+        now: int,
+        describe: Callable[[str, int], Mapping[str, Any]],
+        rates: Mapping[str, float],
+    ) -> bytes | None:
+        """The next frame; None when nothing has changed.
+
+        Args:
+            now: ns.
+            describe: what else there is to say of an asset (id, number): `limit`, `warm`, `episode`, `online`.
+            rates: the frame's `rates`.
+        """
+        assets = dict(self._pick(now, describe))
+        if not assets:
+            return None
+        self._id = max(self._id + 1, now // MS)
+        frame = {"id": self._id, "t": stamp(now), "assets": assets, "rates": rates}
+        return orjson.dumps(frame, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def _pick(
+        self, now: int, describe: Callable[[str, int], Mapping[str, Any]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        room = MAX_ASSETS
+        views = list(self._views.values())
+        self._turn += 1
+        for at in range(len(views)):
+            view = views[(self._turn + at) % len(views)]
+            waiting = np.flatnonzero(view.changed)
+            if not len(waiting):
+                continue
+            if len(waiting) > room:
+                self.dropped += len(waiting) - room
+                waiting = np.roll(waiting, -int(np.searchsorted(waiting, view.shown)))[:room]
+                if room:
+                    view.shown = int(waiting[-1]) + 1
+            room -= len(waiting)
+            view.changed[waiting] = False
+            for slot in waiting.tolist():
+                yield view.part.names[slot], self._entry(view, slot, now, describe)
+
+    def _entry(
+        self, view: _View, slot: int, now: int, describe: Callable[[str, int], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        channels, q, t = view.part.channels, view.q[slot], int(view.t[slot])
+        score = float(view.score[slot])
+        known = math.isfinite(score)
+        return {
+            "t": t // MS if t >= 0 else None,
+            "v": view.v[slot],
+            "q": {channels[at].tag: int(q[at]) for at in np.flatnonzero(q).tolist()},
+            "score": score if known else None,
+            "alarm": bool(view.alarm[slot]),
+            "stats": {name: float(values[slot]) for name, values in view.statistics.items()} if known else {},
+            "top": top(channels, view.contributions[slot]) if known else [],
+            "age_s": round(max(0.0, (now - t) / 1e9), 3) if t >= 0 else None,
+            **describe(view.part.names[slot], int(view.part.assets[slot])),
+        }
+
+
+def top(channels: list[Channel], contributions: Floats) -> list[tuple[str, float]]:
+    """The leading sensors of a score and their shares of it (0 to 1), the greatest first."""
+    total = float(contributions.sum())
+    if not total > 0:
+        return []
+    order = np.argsort(contributions)[: -TOP - 1 : -1]
+    return [(channels[at].tag, round(float(contributions[at]) / total, 4)) for at in order.tolist()]
+
+
+def stamp(ns: int) -> str:
+    """ISO 8601 UTC with milliseconds."""
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Latency:
+    """How long from a frame's last sample to its score: a histogram, cheap enough to be always on."""
+
+    EDGES: Final = np.geomspace(0.5, 100_000.0, 107)
+    """Upper edges in ms, 12 % apart; beyond the last there is one more place."""
+
+    def __init__(self) -> None:
+        self.total = np.zeros(len(self.EDGES) + 1, dtype=np.int64)
+        self._seconds = np.zeros((10, len(self.total)), dtype=np.int64)
+        self._at = 0
+
+    def add(self, lag_ns: NDArray[np.int64]) -> None:
+        """Count delays (n,)."""
+        counts = np.bincount(np.searchsorted(self.EDGES, lag_ns / MS), minlength=len(self.total))
+        self.total += counts
+        self._seconds[self._at] += counts
+
+    def next_second(self) -> None:
+        """Forget what is older than ten seconds."""
+        self._at = (self._at + 1) % len(self._seconds)
+        self._seconds[self._at] = 0
+
+    def quantiles(self, *wanted: float) -> list[float | None]:
+        """Quantiles over the last ten seconds, ms (the upper edge of the place); None without frames."""
+        return quantiles(self._seconds.sum(axis=0), wanted)
+
+
+def quantiles(counts: NDArray[np.int64], wanted: tuple[float, ...]) -> list[float | None]:
+    """Quantiles of a `Latency` histogram, ms."""
+    total = int(counts.sum())
+    if not total:
+        return [None for _ in wanted]
+    running = np.cumsum(counts)
+    edges = np.append(Latency.EDGES, np.inf)
+    return [float(edges[int(np.searchsorted(running, share * total))]) for share in wanted]
+
+
+def build_status(collector: "Collector", now: int) -> dict[str, Any]:
+    """What `lab/core/v1/status` says; every number in it is a metric."""
+    inbox, sources, counters = collector.inbox, collector.sources, collector.intake.counters
+    p50, p99 = collector.latency.quantiles(0.5, 0.99)
+    online = [known for known in collector.catalogue.gateways.values() if known.state == "online"]
+    stale = sorted(source.id for source in sources.all.values() if source.stale and source.birth is not None)
+    waiting = sorted(source.id for source in sources.waiting)
+    return {
+        "t": stamp(now),
+        "pid": os.getpid(),
+        "version": __version__,
+        "broker": {
+            "state": "connected" if inbox.connected else "reconnecting",
+            "connected": inbox.connected,
+            "connections": inbox.connections,
+            "detail": inbox.trouble,
+        },
+        "store": {
+            "state": "full" if collector.full else "failing" if collector.trouble else "ok",
+            "ok": not collector.trouble,
+            "detail": collector.trouble,
+            "commits": collector.commits,
+            "failed_commits": collector.failed_commits,
+        },
+        "counters": msgspec.to_builtins(counters)
+        | {"deferred": counters.deferred + sources.deferred + inbox.dropped}
+        | {"live_dropped": collector.live.dropped},
+        "queue": {
+            "messages": len(inbox.data),
+            "bytes": inbox.waiting_bytes,
+            "held": collector.intake.held,
+            "staged_readings": collector.staged,
+        },
+        "rates": {"readings_s": collector.rate},
+        "latency_ms": {"p50": p50, "p99": p99},
+        "ledger": collector.book.totals,
+        "quarantine": collector.quarantine.counts,
+        "gateways": {
+            "known": len(collector.catalogue.gateways),
+            "online": len(online),
+            "stale": len(stale),
+            "waiting_for_birth": len(waiting),
+        },
+        "stale": stale[:MAX_NAMES],
+        "waiting_for_birth": waiting[:MAX_NAMES],
+        "clocks_off": {
+            known.id: known.skew_ms for known in online if known.skew_ms is not None and abs(known.skew_ms) > 2000
+        },
+        "process": {"cpu_s": round(time.process_time(), 3), "rss_bytes": rss_bytes()},
+    }
+
+
+def rss_bytes() -> int | None:
+    """Resident memory of this process; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
