@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from simulators.tep.constants import ANTOINE, DENSITY, LIQUID_HEAT, MOLAR_MASS, VAPORISATION, VAPOUR_HEAT
-from simulators.tep.numerics import ROW as ROW_NUMERICS, Value, exp, log, where
+from simulators.tep.numerics import ROW as ROW_NUMERICS, Value, exp, log, row_exp, where
 
 Vector = Any
 """Five or eight floats, or an array (5 or 8, plants)."""
@@ -240,7 +240,6 @@ _SPLIT, _DRY = _column(SPLIT), _column(DRY)
 _SPREAD = np.array([0, 1, 1, 2, 3])
 _add = np.add.reduce
 _row_log = ROW_NUMERICS["log"]
-_row_exp = ROW_NUMERICS["exp"]
 
 
 def _row_join(a: Value, b: Value, c: Value, v: Vector) -> Vector:
@@ -252,31 +251,13 @@ def _row_join(a: Value, b: Value, c: Value, v: Vector) -> Vector:
     return joined
 
 
-def _row_add_scaled(into: Value, at: int, u: Vector, v: Vector, k: Value) -> None:
-    np.add(u, v * k, out=into[at : at + 8])
-
-
 def _row_subtract(into: Value, at: int, v: Vector) -> None:
     into[at : at + len(v)] -= v
-
-
-def _row_volume5(t: Value, v: Vector) -> Value:
-    return _add(v * _MASS5 / (_D0 + t * (_D1 + t * _D2)), 0)
 
 
 def _row_split(strip: Value, flowing: Value, v: Vector) -> Vector:
     k = _SPLIT * strip
     return np.where(flowing, k / (1.0 + k), _DRY) * v
-
-
-def _row_exponentials(t: Value, u: Value, a: Value, b: Value) -> Any:
-    powers = np.empty((10, len(t)))
-    np.add(_PA, _PB / (t + _PC), out=powers[:4])
-    np.add(_PA, _PB / (u + _PC), out=powers[4:8])
-    powers[8] = a
-    powers[9] = b
-    found = _row_exp(powers)
-    return found[_SPREAD], found[_SPREAD + 4], found[8], found[9]
 
 
 def _row_temperatures(guess: Value, r: Vector, s: Vector, c: Vector, v0: Value, v: Vector, y: Value) -> None:
@@ -300,28 +281,62 @@ def _row_temperatures(guess: Value, r: Vector, s: Vector, c: Vector, v0: Value, 
             break
 
 
-ROW: Final[dict[str, Any]] = {
-    "five": lambda y, at: y[at : at + 5],
-    "eight": lambda y, at: y[at : at + 8],
-    "join": _row_join,
-    "total5": _add,
-    "total8": _add,
-    "mass8": lambda v: _add(_MASS8 * v),
-    "scale5": np.multiply,
-    "scale8": np.multiply,
-    "times5": np.multiply,
-    "add_scaled": _row_add_scaled,
-    "subtract5": _row_subtract,
-    "subtract8": _row_subtract,
-    "liquid5": lambda v: _add(_LIQUID5 * v, 1),
-    "liquid8": lambda v: _add(_LIQUID8 * v, 1),
-    "vapour8": lambda v: _add(_VAPOUR8 * v, 1),
-    "volume5": _row_volume5,
-    "split": _row_split,
-    "logs": lambda a, b: _row_log(np.stack((a, b))),
-    "exponentials": _row_exponentials,
-    "temperatures": _row_temperatures,
-}
-"""The same functions for rows of plants."""
-FLOAT: Final = tuple(name for name in ROW)
-"""Names of the functions that exist twice."""
+def rows(n: int) -> dict[str, Any]:
+    """The same functions for rows of `n` plants. They share scratch arrays, so they belong to one caller at a time."""
+    scratch = np.empty((32, n))
+    wide = {(i, j): scratch[: i * j].reshape(i, j, n) for i, j in ((3, 5), (3, 8), (4, 8))}
+    high = scratch[:8]
+    powers = np.empty((10, n))
+    halves = scratch[:20].reshape(2, 10, n)
+    density = np.empty((5, n))
+
+    def sums(table: Any, shape: tuple[int, int]) -> Any:
+        product = wide[shape]
+        return lambda v: _add(np.multiply(table, v, out=product), 1)
+
+    def mass8(v: Vector) -> Value:
+        return _add(np.multiply(_MASS8, v, out=high), 0)
+
+    def add_scaled(into: Value, at: int, u: Vector, v: Vector, k: Value) -> None:
+        np.add(u, np.multiply(v, k, out=high), out=into[at : at + 8])
+
+    def volume5(t: Value, v: Vector) -> Value:
+        np.multiply(_D2, t, out=density)
+        np.add(density, _D1, out=density)
+        np.multiply(density, t, out=density)
+        np.add(density, _D0, out=density)
+        product = np.multiply(v, _MASS5, out=scratch[:5])
+        product /= density
+        return _add(product, 0)
+
+    def exponentials(t: Value, u: Value, a: Value, b: Value) -> Any:
+        np.add(_PA, _PB / (t + _PC), out=powers[:4])
+        np.add(_PA, _PB / (u + _PC), out=powers[4:8])
+        powers[8] = a
+        powers[9] = b
+        found = row_exp(powers, halves)
+        return found[_SPREAD], found[_SPREAD + 4], found[8], found[9]
+
+    return {
+        **ROW_NUMERICS,
+        "five": lambda y, at: y[at : at + 5],
+        "eight": lambda y, at: y[at : at + 8],
+        "join": _row_join,
+        "total5": _add,
+        "total8": _add,
+        "mass8": mass8,
+        "scale5": np.multiply,
+        "scale8": np.multiply,
+        "times5": np.multiply,
+        "add_scaled": add_scaled,
+        "subtract5": _row_subtract,
+        "subtract8": _row_subtract,
+        "liquid5": sums(_LIQUID5, (3, 5)),
+        "liquid8": sums(_LIQUID8, (3, 8)),
+        "vapour8": sums(_VAPOUR8, (4, 8)),
+        "volume5": volume5,
+        "split": _row_split,
+        "logs": lambda a, b: _row_log(np.stack((a, b))),
+        "exponentials": exponentials,
+        "temperatures": _row_temperatures,
+    }

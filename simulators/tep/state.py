@@ -260,6 +260,7 @@ def initial(seeds: Sequence[int], generator: Generator) -> State:
     base = np.array(CHANNEL_BASE)
     segment = np.zeros((n, CHANNELS, 6))
     segment[:, :, 1] = FIRST_SEGMENT_H
+    segment[:, 12:, 1] = np.inf  # the channels of the additional disturbances rest until one is switched on
     segment[:, :, 2] = base
     return State(
         generator=generator,
