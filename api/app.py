@@ -48,7 +48,6 @@ def create(config: Config | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
     )
     app.guard = lambda inner: Guard(inner, config.api.host)
     app.state.config = config
@@ -56,12 +55,11 @@ def create(config: Config | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(Exception, on_failure)
-    for router in (routes.router, plants.router, status.router, live.router):
-        app.include_router(router, prefix="/api/v1")
-    app.include_router(status.probes)
-    app.include_router(reference.router)
     pages = Pages(PAGES)
-    app.include_router(home(pages))
+    routers = (routes.router, live.router, plants.router, status.router, status.probes, reference.router, home(pages))
+    for router in routers:
+        # Not `include_router`, which makes the framework search router by router: twice the time of a short answer.
+        app.router.routes.extend(router.routes)
     app.mount("/pages", pages)
     return app
 

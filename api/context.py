@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass
 
+from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 
 from api.bus import Bus
 from api.hub import Hub
 from api.reader import Readers
 from lab.config import Config
+
+PREFIX = "/api/v1"
+
+
+def api_router(tag: str, prefix: str = PREFIX) -> APIRouter:
+    """A router whose routes are complete by themselves; operations are called as their functions."""
+    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=lambda route: route.name)
 
 
 @dataclass(frozen=True)

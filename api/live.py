@@ -6,12 +6,12 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi import Header, Query, Request, WebSocket
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from api.context import context
+from api.context import api_router, context
 from api.hub import Client, Hub
 from api.problems import Problem, bad_field
 from api.schema import documented
@@ -20,7 +20,7 @@ HEARTBEAT_S: Final = 15.0
 
 logger = logging.getLogger("lab.api")
 
-router = APIRouter(tags=["lab"])
+router = api_router("lab")
 
 
 @router.websocket("/live")

@@ -3,18 +3,18 @@
 from functools import cache
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Path, Request
+from fastapi import Body, Depends, Path, Request
 from starlette.responses import Response
 
 from api import schema
 from api.bus import Gateway
-from api.context import context
+from api.context import api_router, context
 from api.problems import accepted_language
 from api.schema import answer, documented
 from api.times import iso
 from lab.text import catalogue
 
-router = APIRouter(tags=["simulators"])
+router = api_router("simulators")
 
 Id = Annotated[str, Path(description="api.param.simulator", pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["tep-1"])]
 Lang = Annotated[str, Depends(accepted_language)]

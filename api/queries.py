@@ -289,7 +289,9 @@ def episodes(
         values["end"] = end
     if cursor is not None:
         at, dot, id = cursor.partition(".")
-        if not dot or not re.fullmatch(r"-?\d{1,18}", at, re.ASCII):
+        if not dot or not re.fullmatch(r"-?\d{1,19}", at, re.ASCII):
+            raise bad_field("cursor", "cursor")
+        if abs(int(at)) >= 2**63:
             raise bad_field("cursor", "cursor")
         conditions.append("(start, id) < (:at, :id)")
         values |= {"at": int(at), "id": id}

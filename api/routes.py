@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.responses import Response
 
 from api import queries, schema
 from api.bus import SILENT_S
-from api.context import Context, context
-from api.problems import Problem, accepted_language, bad_field
+from api.context import Context, api_router, context
+from api.problems import accepted_language, bad_field
 from api.queries import Live
 from api.schema import answer, documented
 from api.times import parse_span, parse_time
@@ -25,7 +25,7 @@ From = Annotated[str | None, Query(alias="from", description="api.param.from", m
 To = Annotated[str | None, Query(description="api.param.to", max_length=40, examples=["2026-01-01T00:00:00Z", "now"])]
 Points = Annotated[int, Query(description="api.param.points", ge=1, le=MAX_POINTS, examples=[500])]
 
-router = APIRouter(tags=["lab"])
+router = api_router("lab")
 
 _ASSET: Final = {
     "id": "tep-1",
@@ -239,6 +239,3 @@ async def get_episodes(
             partial(queries.episodes, asset=asset, open=open, start=since, end=until, limit=limit, cursor=cursor)
         )
     )
-
-
-__all__ = ["Problem", "live_of", "router", "sensor_keys"]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
+from fastapi import Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from api import queries, schema
 from api.bus import SILENT_S
-from api.context import Context, context
+from api.context import Context, api_router, context
 from api.problems import Problem, bad_field, language_of
 from api.schema import answer, documented
 from api.times import iso
@@ -29,8 +29,8 @@ from lab.text import catalogue, text
 
 PACKAGES: Final = ("fastapi", "uvicorn", "paho-mqtt", "numpy", "orjson", "msgspec")
 
-router = APIRouter(tags=["status"])
-probes = APIRouter(tags=["status"])
+router = api_router("status")
+probes = api_router("status", prefix="")
 
 _ACCOUNT: Final = {
     "published": 1200,

@@ -1,0 +1,264 @@
+"""What the routes answer about a lab whose database the real writers wrote."""
+
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from api import schema
+from lab.text import catalogue
+from tests.api.conftest import Collector, Plant, Server, wait_for
+
+
+def get(http: httpx.Client, path: str, model: type[BaseModel], **params: Any) -> Any:
+    """The answer, which must have the fields its model says and no others."""
+    answer = http.get(f"/api/v1/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    model.model_validate_json(answer.content)
+    return answer.json()
+
+
+def test_assets_from_the_database_alone(http: httpx.Client) -> None:
+    assets = {each["id"]: each for each in get(http, "assets", schema.Assets)["assets"]}
+    assert list(assets) == ["pump-2", "tep-1"]
+    assert assets["pump-2"] | {"name": ""} == {
+        "id": "pump-2",
+        "kind": "csv",
+        "name": "",
+        "gateway": "edge-2",
+        "online": False,
+        "simulator": False,
+        "health": "offline",
+        "score": None,
+        "limit": None,
+        "alarm": False,
+        "warm": False,
+        "last": None,
+        "sensors": 2,
+        "episodes_open": 0,
+    }
+    assert assets["tep-1"]["simulator"] is True
+    assert assets["tep-1"]["sensors"] == 4
+    assert assets["tep-1"]["episodes_open"] == 1
+    assert assets["tep-1"]["last"].endswith("Z")
+
+
+def test_assets_follow_the_live_frames(http: httpx.Client, server: Server, collector: Collector) -> None:
+    def health(**state: Any) -> dict[str, Any]:
+        id = collector.frame(**state)
+        wait_for(lambda: server.hub.frames and server.hub.frames[-1].id == id, "the frame")
+        found: dict[str, Any] = get(http, "assets/tep-1", schema.AssetDetail)
+        return found
+
+    alarm = health()
+    assert (alarm["health"], alarm["score"], alarm["limit"], alarm["alarm"]) == ("alarm", 1.31, 1.0, True)
+    assert [(each["tag"], each["share"]) for each in alarm["leading"]] == [("xmeas_1", 0.62), ("xmv_3", 0.21)]
+    assert health(alarm=False, score=0.4)["health"] == "instrument"  # its open episode is a sensor's
+    assert health(alarm=False, age_s=120.0)["health"] == "stale"
+    assert health(alarm=False, t=None, age_s=None)["health"] == "instrument"  # the database knows the last reading
+    assert health(online=False)["health"] == "offline"
+    old = (time.time_ns() - 60 * 10**9) // 10**6
+    assert health(alarm=False, t=old)["health"] == "stale"
+    late = health(alarm=False, warm=False, score=None)
+    assert (late["warm"], late["score"]) == (False, None)
+
+
+def test_sensors(http: httpx.Client) -> None:
+    rows = get(http, "assets/tep-1/sensors", schema.Sensors)["sensors"]
+    assert [row["tag"] for row in rows] == ["xmeas_1", "xmeas_9", "xmv_3", "plant_s"]
+    feed, temperature = rows[:2]
+    assert feed["key"] == "tep-1/xmeas_1"
+    assert feed["limits"] == {"hi_alarm": 0.5}
+    assert feed["quality"] == "good"
+    assert isinstance(feed["value"], float)
+    assert temperature["value"] is None  # bad readings have no value that looks like one
+    assert temperature["quality"] == "bad:openwire"
+    never = get(http, "assets/pump-2/sensors", schema.Sensors)["sensors"]
+    assert [(row["value"], row["quality"], row["last"], row["stale"]) for row in never] == [
+        (None, None, None, True)
+    ] * 2
+
+
+def test_names_follow_the_language(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalogue(), "tag.tep.xmeas_9", {"en": "Reactor heat", "ja": "反応器の温度"})
+    names = {
+        lang: [row["name"] for row in get(http, "assets/tep-1/sensors", schema.Sensors, lang=lang)["sensors"]]
+        for lang in ("en", "ja")
+    }
+    assert (names["en"][1], names["ja"][1]) == ("Reactor heat", "反応器の温度")
+    monkeypatch.delitem(catalogue(), "tag.tep.xmeas_9")
+    monkeypatch.delitem(catalogue(), "tag.tep.plant_s", raising=False)
+    rows = get(http, "assets/tep-1/sensors", schema.Sensors, lang="ja")["sensors"]
+    assert (rows[1]["name"], rows[3]["name"]) == ("Reactor temperature", "plant_s")
+
+
+def test_series_raw(http: httpx.Client) -> None:
+    answer = get(
+        http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1,tep-1/xmeas_9", **{"from": "-1d"}, points=5000
+    )
+    one, other = answer["series"]["tep-1/xmeas_1"], answer["series"]["tep-1/xmeas_9"]
+    assert one["raw"] is True
+    assert len(one["t"]) == 600
+    assert set(np.diff(one["t"])) == {1000}
+    np.testing.assert_allclose(one["v"], np.sin(np.arange(600) / 20.0), atol=1e-6)
+    assert one["v"] == one["lo"] == one["hi"]
+    assert "q" not in one
+    assert other["v"][-3:] == [None] * 3
+    assert other["q"][-3:] == [129] * 3
+    assert answer["from"] < answer["to"]
+
+
+def test_series_decimated_keeps_the_extremes(http: httpx.Client) -> None:
+    answer = get(http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1", **{"from": "-1d"}, points=50)
+    course = answer["series"]["tep-1/xmeas_1"]
+    assert course["raw"] is False
+    assert 1 < len(course["t"]) <= 50
+    truth = np.sin(np.arange(600) / 20.0)
+    assert max(course["hi"]) == pytest.approx(truth.max(), abs=1e-6)
+    assert min(course["lo"]) == pytest.approx(truth.min(), abs=1e-6)
+    assert all(lo <= v <= hi for lo, v, hi in zip(course["lo"], course["v"], course["hi"], strict=True))
+
+
+def test_series_span_is_half_open(http: httpx.Client) -> None:
+    course = get(http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1", **{"from": "-1d"})["series"][
+        "tep-1/xmeas_1"
+    ]
+    first, last = course["t"][0], course["t"][-1]
+    part = get(
+        http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1", **{"from": first + 2000, "to": first + 5000}
+    )
+    assert [t - first for t in part["series"]["tep-1/xmeas_1"]["t"]] == [2000, 3000, 4000]
+    assert last - first == 599_000
+
+
+def test_series_names_unknown_sensors(http: httpx.Client) -> None:
+    answer = get(http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1,tep-1/nosuch", **{"from": "-1d"})
+    assert answer["unknown"] == ["tep-1/nosuch"]
+    assert answer["series"]["tep-1/nosuch"]["t"] == []
+    quiet = get(http, "series", schema.SeriesAnswer, sensors="tep-1/xmeas_1", **{"from": "0", "to": "1000"})
+    assert "unknown" not in quiet
+
+
+def test_series_takes_each_sensor_once_and_many(http: httpx.Client) -> None:
+    answer = get(http, "series", schema.SeriesAnswer, sensors=" tep-1/xmeas_1 ,tep-1/xmeas_1,")
+    assert list(answer["series"]) == ["tep-1/xmeas_1"]
+    many = ",".join(f"tep-1/s{n}" for n in range(200))
+    assert len(get(http, "series", schema.SeriesAnswer, sensors=many)["series"]) == 200
+
+
+def test_score(http: httpx.Client) -> None:
+    answer = get(http, "assets/tep-1/score", schema.Score, **{"from": "-1d"}, points=5000)
+    assert len(answer["t"]) == len(answer["score"]) == 600
+    assert set(answer["statistics"]) == {"t2", "spe"}
+    assert {len(values) for values in answer["statistics"].values()} == {600}
+    few = get(http, "assets/tep-1/score", schema.Score, **{"from": "-1d"}, points=20)
+    assert max(few["score"]) == pytest.approx(max(answer["score"]), abs=1e-6)
+    assert {len(values) for values in few["statistics"].values()} == {len(few["t"])}
+    silent = get(http, "assets/pump-2/score", schema.Score)
+    assert (silent["t"], silent["score"], silent["statistics"]) == ([], [], {})
+
+
+def test_episodes_page_by_page(http: httpx.Client) -> None:
+    whole = get(http, "episodes", schema.Episodes)
+    assert [each["id"] for each in whole["episodes"]] == ["e2", "e1", "e0"]
+    assert whole["next"] is None
+    ids, cursor = [], None
+    while True:
+        page = get(http, "episodes", schema.Episodes, limit=1, **({"cursor": cursor} if cursor else {}))
+        ids += [each["id"] for each in page["episodes"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert ids == ["e2", "e1", "e0"]
+    first = whole["episodes"][0]
+    assert (first["kind"], first["end"], first["leading"]) == ("instrument", None, [["xmeas_1", 0.62]])
+    assert first["duration_s"] >= 60
+    assert whole["episodes"][2]["duration_s"] == 100
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"open": "true"}, ["e2"]),
+        ({"open": "false"}, ["e1", "e0"]),
+        ({"asset": "pump-2"}, []),
+        ({"asset": "tep-1", "open": "true"}, ["e2"]),
+        ({"from": "-350s"}, ["e2", "e1"]),
+        ({"from": "-1h", "to": "-350s"}, ["e0"]),
+        ({"to": "-1h"}, []),
+    ],
+)
+def test_episodes_by_asset_state_and_time(http: httpx.Client, params: dict[str, str], expected: list[str]) -> None:
+    assert [each["id"] for each in get(http, "episodes", schema.Episodes, **params)["episodes"]] == expected
+
+
+def test_ledger_adds_up(http: httpx.Client) -> None:
+    answer = get(http, "ledger", schema.LedgerAnswer)
+    new, old = answer["gateways"]
+    assert (new["gateway"], new["boot"], old["boot"]) == ("sim-1", 7, 6)
+    assert (new["missing"], new["missing_ranges"], new["proof"], new["upto"]) == (3, [[100, 102]], False, 199)
+    assert (old["missing"], old["proof"], old["state"]) == (0, True, "offline")
+    for account in (new, old, answer["totals"]):
+        sums = account["accepted"] + account["duplicates"] + account["rejected"] + account["missing"]
+        assert account["published"] == sums
+    assert answer["totals"]["published"] == 212
+    assert answer["totals"]["proof"] is False
+
+
+def test_quarantine_page_by_page(http: httpx.Client) -> None:
+    whole = get(http, "quarantine", schema.QuarantineAnswer)
+    assert [each["detail"] for each in whole["entries"]] == [f"case {n}" for n in (4, 3, 2, 1, 0)]
+    assert whole["entries"][0]["payload"] == '{"v":[1,\\xff]}'
+    page = get(http, "quarantine", schema.QuarantineAnswer, limit=2)
+    rest = get(http, "quarantine", schema.QuarantineAnswer, cursor=page["next"])
+    assert page["entries"] + rest["entries"] == whole["entries"]
+    assert rest["next"] is None
+    assert get(http, "quarantine", schema.QuarantineAnswer, reason="fork")["entries"] == []
+
+
+def test_system(http: httpx.Client, server: Server) -> None:
+    answer = get(http, "system", schema.SystemAnswer)
+    assert answer["processes"] == []  # nobody supervises this one
+    assert answer["broker"]["connected"] is True
+    assert answer["historian"]["readings"] == 7 * 600
+    assert answer["versions"]["python"]
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_text_is_the_catalogue(http: httpx.Client, lang: str) -> None:
+    answer = http.get(f"/api/v1/text/{lang}").json()
+    assert answer == {key: entry[lang] for key, entry in catalogue().items()}
+
+
+def test_simulators(http: httpx.Client, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plants = get(http, "simulators", schema.Simulators)["simulators"]
+    assert [each["id"] for each in plants] == ["tep-1"]
+    one = get(http, "simulators/tep-1", schema.Simulator, lang="en")
+    assert one == get(http, "simulators/sim-1", schema.Simulator, lang="en")
+    assert (one["gateway"], one["online"], one["faults"], one["speed"]) == ("sim-1", True, [6], 60.0)
+    assert [each["idv"] for each in one["disturbances"]][:20] == list(range(1, 21))
+    loop = next(each for each in one["loops"] if each["loop"] == 9)
+    assert (loop["pv"], loop["unit"], loop["setpoint"]) == ("xmeas_19", "kg/h", 230.31)
+    monkeypatch.setitem(catalogue(), "idv.tep.6", {"en": "A feed loss", "ja": "A原料の喪失"})
+    japanese = get(http, "simulators/tep-1", schema.Simulator, lang="ja")
+    assert next(each["name"] for each in japanese["disturbances"] if each["idv"] == 6) == "A原料の喪失"
+
+
+def test_health_and_metrics(http: httpx.Client, collector: Collector) -> None:
+    collector.alive()
+    wait_for(lambda: http.get("/healthz").status_code == 200, "a healthy lab")
+    assert http.get("/healthz").json() == {"status": "ok"}
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    values = {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+    assert values["lab_api_broker_connected"] == 1
+    assert values["lab_collector_readings"] == 1200
+    assert values["lab_collector_lag_s"] == 0.25
+    assert values["lab_collector_queue_length"] == 3
+    assert values["process_cpu_seconds_total"] > 0
