@@ -15,6 +15,8 @@ from simulators.tep.constants import CHANNEL_BASE, CHANNEL_SPANS, CONTINUOUS, RA
 
 MULTIPLIER: Final = 9228907.0
 MODULUS: Final = 4294967296.0
+WHOLE: Final = 2.0**84
+"""x + WHOLE - WHOLE is the multiple of MODULUS nearest to x, so x less that is x mod MODULUS, or that less MODULUS."""
 
 BLOCK: Final = 64
 """Steps whose measurement noise is drawn together."""
@@ -103,6 +105,13 @@ def next_segment(
     )
 
 
+def following(g: float) -> float:
+    """The state after `g` of the reference generator: the product rounded to a double, modulo 2^32."""
+    product = g * MULTIPLIER
+    g = product - ((product + WHOLE) - WHOLE)
+    return g + MODULUS if g < 0.0 else g
+
+
 class Reference:
     """The reference generator at state `g`; `bipolar` and `gaussian` move it."""
 
@@ -111,14 +120,13 @@ class Reference:
 
     def bipolar(self) -> float:
         """A number in -1..1."""
-        self.g = self.g * MULTIPLIER % MODULUS
+        self.g = following(self.g)
         return 2.0 * self.g / MODULUS - 1.0
 
     def gaussian(self) -> float:
         """The sum of twelve uniform numbers less six."""
-        g, total = self.g, 0.0
+        total = 0.0
         for _ in range(12):
-            g = g * MULTIPLIER % MODULUS
-            total += g
-        self.g = g
+            self.g = following(self.g)
+            total += self.g
         return total / MODULUS - 6.0

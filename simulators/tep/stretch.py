@@ -11,7 +11,7 @@ from simulators.tep import control as controllers
 from simulators.tep import process, properties
 from simulators.tep.constants import CONTINUOUS, NOISE, STEP_H, VALVE_TIME_S
 from simulators.tep.control import control
-from simulators.tep.disturbances import MODULUS, MULTIPLIER
+from simulators.tep.disturbances import MODULUS, MULTIPLIER, WHOLE
 from simulators.tep.numerics import Value, bind, maximum, minimum, where
 from simulators.tep.process import evaluate
 
@@ -106,6 +106,18 @@ def faulty_valves(dy: Value, y: Value, command: Value, gain: Value, bias: Value,
         dy[38 + k] = (target - y[38 + k]) * rate[k] / VALVE_TIME_H[k]
 
 
+def skip(g: Value, alive: Value) -> None:
+    """22 numbers of the reference generator that nobody looks at, where no trip is active."""
+    if alive:
+        state = g[0]
+        for _ in range(264):
+            state = state * MULTIPLIER
+            state = state - ((state + WHOLE) - WHOLE)  # as disturbances.following
+            if state < 0.0:
+                state += MODULUS
+        g[0] = state
+
+
 def draw(g: Value, z: Value, alive: Value) -> None:
     """22 numbers of the reference generator, where no trip is active."""
     if alive:
@@ -113,7 +125,10 @@ def draw(g: Value, z: Value, alive: Value) -> None:
         for k in range(22):
             total = 0.0
             for _ in range(12):
-                state = state * MULTIPLIER % MODULUS
+                state = state * MULTIPLIER
+                state = state - ((state + WHOLE) - WHOLE)
+                if state < 0.0:
+                    state += MODULUS
                 total += state
             z[k] = total / MODULUS - 6.0
         g[0] = state
@@ -206,13 +221,14 @@ def stretch(
         else:
             valves(work.dy, work.y, work.command)
         if t > 0.0:
-            if reference:
+            wanted = noisy and full
+            if reference and not wanted:
+                skip(work.g, alive)
+            elif reference:
                 draw(work.g, work.z, alive)
-            if noisy and full:
-                if reference:
-                    add_noise(work.x, work.z, alive)
-                else:
-                    add_noise(work.x, noise[i - offset], alive)
+                add_noise(work.x, work.z, alive)
+            elif wanted:
+                add_noise(work.x, noise[i - offset], alive)
         if full and len(faulty) > 0:
             sensors(work, faulty, jolts[i - offset], t)
         work.lived[0] = work.lived[0] + alive
@@ -233,13 +249,23 @@ def row_clip(xmv: Value) -> None:
     np.minimum(np.maximum(xmv[:11], 0.0, out=xmv[:11]), 100.0, out=xmv[:11])
 
 
+def row_skip(g: Value, alive: Value) -> None:
+    state = g[0].copy()
+    for _ in range(264):
+        state *= MULTIPLIER
+        state -= (state + WHOLE) - WHOLE
+        state += MODULUS * (state < 0.0)
+    np.copyto(g[0], state, where=alive)
+
+
 def row_draw(g: Value, z: Value, alive: Value) -> None:
     state = g[0].copy()
     for k in range(22):
         total = np.zeros_like(state)
         for _ in range(12):
             state *= MULTIPLIER
-            state -= np.floor(state * (1.0 / MODULUS)) * MODULUS
+            state -= (state + WHOLE) - WHOLE
+            state += MODULUS * (state < 0.0)
             total += state
         z[k] = total / MODULUS - 6.0
     np.copyto(g[0], state, where=alive)
@@ -287,6 +313,7 @@ def rows(n: int) -> Any:
             "force": bind(force, names),
             "valves": row_valves,
             "faulty_valves": row_faulty_valves,
+            "skip": row_skip,
             "draw": row_draw,
             "add_noise": row_add_noise,
             "euler": row_euler,
