@@ -139,8 +139,8 @@ class Command(msgspec.Struct, omit_defaults=True):
     args: dict[str, object] = {}
 
 
-class Reply(msgspec.Struct, omit_defaults=True):
-    """On the `event` topic, the answer to the command `id`."""
+class Reply(msgspec.Struct):
+    """On the `event` topic, the answer to the command `id`; every field is sent, others share the topic."""
 
     id: str
     ok: bool
