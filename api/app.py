@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from api import live, plants, reference, routes, status
 from api.bus import Bus
 from api.context import Context
-from api.hub import Hub
+from api.hub import BEAT_S, Hub
 from api.problems import on_failure, on_http_exception, on_validation_error
 from api.reader import Readers
 from api.security import Guard
@@ -73,13 +73,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.context = Context(config, readers, bus, hub)
     readers.start()
     bus.start()
+    beating = asyncio.create_task(_beat(hub))
     try:
         with _before_exit(hub.close):
             yield
     finally:
         hub.close()
+        beating.cancel()
         await bus.stop()
         await readers.stop()
+
+
+async def _beat(hub: Hub) -> None:
+    while True:
+        await asyncio.sleep(BEAT_S)
+        hub.beat()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from api.problems import Problem
 QUEUE: Final = 32
 KEPT: Final = 300
 MAX_CLIENTS: Final = 1000
+BEAT_S: Final = 15.0
 
 logger = logging.getLogger("lab.api")
 
@@ -56,13 +57,16 @@ class Frame(msgspec.Struct, frozen=True):
     """As a server-sent event."""
 
 
+BEAT: Final = Frame(-2, "", b": still here\n\n")
+"""A comment to quiet event streams, so that what lies between does not take them for dead (WebSockets have pings)."""
 GAP: Final = Frame(-1, '{"gap":true}', b'data: {"gap":true}\n\n')
 
 
 class Client:
     """One viewer's queue. `backlog` is what it missed before it came; it is not counted against the queue."""
 
-    def __init__(self, backlog: list[Frame]) -> None:
+    def __init__(self, backlog: list[Frame], beats: bool = False) -> None:
+        self.beats = beats
         self.backlog = deque(backlog)
         self.queue: deque[Frame] = deque()
         self.dropped = 0
@@ -138,8 +142,10 @@ class Hub:
             if not client.put(frame):
                 self.dropped += 1
 
-    def join(self, after: int | None = None) -> Client:
+    def join(self, after: int | None = None, *, beats: bool = False) -> Client:
         """A new client; with `after`, what came since that frame goes first, or a gap when that is not known.
+
+        With `beats` it also gets the heartbeats.
 
         Raises:
             Problem: there are as many clients as the lab takes.
@@ -150,7 +156,7 @@ class Hub:
         if after is not None:
             known = [frame.id for frame in self.frames]
             backlog = list(self.frames)[known.index(after) + 1 :] if after in known else [GAP]
-        client = Client(backlog)
+        client = Client(backlog, beats)
         if self.closed:
             client.close()
         self.clients.add(client)
@@ -159,6 +165,12 @@ class Hub:
     def leave(self, client: Client) -> None:
         """Forget a client."""
         self.clients.discard(client)
+
+    def beat(self) -> None:
+        """Say to the event streams that have nothing to send that they live."""
+        for client in self.clients:
+            if client.beats and not client.queue:
+                client.put(BEAT)
 
     def close(self) -> None:
         """End every stream; the clients come again when the server is back."""

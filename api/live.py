@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Header, Query, Request, WebSocket
 from starlette.responses import Response, StreamingResponse
@@ -15,8 +15,6 @@ from api.context import api_router, context
 from api.hub import Client, Hub
 from api.problems import Problem, bad_field
 from api.schema import documented
-
-HEARTBEAT_S: Final = 15.0
 
 logger = logging.getLogger("lab.api")
 
@@ -87,7 +85,7 @@ async def live_events(
     last_event_id: Annotated[str | None, Header(description="api.param.after")] = None,
 ) -> Response:
     hub = context(request).hub
-    client = hub.join(_frame_id(last_event_id or after))
+    client = hub.join(_frame_id(last_event_id or after), beats=True)
     return EventStream(hub, client)
 
 
@@ -108,13 +106,5 @@ class EventStream(StreamingResponse):
 
 async def _events(client: Client) -> AsyncIterator[bytes]:
     yield b"retry: 2000\n\n"
-    while True:
-        try:
-            async with asyncio.timeout(HEARTBEAT_S):
-                frame = await client.next()
-        except TimeoutError:
-            yield b": still here\n\n"
-            continue
-        if frame is None:
-            return
+    while frame := await client.next():
         yield frame.event

@@ -1,5 +1,6 @@
 """A small lab for the API's tests: a real mosquitto, a database written by the real writers, a server in a thread."""
 
+import asyncio
 import importlib
 import json
 import shutil
@@ -219,6 +220,12 @@ class Server:
     @property
     def hub(self) -> Any:
         return self.app.state.context.hub
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        loop = self.app.state.context.bus._loop
+        assert loop is not None
+        return loop  # type: ignore[no-any-return]
 
     def start(self) -> None:
         self._thread.start()

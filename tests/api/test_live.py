@@ -113,11 +113,13 @@ def test_server_sent_events(server: Server, collector: Collector, http: httpx.Cl
     gone(server)
 
 
-def test_quiet_streams_say_that_they_live(server: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.live.HEARTBEAT_S", 0.05)
-    with http.stream("GET", "/api/v1/live.sse") as answer:
-        lines = answer.iter_lines()
-        assert next(line for line in lines if line.startswith(":")) == ": still here"
+def test_quiet_streams_say_that_they_live(server: Server, http: httpx.Client) -> None:
+    with http.stream("GET", "/api/v1/live.sse") as answer, connect(server.live, proxy=None) as socket_:
+        wait_for(lambda: len(server.hub.clients) == 2, "both clients")
+        server.loop.call_soon_threadsafe(server.hub.beat)
+        assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": still here"
+        with pytest.raises(TimeoutError):
+            socket_.recv(0.05)
     gone(server)
 
 
