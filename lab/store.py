@@ -149,26 +149,25 @@ class Store:
         Raises:
             sqlite3.Error: the commit failed (see `is_full`); nothing of it is stored.
         """
+        outer = self._depth == 0
         point = f"s{self._depth}"
-        self.db.execute("BEGIN IMMEDIATE" if self._depth == 0 else f"SAVEPOINT {point}")
+        self.db.execute("BEGIN IMMEDIATE" if outer else f"SAVEPOINT {point}")
         self._depth += 1
         try:
             try:
                 yield self.db
             finally:
                 self._depth -= 1
-            self.db.execute("COMMIT" if self._depth == 0 else f"RELEASE {point}")
+            self.db.execute("COMMIT" if outer else f"RELEASE {point}")
         except BaseException:
             # SQLite itself rolls everything back on some errors, a full disk among them
             if self.db.in_transaction:
-                if self._depth == 0:
-                    self.db.execute("ROLLBACK")
-                else:
-                    self.db.execute(f"ROLLBACK TO {point}")
+                self.db.execute("ROLLBACK" if outer else f"ROLLBACK TO {point}")
+                if not outer:
                     self.db.execute(f"RELEASE {point}")
             self._tell(False)
             raise
-        if self._depth == 0:
+        if outer:
             self._tell(True)
 
     @contextmanager
