@@ -1,11 +1,13 @@
 """`stretch` compiled by numba from the same source; imported only when numba is there and worth loading."""
 
+from hashlib import blake2b
 from math import floor, frexp, ldexp
+from pathlib import Path
 from typing import Any
 
 import numba
 
-from simulators.tep import control, numerics, process, properties, stretch
+from simulators.tep import constants, control, disturbances, numerics, process, properties, stretch, variables
 from simulators.tep.numerics import bind
 
 ORDER = (
@@ -31,11 +33,20 @@ ORDER = (
 """Every function after those it calls."""
 
 
+def _digest() -> str:
+    """Of all sources: numba's cache looks at one file at a time, but machine code holds what a function calls, too."""
+    modules = (*(module for module, _ in ORDER), constants, disturbances, variables)
+    return blake2b(b"".join(Path(str(module.__file__)).read_bytes() for module in modules), digest_size=8).hexdigest()
+
+
 def compile_stretch() -> Any:
     """The compiled `stretch`; the machine code is kept in numba's cache between processes."""
     jit = numba.njit(cache=True, error_model="numpy")
     names: dict[str, Any] = {"floor": floor, "frexp": frexp, "ldexp": ldexp}
+    digest = _digest()
     for module, functions in ORDER:
         for name in functions:
-            names[name] = jit(bind(getattr(module, name), names))
+            function = bind(getattr(module, name), names)
+            function.__qualname__ = f"{name}_{digest}"
+            names[name] = jit(function)
     return names["stretch"]

@@ -43,17 +43,13 @@ def purge(x: Value, xmv: Value, sp: Value, err: Value, override: Value, auto: Va
         rose = (memory == 2.0) & (p >= PRESSURE_NORMAL)
         mode = where(high, 1.0, where(fell, 3.0, where(low, 2.0, where(rose, 3.0, 0.0)))) * auto[PURGE]
         override[0] = where(mode == 3.0, 0.0, mode)
-        output = where(
-            mode == 1.0, 100.0, where(mode == 2.0, 0.0, where(mode == 3.0, PURGE_RETURN, output))
-        )
+        output = where(mode == 1.0, 100.0, where(mode == 2.0, 0.0, where(mode == 3.0, PURGE_RETURN, output)))
         err[PURGE] = where(mode == 0.0, err[PURGE], where(mode == 3.0, 0.0, before))
         sp[PURGE] = where(mode == 3.0, PURGE_SETPOINT, sp[PURGE])
     xmv[PURGE] = output
 
 
-def control(
-    step: int, x: Value, xmv: Value, sp: Value, err: Value, override: Value, auto: Value, gaps: bool
-) -> None:
+def control(step: int, x: Value, xmv: Value, sp: Value, err: Value, override: Value, auto: Value, gaps: bool) -> None:
     """Run the loops that are due at a step that is a multiple of three.
 
     Args:

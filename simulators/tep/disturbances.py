@@ -59,6 +59,11 @@ class Keyed:
             self.at(seed, use, 0, count).standard_normal(out=found[plant])
         return found
 
+    def bipolar(self, seed: int, channel: int, count: int) -> list[float]:
+        """Three numbers in -1..1 for segment number `count` of a channel."""
+        found: list[float] = (2.0 * self.at(seed, WALK, channel, count).random(3) - 1.0).tolist()
+        return found
+
     def jolts(self, seed: int, sensor: int, block: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(BLOCK,) normal and (BLOCK,) uniform numbers for a noisy or spiking sensor."""
         numbers = self.at(seed, SENSOR, sensor, block)

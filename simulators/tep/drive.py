@@ -1,7 +1,7 @@
 """Drives steps from event to event: new segments of random walks, analyser samplings, records, blocks of noise.
 
-The steps between two events are `stretch`, on floats for one plant (plain or compiled) or on rows for many. All paths give
-the same bits, so which one is taken never shows.
+The steps between two events are `stretch`, on floats for one plant (plain or compiled) or on rows for many. All paths
+give the same bits, so which one is taken never shows.
 """
 
 from bisect import bisect_left
@@ -28,7 +28,7 @@ from simulators.tep.constants import (
     STEP_H,
     VALVES,
 )
-from simulators.tep.disturbances import BLOCK, GAS, PRODUCT, WALK, Keyed, Reference, next_segment
+from simulators.tep.disturbances import BLOCK, GAS, PRODUCT, Keyed, Reference, next_segment
 from simulators.tep.state import ACTUATOR_FAULTS, SENSOR_FAULTS, Floats, Inputs, Integers, State
 from simulators.tep.stretch import Work, rows, sensors, stretch
 from simulators.tep.variables import LOOP_INDEX, LOOPS
@@ -73,7 +73,9 @@ def drive(
         for at in range(0, n, size)
     ]
     fields, records, lived = zip(*results, strict=True)
-    arrays = {name: np.concatenate([part[name] for part in fields]) for name in fields[0] if name[0] != "_"}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in fields]) for name in fields[0] if name[0] != "_"
+    }
     after = replace(
         held,
         steps=state.steps + steps,
@@ -112,7 +114,7 @@ def _begin_faults(state: State, inputs: Inputs) -> State:
         state,
         sensor_kind=inputs.sensor_kind.copy(),
         sensor_onset=np.where(new, state.steps, state.sensor_onset),
-        sensor_held=np.where(new, np.nan_to_num(state.xmeas), state.sensor_held),
+        sensor_held=np.where(new, state.xmeas, state.sensor_held),
     )
 
 
@@ -131,9 +133,7 @@ class _Drive:
         self.gas_count, self.product_count = state.analyser_count
         self.samples = state.samples[plants].copy()
         self.segments = state.segment_count[plants].copy()
-        self.step: Any = {"plain": lambda: stretch, "compiled": _compiled, "batch": lambda: rows(len(self.columns))}[
-            path
-        ]()
+        self.step = rows(len(self.columns)) if path == "batch" else _compiled() if path == "compiled" else stretch
 
     def _in(self, values: NDArray[Any]) -> Any:
         """(n, k) numbers of the state as the path wants them: (k, columns), a list of k, or (k,)."""
@@ -232,12 +232,12 @@ class _Drive:
         kinds = inputs.sensor_kind[here]
         faulty = np.flatnonzero((kinds > 0).any(axis=0))
         jolting = [f for f, j in enumerate(faulty) if ((kinds[:, j] == SPIKE) | (kinds[:, j] == NOISY)).any()]
-        gaps = bool((kinds == DROPOUT).any())
+        gaps = bool(np.isnan(np.array(work.offset)).any())
         acting = bool((inputs.actuator_kind[here] > 0).any())
         forcing = bool(np.isfinite(np.array(work.forced)).any())
         keyed_noise = self.noise and not self.reference
         clock = np.array(times) if self.path == "compiled" else times
-        faulty_list = faulty if self.path == "compiled" else faulty.tolist()
+        faulty_list: Any = faulty if self.path == "compiled" else faulty.tolist()
         noise: Any = self._numbers(np.zeros((1, BLOCK, CONTINUOUS)))
         jolts: Any = self._numbers(np.zeros((1, BLOCK, max(1, len(faulty)))))
         records = np.empty((len(self.plants), end // every - state.steps // every if every else 0, 52))
@@ -260,7 +260,7 @@ class _Drive:
                 (block + 1) * BLOCK,
                 origin + max(bisect_left(times, wake) - 1, step - origin),
                 origin + bisect_left(times, min(self.gas_next, self.product_next)),
-                (step + every - 1) // every * every if every else end,
+                -(-step // every) * every if every else end,
             )
             self.step(
                 work, step, last, origin, clock, every, self.reference, self.noise, noise, block * BLOCK + 1,
@@ -334,7 +334,7 @@ class _Drive:
         ends = np.asarray(segment[1]).reshape(CHANNELS, -1)
         touched = set()
         # the extra column of a lone plant in a batch must follow it
-        for row, k in np.argwhere(ends.T <= t).tolist():
+        for row, k in np.argwhere(t >= ends.T).tolist():
             index: Any = (k, row) if batch else k
             place = row % len(self.plants)
             p = self.plants[place]
@@ -346,8 +346,9 @@ class _Drive:
                 after = next_segment(k, float(flag), before, generator.bipolar)
                 g[g_index] = generator.g
             else:
-                uniform = iter(self.keyed.at(self.seeds[place], WALK, k, int(self.segments[place, k])).random(3))
-                after = next_segment(k, float(flag), before, lambda u=uniform: 2.0 * float(next(u)) - 1.0)
+                count = int(self.segments[place, k])
+                uniform = iter(self.keyed.bipolar(self.seeds[place], k, count))
+                after = next_segment(k, float(flag), before, uniform.__next__)
             for part, value in zip(segment, after, strict=True):
                 part[index] = value
             walk[index] = after[2]

@@ -5,11 +5,14 @@ Python or compiled by numba) and on rows of plants (NumPy), and gives the same b
 exact about everything but `exp` and `log`, which differ between math libraries and so are made here.
 """
 
-from math import floor, frexp, ldexp, log as natural_log, sqrt
+from math import floor, frexp, ldexp, sqrt
+from math import log as natural_log
 from types import FunctionType
 from typing import Any, Final
 
 import numpy as np
+
+__all__ = ["ROW", "Value", "bind", "exp", "log", "maximum", "minimum", "row_exp", "some", "sqrt", "where"]
 
 Value = Any
 """A float (one plant) or a row (plants,)."""
@@ -98,6 +101,8 @@ def _row_some(condition: Value) -> bool:
 
 
 _ROW_TABLE: Final = np.array(_TABLE)
+
+
 def bind(function: Any, names: dict[str, Any]) -> Any:
     """The same code over other numbers: `function` with the global names in `names` meaning something else."""
     return FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__)

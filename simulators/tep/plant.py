@@ -9,7 +9,6 @@ import numpy as np
 from simulators.tep import properties
 from simulators.tep.constants import (
     CHANNEL_BASE,
-    CHANNELS,
     CONTINUOUS,
     LBMOL_KMOL,
     LOSS_COST,

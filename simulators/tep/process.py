@@ -5,6 +5,7 @@ and `properties`). Subscripts: r reactor, s separator, c stripper sump ("column"
 """
 
 from simulators.tep.constants import (
+    DENSITY,
     FT3_PER_M3,
     TRIP_PRESSURE,
     TRIP_REACTOR_M3,
@@ -14,7 +15,6 @@ from simulators.tep.constants import (
 )
 from simulators.tep.numerics import Value, exp, maximum, minimum, sqrt, where
 from simulators.tep.properties import (
-    DENSITY,
     M_A,
     M_B,
     M_C,
@@ -171,9 +171,7 @@ def evaluate(y: Value, idv: Value, walk: Value, guess: Value, dy: Value, x: Valu
     gas_b = share_b * f_ac
     gas_c = (1.0 - share_a - share_b) * f_ac
     fed = scale5(liquid_s, f_sl / n_s)
-    top = join(
-        0.995 * gas_a, 0.991 * gas_b, 0.990 * gas_c, split(f_ac / maximum(f_sl, 0.1) * factor, f_sl > 0.1, fed)
-    )
+    top = join(0.995 * gas_a, 0.991 * gas_b, 0.990 * gas_c, split(f_ac / maximum(f_sl, 0.1) * factor, f_sl > 0.1, fed))
 
     # heat flows
     height = minimum(maximum(volume_r * (0.025 / 7.8) - 0.25, 0.0), 1.0)

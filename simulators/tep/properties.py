@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from simulators.tep.constants import ANTOINE, DENSITY, LIQUID_HEAT, MOLAR_MASS, VAPORISATION, VAPOUR_HEAT
-from simulators.tep.numerics import ROW as ROW_NUMERICS, Value, exp, log, row_exp, where
+from simulators.tep.numerics import ROW as ROW_NUMERICS
+from simulators.tep.numerics import Value, exp, log, row_exp, where
 
 Vector = Any
 """Five or eight floats, or an array (5 or 8, plants)."""
@@ -28,7 +29,7 @@ VAPOUR: Final = (
 (V0A, V0B, V0C, V0D, V0E, V0F, V0G, V0H), (V1A, V1B, V1C, V1D, V1E, V1F, V1G, V1H) = VAPOUR[:2]
 (V2A, V2B, V2C, V2D, V2E, V2F, *_), (V3A, V3B, V3C, V3D, V3E, V3F, *_) = VAPOUR[2:]
 (D0D, D1D, D2D), (D0E, D1E, D2E), (D0F, D1F, D2F), (D0G, D1G, D2G), (D0H, D1H, D2H) = DENSITY[3:]
-(PAD, PBD, PCD), (PAE, PBE, PCE), _, (PAG, PBG, PCG), (PAH, PBH, PCH) = ANTOINE
+(PAD, PBD, PCD), (PAE, PBE, PCE), (*_,), (PAG, PBG, PCG), (PAH, PBH, PCH) = ANTOINE
 
 SPLIT_D, SPLIT_E, SPLIT_F, SPLIT_G, SPLIT_H = SPLIT = (8.5010, 11.402, 11.795, 0.0480, 0.0242)
 DRY_D, DRY_E, DRY_F, DRY_G, DRY_H = DRY = (0.9999, 0.999, 0.999, 0.99, 0.98)
@@ -90,15 +91,15 @@ def times5(u: Vector, v: Vector) -> Vector:
 def add_scaled(into: Value, at: int, u: Vector, v: Vector, k: Value) -> None:
     """into[at:at+8] := u + v k."""
     a, b, c, d, e, f, g, h = u
-    i, j, l, m, n, o, p, q = v
+    i, j, m, n, o, p, q, r = v
     into[at] = a + i * k
     into[at + 1] = b + j * k
-    into[at + 2] = c + l * k
-    into[at + 3] = d + m * k
-    into[at + 4] = e + n * k
-    into[at + 5] = f + o * k
-    into[at + 6] = g + p * k
-    into[at + 7] = h + q * k
+    into[at + 2] = c + m * k
+    into[at + 3] = d + n * k
+    into[at + 4] = e + o * k
+    into[at + 5] = f + p * k
+    into[at + 6] = g + q * k
+    into[at + 7] = h + r * k
 
 
 def subtract5(into: Value, at: int, v: Vector) -> None:
@@ -170,13 +171,13 @@ def volume5(t: Value, v: Vector) -> Value:
 def split(strip: Value, flowing: Value, v: Vector) -> Vector:
     """What leaves the stripper overhead of the liquid D..H that flows into it."""
     d, e, f, g, h = v
-    i, j, k, l, m = SPLIT_D * strip, SPLIT_E * strip, SPLIT_F * strip, SPLIT_G * strip, SPLIT_H * strip
+    p, q, r, s, t = SPLIT_D * strip, SPLIT_E * strip, SPLIT_F * strip, SPLIT_G * strip, SPLIT_H * strip
     return (
-        where(flowing, i / (1.0 + i), DRY_D) * d,
-        where(flowing, j / (1.0 + j), DRY_E) * e,
-        where(flowing, k / (1.0 + k), DRY_F) * f,
-        where(flowing, l / (1.0 + l), DRY_G) * g,
-        where(flowing, m / (1.0 + m), DRY_H) * h,
+        where(flowing, p / (1.0 + p), DRY_D) * d,
+        where(flowing, q / (1.0 + q), DRY_E) * e,
+        where(flowing, r / (1.0 + r), DRY_F) * f,
+        where(flowing, s / (1.0 + s), DRY_G) * g,
+        where(flowing, t / (1.0 + t), DRY_H) * h,
     )
 
 
@@ -256,8 +257,8 @@ def _row_subtract(into: Value, at: int, v: Vector) -> None:
 
 
 def _row_split(strip: Value, flowing: Value, v: Vector) -> Vector:
-    k = _SPLIT * strip
-    return np.where(flowing, k / (1.0 + k), _DRY) * v
+    q = _SPLIT * strip
+    return np.where(flowing, q / (1.0 + q), _DRY) * v
 
 
 def _row_temperatures(guess: Value, r: Vector, s: Vector, c: Vector, v0: Value, v: Vector, y: Value) -> None:

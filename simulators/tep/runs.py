@@ -102,8 +102,8 @@ def run(
         fault: 0 none, 1..20 IDV, 21 valve 4 held at 61.302 %.
         fault_at_h: 8 in the test files, 1 in the training files.
         noise: add measurement noise; the reference generator's draws are made either way.
-        seed: start value of the reference generator's G (1431655765 when not given), or the numpy generator's seed (taken
-            from the system when not given).
+        seed: start value of the reference generator's G (1431655765 when not given), or the numpy generator's seed
+            (taken from the system when not given).
         generator: see `simulate`.
         path: see `simulate`.
 
@@ -181,7 +181,8 @@ def round_records(x: Floats, digits: int = 5) -> Floats:
         rounded = np.rint(scaled) / up * down
         # near a half or a power of ten, or beyond exact powers, the scaling's own rounding might decide: ask the text
         tie = np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < 1e-4
-        sure = (np.abs(places) <= 22) & ~tie & (np.abs(scaled) < 10.0**digits - 1) & (np.abs(scaled) > 10.0 ** (digits - 1))
+        size = np.abs(scaled)
+        sure = (np.abs(places) <= 22) & ~tie & (size < 10.0**digits - 1) & (size > 10.0 ** (digits - 1))
     rounded = np.where(np.isfinite(x) & (x != 0.0), rounded, x)
     unsure = np.isfinite(x) & (x != 0.0) & ~sure
     if unsure.any():

@@ -52,8 +52,8 @@ class Inputs:
     extra: Flags
     """(n, 8) the additional disturbances 21..28 of 2015; column k is number 21+k."""
     setpoint: Floats
-    """(n, 19) set points by position in `LOOPS`, in the unit of the loop's measurement; NaN leaves the loop to its master
-    or, without one, to its start value."""
+    """(n, 19) set points by position in `LOOPS`, in the unit of the loop's measurement; NaN leaves the loop to its
+    master or, without one, to its start value."""
     manual: Flags
     """(n, 19) loops in manual, by position in `LOOPS`."""
     valve: Floats
@@ -236,7 +236,7 @@ class State:
     @property
     def plants(self) -> int:
         """Number of plants `n`."""
-        return self.y.shape[0]
+        return len(self.y)
 
     @property
     def plant_s(self) -> Floats:

@@ -167,7 +167,21 @@ LOOPS: Final = (
     Loop(7, "Separator level", "xmeas_12", "xmv_7", 0, 50.0, -2.06, 0, 70, 100, 3, 0.0, 100.0),
     Loop(8, "Stripper level", "xmeas_15", "xmv_8", 0, 50.0, -1.62, 0, 70, 100, 3, 0.0, 100.0),
     Loop(9, "Stripper steam flow", "xmeas_19", "xmv_9", 0, 230.31, 0.41, 0, 460, 100, 3, 0.0, 460.0),
-    Loop(10, "Reactor cooling water", "xmeas_21", "xmv_10", 0, 94.599, -1.56, 1452, 150, 100, 3, 0.0, 150.0),
+    Loop(
+        10,
+        "Reactor cooling-water outlet temperature",
+        "xmeas_21",
+        "xmv_10",
+        0,
+        94.599,
+        -1.56,
+        1452,
+        150,
+        100,
+        3,
+        0.0,
+        150.0,
+    ),
     Loop(11, "Stripper underflow", "xmeas_17", "xmv_11", 0, 22.949, 1.09, 2600, 46, 100, 3, 0.0, 46.0),
     Loop(16, "Stripper temperature", "xmeas_18", "", 9, 65.731, 0.169, 236, 130, 460, 3, 0.0, 130.0),
     Loop(17, "Reactor level", "xmeas_8", "", 4, 75.0, 1.11, 3168, 50, 15.25, 3, 50.0, 100.0),
@@ -179,7 +193,7 @@ LOOPS: Final = (
     Loop(20, "Product E", "xmeas_38", "", 16, 0.83570, -3.26, 12408, 1.6, 130, 900, 0.0, 1.6),
 )
 """The 19 loops in the order they run when due; there is no loop 12. Arrays "per loop" follow this order."""
-LOOP_INDEX: Final = {loop.number: k for k, loop in enumerate(LOOPS)}
+LOOP_INDEX: Final[dict[int, int]] = {loop.number: k for k, loop in enumerate(LOOPS)}
 """Loop number -> position in `LOOPS` and in arrays per loop."""
 
 DISTURBANCES: Final = (
