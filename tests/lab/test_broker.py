@@ -89,6 +89,25 @@ def test_a_message_and_a_retained_one_arrive(tmp_path: Path, free_port: int, kin
         assert process.wait(20) == 0, "asked to end, a broker ends well"
 
 
+def test_a_client_that_does_not_read_cannot_keep_amqtt_alive(tmp_path: Path, free_port: int) -> None:
+    config = Config(data_dir=str(tmp_path), broker=BrokerConfig(kind="amqtt", port=free_port))
+    connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01s"
+    message = bytes(10_000)
+    with run_broker(config) as process:
+        assert wait_ready("127.0.0.1", free_port, 20)
+        with socket.create_connection(("127.0.0.1", free_port)) as deaf:
+            deaf.sendall(connect + b"\x82\x08\x00\x01\x00\x03a/#\x00")
+            assert deaf.recv(9)[:4] == b"\x20\x02\x00\x00"
+            publisher = client(free_port)
+            publisher.loop_start()
+            for _ in range(1000):
+                publisher.publish("a/b", message)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            publisher.loop_stop()
+
+
 @needs_mosquitto
 def test_a_password_is_asked_for(tmp_path: Path, free_port: int) -> None:
     login = {"username": "lab", "password": "s3cret ü"}
