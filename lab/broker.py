@@ -110,7 +110,7 @@ def mosquitto_conf(broker: BrokerConfig, passwords: Path) -> str:
         "# Written by `lab` at every start: change lab.toml, not this file.",
         f"listener {broker.port} {broker.host}",
         "set_tcp_nodelay true",  # without it the worst 1 % of messages wait 6 ms and more
-        f"message_size_limit {MAX_PACKET_BYTES}",
+        # It ends the connection; message_size_limit would acknowledge the message and drop it.
         f"max_packet_size {MAX_PACKET_BYTES}",
         # One subscriber takes 20 000 messages/s; what it cannot take in five seconds, its publishers still spool.
         "max_inflight_messages 1000",
