@@ -98,7 +98,7 @@ class Collector:
         cls = message.topic.rsplit("/", 1)[1]
         payload = bytes(message.payload)
         if self.deaf:
-            self.ignored += 1
+            self.ignored += cls == "data"
             return
         if cls != "data":
             with self._lock:
