@@ -19,6 +19,7 @@ from lab.config import (
 )
 from lab.running import AlreadyRunning, Lock, RunInfo, run_file, write_private
 from lab.text import text
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +197,11 @@ def test_the_address_of_a_wildcard_is_this_machine(host: str, url: str) -> None:
 
 def test_texts_are_in_both_languages() -> None:
     assert text("config.name", "en") != text("config.name", "ja")
+
+
+def test_the_documented_file_is_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = page.split("```toml\n")[1:]
+    assert blocks
+    for block in blocks:
+        load_config(toml(tmp_path, block.split("```")[0]))
