@@ -93,7 +93,7 @@ def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: fl
     listed = [runs] if isinstance(runs, np.ndarray) else list(runs)
     records = []
     for number, run in enumerate(listed, start=1):
-        record = np.array(run, dtype=np.float64)
+        record = np.array(run, dtype=np.float64, order="C")  # sums round by layout
         if record.ndim != 2 or record.shape[1] != len(sensors):
             raise ValueError(f"run {number} has shape {record.shape}; want (rows, {len(sensors)} sensors)")
         record[~np.isfinite(record)] = np.nan

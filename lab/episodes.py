@@ -1,0 +1,185 @@
+"""Episodes: stretches of abnormal behaviour, opened after the detector's on-delay and closed after its off-delay."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.store import Store, room
+
+LEADING: Final = 5
+"""Sensors named in an episode."""
+DOMINANT: Final = 0.5
+"""A sensor with so much of the score, that was frozen or without good values meanwhile, makes it the instrument's."""
+QUIET_NS: Final = 10 * 10**9
+"""An open episode whose peak stays is written again after so long."""
+
+room(
+    "episodes",
+    """CREATE TABLE episode (
+        id TEXT PRIMARY KEY, asset TEXT NOT NULL, kind TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER,
+        peak REAL NOT NULL, peak_at INTEGER NOT NULL, leading TEXT NOT NULL, cause TEXT, model TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX episode_start ON episode (start, id)",
+    "CREATE INDEX episode_asset ON episode (asset, start, id)",
+    'CREATE INDEX episode_open ON episode (asset) WHERE "end" IS NULL',
+)
+
+
+class Episode(msgspec.Struct, frozen=True):
+    """One episode of an asset; times in UTC nanoseconds."""
+
+    id: str
+    """Asset and start, so that scoring the same readings again gives the same id."""
+    asset: str
+    kind: Literal["process", "instrument"]
+    start: int
+    end: int | None
+    peak: float
+    peak_at: int
+    leading: list[tuple[str, float]]
+    """The sensors with the largest mean share of the score since the start, in parts of one."""
+    cause: str | None
+    model: str
+
+
+_leading: Final = msgspec.json.Decoder(list[tuple[str, float]])
+
+
+class Change(NamedTuple):
+    """What happened to an episode."""
+
+    what: Literal["opened", "updated", "closed"]
+    episode: Episode
+
+
+class Tracker:
+    """An open episode that grows row by row. `S` sensors."""
+
+    def __init__(self, asset: str, model: str, start: int, sensors: Sequence[str]) -> None:
+        self.asset, self.model, self.start, self.sensors = asset, model, start, sensors
+        self.id = f"{asset}-{start // 1000:x}"
+        self.peak = -np.inf
+        self.peak_at = self.last = start
+        self.shares: NDArray[np.float64] = np.zeros(len(sensors))
+        self.ill: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
+        self.told: tuple[float, list[str], str, int] | None = None
+
+    def add(self, t: int, score: float, shares: NDArray[np.float64], ill: NDArray[np.bool_]) -> None:
+        """Take in a scored row: its shares (S,) of the score, and which sensors (S,) were frozen or without a value."""
+        self.last = t
+        self.shares = self.shares + shares
+        self.ill = self.ill | ill
+        if score > self.peak:
+            self.peak, self.peak_at = score, t
+
+    def episode(self, end: int | None = None) -> Episode:
+        """As it is now."""
+        total = float(self.shares.sum())
+        parts = self.shares / total if total > 0 else self.shares
+        leading = np.argsort(-parts, kind="stable")[:LEADING]
+        first = int(leading[0])
+        instrument = bool(self.ill[first]) and parts[first] >= DOMINANT
+        named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
+        kind: Literal["process", "instrument"] = "instrument" if instrument else "process"
+        return Episode(
+            self.id, self.asset, kind, self.start, end, float(self.peak), self.peak_at, named, None, self.model
+        )
+
+    def update(self) -> Change | None:
+        """What to tell of it now, if it says something new."""
+        episode = self.episode()
+        names = [tag for tag, _ in episode.leading[:3]]
+        told = self.told
+        if told and told[:3] == (self.peak, names, episode.kind) and self.last - told[3] < QUIET_NS:
+            return None
+        self.told = (self.peak, names, episode.kind, self.last)
+        return Change("updated" if told else "opened", episode)
+
+    def dump(self) -> dict[str, Any]:
+        """For a snapshot, as plain JSON."""
+        return {
+            "start": self.start,
+            "sensors": list(self.sensors),
+            "model": self.model,
+            "peak": self.peak,
+            "peak_at": self.peak_at,
+            "last": self.last,
+            "shares": self.shares.tolist(),
+            "ill": self.ill.tolist(),
+        }
+
+    @classmethod
+    def restore(cls, asset: str, dumped: dict[str, Any]) -> "Tracker":
+        """The tracker that was dumped."""
+        tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"])
+        tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
+        tracker.shares = np.array(dumped["shares"])
+        tracker.ill = np.array(dumped["ill"], dtype=np.bool_)
+        tracker.told = (tracker.peak, [], "", tracker.last)
+        return tracker
+
+
+def write_episodes(db: sqlite3.Connection, episodes: Iterable[Episode]) -> None:
+    """Enter episodes, or bring them up to date; a cause once found is kept. The caller has the transaction."""
+    db.executemany(
+        "INSERT INTO episode VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        'kind = excluded.kind, "end" = excluded."end", peak = excluded.peak, peak_at = excluded.peak_at, '
+        "leading = excluded.leading, cause = coalesce(excluded.cause, cause), model = excluded.model",
+        [
+            (
+                *(e.id, e.asset, e.kind, e.start, e.end, e.peak, e.peak_at),
+                *(msgspec.json.encode(e.leading).decode(), e.cause, e.model),
+            )
+            for e in episodes
+        ],
+    )
+
+
+def list_episodes(
+    store: Store,
+    asset: str | None = None,
+    open: bool | None = None,
+    t0: int | None = None,
+    t1: int | None = None,
+    limit: int = 100,
+    cursor: tuple[int, str] | None = None,
+) -> list[Episode]:
+    """Episodes that touch t0 <= t < t1, the newest first.
+
+    Args:
+        store: the database.
+        asset: of this asset only.
+        open: only those that are open (True) or ended (False).
+        t0: UTC nanoseconds.
+        t1: UTC nanoseconds.
+        limit: at most so many.
+        cursor: `start` and `id` of the last one of the page before.
+    """
+    conditions, values = ["1"], dict[str, Any](limit=limit)
+    if asset is not None:
+        conditions.append("asset = :asset")
+        values["asset"] = asset
+    if open is not None:
+        conditions.append('"end" IS NULL' if open else '"end" IS NOT NULL')
+    if t0 is not None:
+        conditions.append('("end" IS NULL OR "end" >= :t0)')
+        values["t0"] = t0
+    if t1 is not None:
+        conditions.append("start < :t1")
+        values["t1"] = t1
+    if cursor is not None:
+        conditions.append("(start, id) < (:at, :id)")
+        values |= {"at": cursor[0], "id": cursor[1]}
+    rows = store.db.execute(
+        'SELECT id, asset, kind, start, "end", peak, peak_at, leading, cause, model FROM episode '
+        f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, id DESC LIMIT :limit",
+        values,
+    )
+    return [
+        Episode(id, of, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model)
+        for id, of, kind, start, end, peak, peak_at, leading, cause, model in rows.fetchall()
+    ]

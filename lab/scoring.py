@@ -1,0 +1,383 @@
+"""The scoring runtime of the collector: models as they appear, learning, snapshots, and the same scores again.
+
+What a model file says is copied into the database when it comes into use, with the row from which it is used, so that
+`replay_scores` gives for stored readings exactly what was given live.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from devices.frame import Asset, Channel
+from lab.episodes import Episode, write_episodes
+from lab.fitting import learn
+from lab.historian.base import Historian
+from lab.learning import Learner, lesson
+from lab.rescoring import Replayed, replay_scores, segments, stored_model, stored_rows
+from lab.scorer import NEVER, RowBlock, Rows, Run, Scored, Scorer
+from lab.store import Store, room
+from models.detector import Model, ModelError, dumps, loads, save
+
+__all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
+
+log = logging.getLogger("lab.scoring")
+
+LOOK_S: Final = 1.0
+"""How often the folder of models is looked at."""
+SNAPSHOT_S: Final = 30.0
+SNAPSHOT_VERSION: Final = 1
+
+room(
+    "scoring",
+    """CREATE TABLE scoring_state (
+        asset TEXT PRIMARY KEY, model TEXT NOT NULL, t INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE TABLE late (asset TEXT NOT NULL, t INTEGER NOT NULL, PRIMARY KEY (asset, t)) WITHOUT ROWID",
+    """CREATE TABLE run (
+        asset TEXT NOT NULL, t INTEGER NOT NULL, model TEXT, reason TEXT NOT NULL, PRIMARY KEY (asset, t)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE model (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
+)
+
+
+class _News:
+    """What is to be written to the database."""
+
+    def __init__(self) -> None:
+        self.episodes: dict[str, Episode] = {}
+        self.runs: list[Run] = []
+        self.models: dict[str, tuple[str, bytes]] = {}
+        """Name and content of the files of models that came into use, by id."""
+        self.late: list[tuple[str, int]] = []
+
+    def then(self, later: "_News") -> "_News":
+        """This and what came after it."""
+        both = _News()
+        both.episodes = self.episodes | later.episodes
+        both.runs = self.runs + later.runs
+        both.models = self.models | later.models
+        both.late = self.late + later.late
+        return both
+
+
+class ScoringRuntime:
+    """Scores what the collector takes; one thread uses it, the collector's."""
+
+    def __init__(self, models: Path, store: Store) -> None:
+        """
+        Args:
+            models: folder of the model files, `asset-{id}.model` before `{kind}.model`.
+            store: the database, for writing.
+        """
+        self.models = models
+        self.store = store
+        self.scorer = Scorer()
+        self._known: dict[str, tuple[tuple[int, int], Model | None]] = {}
+        """Model files read, by name, with time and size."""
+        self._files: dict[str, tuple[int, int]] = {}
+        self._looked = -LOOK_S
+        self._learning: dict[int, Learner] = {}
+        self._threads = ThreadPoolExecutor(1, "learn")
+        self._news = _News()
+        self._written: _News | None = None
+        """What stands in the transaction that is open."""
+        self._again: set[tuple[int, int]] = set()
+        """Rows scored from the store at the start: a gateway may send them once more."""
+        self._snapshot_at = time.monotonic()
+        self._declared: set[int] = set()
+        self._undecided: set[int] = set()
+        """Assets taken up from a snapshot that have not looked for a newer model yet."""
+        self._unsaved: set[int] = set()
+        """Assets whose learned model could not be written to its file."""
+        store.on_end(self._ended)
+        self._look()
+
+    def close(self) -> None:
+        """End the learning thread; safe to call twice."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    # assets and models
+
+    def declare(self, asset: Asset, channels: Sequence[Channel]) -> int:
+        """Enter an asset with its channels, or what they are now; returns its number, the same one every time.
+
+        At the first time its last snapshot is taken up; `catch_up` then brings it to the last stored row.
+        """
+        number = self.scorer.declare(asset, channels)
+        if number not in self._declared:
+            self._declared.add(number)
+            if self._restore(number, asset):
+                self._undecided.add(number)
+                return number
+        if number not in self._undecided:
+            self._choose(number)
+        return number
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """What the live frame says of an asset beside its last row: `limit`, `warm`, `episode`."""
+        member = self.scorer.members[number]
+        limit = member.model.detector.limit if member.model else None
+        return {"limit": limit, "warm": self.scorer.warm(number), "episode": self.scorer.episode(number)}
+
+    def _look(self) -> None:
+        """See which model files are there; assets whose file changed use it from their next row on."""
+        self._looked = time.monotonic()
+        files = {}
+        try:
+            with os.scandir(self.models) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".model"):
+                        stat = entry.stat()
+                        files[entry.name] = (stat.st_mtime_ns, stat.st_size)
+        except FileNotFoundError:
+            pass
+        if files != self._files:
+            self._files = files
+            for number in range(len(self.scorer.members)):
+                self._choose(number)
+
+    def _choose(self, number: int) -> None:
+        """Use the model that the files say, or learn one."""
+        asset = self.scorer.members[number].asset
+        for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
+            if name in self._files:
+                model = self._load(name)
+                if model is None:
+                    return  # unreadable: go on with what is there
+                if self.scorer.fits(number, model):
+                    self._learning.pop(number, None)
+                    self._use(number, model)
+                    return
+                log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
+        if number in self._unsaved:
+            return
+        self._use(number, None)
+        if asset.learn_rows and number not in self._learning:
+            self._learning[number] = Learner(asset, asset.learn_rows)
+
+    def _use(self, number: int, model: Model | None) -> None:
+        member = self.scorer.members[number]
+        if model is not None and (member.model is None or member.model.id != model.id):
+            log.info("asset %s is scored with model %s", member.asset.id, model.id)
+        self.scorer.use(number, model)
+
+    def _load(self, name: str) -> Model | None:
+        stamp = self._files[name]
+        known = self._known.get(name)
+        if known is None or known[0] != stamp:
+            model = None
+            try:
+                content = (self.models / name).read_bytes()
+                model = loads(content, str(self.models / name))
+                self._news.models[model.id] = (name, content)
+            except (OSError, ModelError) as error:
+                log.error("%s: the model cannot be used: %s", name, error)
+            known = self._known[name] = (stamp, model)
+        return known[1]
+
+    # rows
+
+    def ingest(self, block: RowBlock) -> Scored:
+        """Score a block of rows. Nothing of it is in the database before `save`."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            self._look()
+        for number in self._undecided:
+            self._choose(number)
+        self._undecided.clear()
+        earlier = self.poll() if self._learning else []
+        learners = self._of_learners(block)
+        scored = self.scorer.ingest(block)
+        for number, rows in learners:
+            fresh = rows[~scored.late[rows]]
+            if len(fresh):
+                self._learn(number, block.pick(fresh))
+        self._note(block, scored)
+        return scored._replace(earlier=earlier)
+
+    def poll(self) -> list[tuple[RowBlock, Scored]]:
+        """Take up models that were learned since; rows that had waited for them, with their scores."""
+        done = []
+        for number, learner in list(self._learning.items()):
+            if learner.result is not None and learner.result.done():
+                del self._learning[number]
+                if (waited := self._learned(number, learner)) is not None:
+                    done.append(waited)
+        return done
+
+    def _of_learners(self, block: RowBlock) -> list[tuple[int, Rows]]:
+        if not self._learning:
+            return []
+        present = np.unique(block.asset).tolist()
+        return [(number, np.flatnonzero(block.asset == number)) for number in present if number in self._learning]
+
+    def _learn(self, number: int, block: RowBlock) -> None:
+        learner = self._learning[number]
+        layout = self.scorer.members[number].layout
+        if learner.blocks and learner.blocks[0].v.shape[1] != block.v.shape[1]:
+            learner = self._learning[number] = Learner(learner.asset, learner.wanted)  # other channels: begin again
+        learner.add(block)
+        if learner.result is None and learner.rows >= learner.wanted:
+            first, _ = learner.parts()
+            runs, sensors, period_s = lesson(learner.asset, layout.channels, first)
+            learner.result = self._threads.submit(learn, runs, sensors, period_s)
+
+    def _learned(self, number: int, learner: Learner) -> tuple[RowBlock, Scored] | None:
+        """Use what was learned; the rows that waited, scored."""
+        assert learner.result is not None
+        first, rest = learner.parts()
+        id = learner.asset.id
+        try:
+            detector = learner.result.result()
+        except ValueError as error:
+            log.error("asset %s: nothing could be learned from %d rows: %s", id, learner.wanted, error)
+            again = self._learning[number] = Learner(learner.asset, learner.wanted)
+            if len(rest.t):
+                again.add(rest)
+            return None
+        name = f"asset-{id}.model"
+        about = {"rows": learner.wanted, "from": int(first.t[0]), "to": int(first.t[-1])}
+        content = dumps(detector, about)
+        model = loads(content, name)
+        try:
+            save(detector, self.models / name, about)
+        except ModelError as error:
+            log.error("the model that was learned cannot be kept: %s", error)
+            self._unsaved.add(number)
+        else:
+            stat = (self.models / name).stat()
+            self._files[name] = (stat.st_mtime_ns, stat.st_size)
+            self._known[name] = (self._files[name], model)
+        self._news.models[model.id] = (name, content)
+        self._use(number, model)
+        # the scorer has seen these rows pass by; they are not late for having waited
+        self.scorer.last[number] = first.t[-1]
+        if not len(rest.t):
+            return None
+        scored = self.scorer.ingest(rest)
+        self._note(rest, scored)
+        return rest, scored
+
+    def _note(self, block: RowBlock, scored: Scored) -> None:
+        """Keep for `save` what there is to tell."""
+        news = self._news
+        news.episodes.update((change.episode.id, change.episode) for change in scored.changes)
+        news.runs += self.scorer.runs
+        self.scorer.runs = []
+        for row in np.flatnonzero(scored.late).tolist():
+            key = (int(block.asset[row]), int(block.t[row]))
+            if key not in self._again:
+                news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
+
+    # the database
+
+    def save(self, force: bool = False) -> None:
+        """Write episodes, and at times snapshots, into the transaction that the caller has begun.
+
+        Args:
+            force: snapshots in any case (at the end).
+        """
+        news, self._news = self._news, _News()
+        self._written = news if self._written is None else self._written.then(news)
+        with self.store.transaction() as db:
+            write_episodes(db, news.episodes.values())
+            models = [(id, name, content) for id, (name, content) in news.models.items()]
+            db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
+            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?)", news.runs)
+            db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
+            # many assets are many bytes: write them less often
+            wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)
+            if force or time.monotonic() - self._snapshot_at >= wait:
+                self._snapshot_at = time.monotonic()
+                self._again.clear()
+                self._snapshots(db)
+
+    def _snapshots(self, db: sqlite3.Connection) -> None:
+        numbers = self.scorer.scored()
+        rows = []
+        for number, (head, content) in zip(numbers, self.scorer.dump(numbers), strict=True):
+            member = self.scorer.members[number]
+            assert member.model is not None
+            text = json.dumps({"v": SNAPSHOT_VERSION, **head}).encode()
+            rows.append((member.asset.id, member.model.id, int(self.scorer.last[number]), text + b"\n" + content))
+        gone = set(range(len(self.scorer.members))).difference(numbers)
+        ids = [(self.scorer.members[number].asset.id,) for number in gone]
+        db.executemany("DELETE FROM scoring_state WHERE asset = ?", ids)
+        db.executemany("INSERT OR REPLACE INTO scoring_state VALUES (?, ?, ?, ?)", rows)
+
+    def _ended(self, committed: bool) -> None:
+        """What was committed needs no writing again; what was undone does."""
+        if self._written is not None and not committed:
+            self._news = self._written.then(self._news)
+        self._written = None
+
+    def _restore(self, number: int, asset: Asset) -> bool:
+        row = self.store.db.execute("SELECT model, t, state FROM scoring_state WHERE asset = ?", (asset.id,)).fetchone()
+        if row is None:
+            return False
+        id, t, blob = row
+        try:
+            model = stored_model(self.store, id)
+            text, _, content = blob.partition(b"\n")
+            head = json.loads(text)
+            if head["v"] != SNAPSHOT_VERSION:
+                raise ValueError(f"snapshot version {head['v']}")
+            self.scorer.restore(number, model, t, head, content)
+        except (ModelError, ValueError, KeyError, TypeError) as error:
+            log.warning("asset %s: its last state cannot be taken up (%s): it begins anew", asset.id, error)
+            return False
+        return True
+
+    def catch_up(self, historian: Historian) -> int:
+        """Score again what was stored after the last snapshots; to be called once, when the known assets are declared.
+
+        Returns:
+            Rows scored again.
+        """
+        total = 0
+        for number, member in enumerate(self.scorer.members):
+            asset, channels = member.asset, member.layout.channels
+            known = int(self.scorer.last[number])
+            pieces = segments(self.store, asset.id, known)
+            if known == NEVER and not pieces and number in self._learning:
+                pieces = [(0, None, "")]
+            for start, end, id in pieces:
+                if id != "":
+                    try:
+                        self.scorer.use(number, None if id is None else stored_model(self.store, id))
+                    except ModelError as error:
+                        log.warning("asset %s: %s", asset.id, error)
+                        break
+                for t, v, q in stored_rows(historian, self.store, asset.id, channels, start, end):
+                    self._again.update((number, at) for at in t.tolist())
+                    self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
+                    total += len(t)
+            if number not in self._learning:
+                self._choose(number)
+        self._undecided.clear()
+        self._end_lost_episodes()
+        return total
+
+    def _take_again(self, number: int, block: RowBlock) -> None:
+        scored = self.scorer.ingest(block)
+        if number in self._learning:
+            self._learn(number, block)
+            result = self._learning[number].result
+            if result is not None:
+                result.exception()  # here it waits, so that what follows is scored with it
+                self.poll()
+        self._note(block, scored)
+
+    def _end_lost_episodes(self) -> None:
+        """Close episodes in the database that no asset carries on (its snapshot could not be taken up)."""
+        carried = {self.scorer.episode(number) for number in range(len(self.scorer.members))}
+        with self.store.transaction() as db:
+            for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
+                if id not in carried and id not in self._news.episodes:
+                    db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))

@@ -1,0 +1,531 @@
+"""The scoring runtime: which rows count, live equals replay, restarts change nothing, models come and go."""
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import wait
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.frame import Asset, Channel
+from lab.episodes import list_episodes
+from lab.scoring import RowBlock, replay_scores
+from models.detector import Model, load, save
+from tests.lab.scoring_rig import SECOND, START, Rig
+from tests.models.plants import SENSORS, fitted, record, refit
+
+CHANNELS = [Channel(tag) for tag in SENSORS]
+PUMP = Asset("pump-1", "pump")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    rig = Rig(tmp_path)
+    yield rig
+    rig.crash()
+
+
+def leaking(rows: int = 300, seed: int = 5) -> np.ndarray:
+    x = record(rows, seed)
+    x[100:160, 1] -= 12.0
+    x[60:64, 2] = np.nan
+    return x
+
+
+def seconds(rows: int, start: int = 0) -> np.ndarray:
+    return START + (start + np.arange(rows)) * SECOND
+
+
+def check_replay(rig: Rig, asset: str, t0: int = START, t1: int = START + 10**6 * SECOND) -> None:
+    """Scoring the store again gives exactly what was given live."""
+    rig.commit()
+    replayed = replay_scores(rig.memory, rig.store, asset, t0, t1)
+    there = np.isfinite(replayed.score)
+    again = {
+        int(t): (float(s), bool(a))
+        for t, s, a in zip(replayed.t[there], replayed.score[there], replayed.alarm[there], strict=True)
+    }
+    assert again == {t: value for t, value in rig.scores_of(asset).items() if t0 <= t < t1}
+    live = list_episodes(rig.store, asset, t0=t0, t1=t1)[::-1]
+    assert [(e.id, e.start, e.model) for e in replayed.episodes] == [(e.id, e.start, e.model) for e in live]
+    ended = [episode for episode in live if episode.end is not None and episode.end < t1]
+    assert [episode for episode in replayed.episodes if episode.end is not None] == ended
+
+
+def test_scores_are_the_detectors_own(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x = leaking()
+    scored = rig.feed("pump-1", seconds(300), x)
+    detector = fitted("precursor")
+    _, result = detector.score(detector.initial(1), x[None])
+    np.testing.assert_array_equal(scored.score, result.score[0])
+    np.testing.assert_array_equal(scored.alarm, result.alarm[0])
+    np.testing.assert_array_equal(scored.contributions, result.contributions[0])
+    np.testing.assert_array_equal(scored.statistics["spe"], result.statistics["spe"][0])
+    assert (scored.limit == 1.0).all()
+    assert scored.warm.all()
+    assert not scored.late.any()
+
+
+def test_an_episode_of_a_leak(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(), seconds(300)
+    for row in range(0, 300, 3):
+        rig.feed("pump-1", t[row : row + 3], x[row : row + 3])
+        rig.commit()
+        open_now = list_episodes(rig.store, "pump-1", open=True)
+        assert (rig.runtime.describe(0)["episode"] is not None) == bool(open_now)
+    (episode,) = list_episodes(rig.store)
+    assert START + 100 * SECOND < episode.start < START + 110 * SECOND
+    assert episode.end is not None
+    assert episode.start <= episode.peak_at <= episode.end < START + 200 * SECOND
+    assert episode.kind == "process"
+    assert episode.leading[0][0] == "pressure"
+    assert episode.leading[0][1] > 0.5
+    assert sum(share for _, share in episode.leading) <= 1.001
+    assert episode.peak == max(score for score, _ in rig.scores.values())
+    assert episode.cause is None
+    assert [change.what for change in rig.changes if change.what != "updated"] == ["opened", "closed"]
+    check_replay(rig, "pump-1")
+
+
+def test_listing_episodes(rig: Rig) -> None:
+    for id in ("a", "b"):
+        rig.declare(Asset(id, "pump"), CHANNELS)
+        rig.feed(id, seconds(300), leaking())
+        rig.feed(id, seconds(150, 300), leaking()[:150])
+    rig.commit()
+    everything = list_episodes(rig.store)
+    assert [e.asset for e in everything] == ["b", "a", "b", "a"]
+    assert [e.end is None for e in everything] == [True, True, False, False]
+    assert list_episodes(rig.store, open=True) == everything[:2]
+    assert list_episodes(rig.store, open=False, limit=1) == everything[2:3]
+    first = list_episodes(rig.store, limit=3)
+    assert list_episodes(rig.store, cursor=(first[-1].start, first[-1].id)) == everything[3:]
+    assert list_episodes(rig.store, "a", t1=START + 200 * SECOND) == everything[3:]
+    assert list_episodes(rig.store, "a", t0=START + 300 * SECOND) == everything[1:2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_cutting_into_blocks_and_any_company_gives_the_same(rig: Rig, seed: int) -> None:
+    """Several assets' rows in one block, few or many at a time, equal each asset scored alone."""
+    rng = np.random.default_rng(seed)
+    names = ["a", "b", "c"]
+    x = {name: leaking(200, seed) for seed, name in enumerate(names)}
+    for name in names:
+        rig.declare(Asset(name, "pump"), CHANNELS)
+    done = dict.fromkeys(names, 0)
+    t = seconds(200)
+    while min(done.values()) < 200:
+        block, whose, times = [], [], []
+        for name in rng.permutation(names).tolist():
+            count = min(int(rng.choice([0, 1, 1, 1, 2, 7, 60])), 200 - done[name])
+            piece = slice(done[name], done[name] + count)
+            block.append(x[name][piece])
+            whose += [name] * count
+            times.append(t[piece])
+            done[name] += count
+        mixed = np.argsort(np.concatenate(times), kind="stable") if rng.random() < 0.5 else slice(None)
+        values = np.concatenate(block)[mixed]
+        rig.feed(np.array(whose)[mixed].tolist(), np.concatenate(times)[mixed], values)
+    detector = fitted("precursor")
+    for name in names:
+        _, result = detector.score(detector.initial(1), x[name][None])
+        alone = {
+            int(at): (float(s), bool(a))
+            for at, s, a in zip(t, result.score[0], result.alarm[0], strict=True)
+            if np.isfinite(s)
+        }
+        assert rig.scores_of(name) == alone
+        check_replay(rig, name)
+
+
+def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rng = np.random.default_rng(0)
+    x, t = leaking(900), seconds(900)
+    t[250:] += 100 * SECOND
+    x[400:430, 1] = 1e4
+    q = np.where(np.isnan(x), 128, 0).astype(np.uint8)
+    q[400:415, 1] = 131
+    q[500:520] = 64
+    row = 0
+    while row < 900:
+        count = int(rng.choice([1, 2, 5, 40]))
+        rig.feed("pump-1", t[row : row + count], x[row : row + count], q[row : row + count])
+        row += count
+        if rng.random() < 0.2:
+            scored = rig.feed("pump-1", [int(t[row - 1]) - SECOND // 2], np.full((1, 6), 1e6))
+            assert scored.late.all()
+            assert np.isnan(scored.score).all()
+        if 600 <= row < 650:
+            save(refit("precursor", record(500, 33)), rig.models / "asset-pump-1.model", {"row": row})
+            rig.runtime._looked = -1e9
+        rig.commit()
+    check_replay(rig, "pump-1")
+    check_replay(rig, "pump-1", int(t[300]), int(t[700]))
+    check_replay(rig, "pump-1", int(t[120]), int(t[130]))
+    reasons = [row[0] for row in rig.store.db.execute("SELECT reason FROM run ORDER BY t").fetchall()]
+    assert reasons[:2] == ["first", "gap"]
+    assert "model" in reasons
+    assert len({id for (id,) in rig.store.db.execute("SELECT model FROM run")}) >= 2
+
+
+@pytest.mark.parametrize("way", ["stop", "crash", "crash without a snapshot"])
+def test_a_restart_changes_no_score(rig: Rig, way: str, tmp_path: Path) -> None:
+    x, t = leaking(300), seconds(300)
+    rig.declare(PUMP, CHANNELS)
+    rig.declare(Asset("quiet", "pump"), CHANNELS)
+    rig.feed("quiet", t[:50], record(50, 8))
+    for row in range(300):
+        rig.feed("pump-1", t[row : row + 1], x[row : row + 1])
+        rig.commit(force=way == "crash" and row == 80)
+        if row in (40, 130, 140):
+            rig.stop() if way == "stop" else rig.crash()
+            rig.open()
+    (episode,) = list_episodes(rig.store, "pump-1")
+    other = Rig(tmp_path / "other")
+    shutil.copytree(rig.models, other.models)
+    other.runtime._look()
+    other.declare(PUMP, CHANNELS)
+    other.feed("pump-1", t, x)
+    other.commit()
+    assert rig.scores_of("pump-1") == other.scores_of("pump-1")
+    assert list_episodes(other.store) == [episode]
+    other.crash()
+    check_replay(rig, "pump-1")
+
+
+def test_rows_sent_again_after_a_crash_are_not_noted_as_late(rig: Rig) -> None:
+    x, t = leaking(100), seconds(100)
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", t, x)
+    rig.commit()
+    rig.crash()
+    rig.open()
+    scored = rig.feed("pump-1", t[95:], x[95:])
+    assert scored.late.all()
+    rig.commit()
+    assert rig.store.db.execute("SELECT count(*) FROM late").fetchone() == (0,)
+    check_replay(rig, "pump-1")
+
+
+def test_a_commit_that_fails_is_made_up_for(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(150), leaking()[:150])
+    with pytest.raises(RuntimeError, match="full"), rig.store.transaction():  # noqa: PT012
+        rig.runtime.save()
+        raise RuntimeError("the disk is full")
+    assert list_episodes(rig.store) == []
+    with rig.store.transaction():
+        pass
+    rig.commit()
+    assert len(list_episodes(rig.store)) == 1
+    assert rig.store.db.execute("SELECT count(*) FROM run").fetchone() == (1,)
+    assert rig.store.db.execute("SELECT count(*) FROM model").fetchone() == (1,)
+
+
+def test_columns_are_found_by_name_and_status_is_never_scored(rig: Rig) -> None:
+    order = [3, 0, 5, 1, 4, 2]
+    channels = [Channel("mode", role="status"), *(CHANNELS[at] for at in order), Channel("extra")]
+    rig.declare(PUMP, CHANNELS)
+    rig.declare(Asset("other", "pump"), channels)
+    x = leaking()
+    straight = rig.feed("pump-1", seconds(300), x)
+    turned = np.concatenate([np.full((300, 1), 7.0), x[:, order], np.full((300, 1), 9.0)], axis=1)
+    scored = rig.feed("other", seconds(300), turned)
+    np.testing.assert_array_equal(scored.score, straight.score)
+    np.testing.assert_array_equal(scored.contributions[:, 1:7], straight.contributions[:, order])
+    assert (scored.contributions[:, [0, 7]] == 0).all()
+    hidden = [Channel(tag, role="status" if tag == "flow" else "measurement") for tag in SENSORS]
+    rig.declare(Asset("hidden", "pump"), hidden)
+    without = x.copy()
+    without[:, 0] = 1e9
+    scored = rig.feed("hidden", seconds(300), without)
+    assert (scored.contributions[:, 0] == 0).all()
+    assert not scored.alarm[:100].any()
+
+
+def test_bad_readings_are_missing_and_uncertain_ones_are_not(rig: Rig) -> None:
+    for id in ("bad", "uncertain", "none"):
+        rig.declare(Asset(id, "pump"), CHANNELS)
+    x = record(100, 5)
+    wild = x.copy()
+    wild[50:, 2] = 1e6
+    codes = np.zeros(x.shape, dtype=np.uint8)
+    codes[50:, 2] = 131
+    gaps = np.where(codes > 0, np.nan, wild)
+    bad = rig.feed("bad", seconds(100), wild, codes)
+    np.testing.assert_array_equal(bad.score, rig.feed("none", seconds(100), gaps).score)
+    assert not bad.alarm.any()
+    assert rig.feed("uncertain", seconds(100), wild, codes // 2).alarm[60:].all()
+
+
+def test_a_simulated_plant_is_scored_once_in_each_period_of_its_clock(tmp_path: Path) -> None:
+    save(refit("precursor", record(600, 1)), tmp_path / "models" / "plant.model")
+    rig = Rig(tmp_path)
+    model = load(tmp_path / "models" / "plant.model").detector
+    assert model.period_s == 1.0
+    channels = [*CHANNELS, Channel("plant_s", "s", role="status")]
+    rig.declare(Asset("plant", "plant", clock="plant_s", period_s=0.25), channels)
+    x = leaking(400)
+    clock = np.arange(400) * 0.25
+    clock[200:] -= clock[200]  # reset
+    clock[300] = np.nan
+    clock[340:] += 20.0  # paused gateway
+    rows = np.concatenate([x, clock[:, None]], axis=1)
+    scored = rig.feed("plant", seconds(400), rows)
+    taken = np.isfinite(scored.score)
+    assert set(np.flatnonzero(taken) % 4) == {0, 1}  # row 300 had no clock, so 301 stands for its period
+    assert taken[301]
+    assert not taken[:8].any()
+    assert not taken[200:208].any()
+    assert taken[208]
+    assert not taken[340:348].any()
+    assert taken[348]
+    assert scored.warm[399]
+    _, alone = model.score(model.initial(1), x[None, :200:4])
+    np.testing.assert_array_equal(scored.score[:200:4], alone.score[0])
+    rig.commit()
+    reasons = rig.store.db.execute("SELECT reason FROM run ORDER BY t").fetchall()
+    assert reasons == [("first",), ("clock",), ("gap",)]
+    check_replay(rig, "plant")
+    rig.crash()
+
+
+def test_a_reset_ends_the_open_episode(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "plant.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("plant", "plant", clock="plant_s"), [*CHANNELS, Channel("plant_s", "s", role="status")])
+    x = np.concatenate([leaking()[:150], np.arange(150.0)[:, None]], axis=1)
+    rig.feed("plant", seconds(150), x)
+    assert rig.runtime.describe(0)["episode"] is not None
+    scored = rig.feed("plant", seconds(50, 150), x[:50])
+    assert [change.what for change in scored.changes] == ["closed"]
+    assert scored.changes[0].episode.end == START + 149 * SECOND
+    assert not scored.alarm.any()
+    check_replay(rig, "plant")
+    rig.crash()
+
+
+def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
+    def kinds(x: np.ndarray, id: str) -> set[tuple[str, str]]:
+        rig.declare(Asset(id, "pump"), CHANNELS)
+        rig.feed(id, seconds(len(x)), x)
+        rig.commit()
+        return {(e.kind, e.leading[0][0]) for e in list_episodes(rig.store, id)}
+
+    frozen = record(400, 5)
+    frozen[100:, 3] = frozen[99, 3] + 20.0
+    assert kinds(frozen, "frozen") == {("instrument", "level")}
+    dropping = record(400, 5)
+    dropping[100:, 3] += 20.0
+    dropping[110:130:2, 3] = np.nan
+    assert kinds(dropping, "dropping") == {("instrument", "level")}
+    moved = record(400, 5)
+    moved[100:, 3] += 20.0
+    assert kinds(moved, "moved") == {("process", "level")}
+    dead = record(400, 5)
+    dead[100:] = dead[99] + 20.0
+    assert {kind for kind, _ in kinds(dead, "dead")} == {"process"}
+
+
+def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(), seconds(300)
+    scored = rig.feed("pump-1", t[:50], x[:50])
+    assert np.isnan(scored.score).all()
+    assert np.isnan(scored.limit).all()
+    assert not scored.warm.any()
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    rig.runtime._looked = -1e9
+    scored = rig.feed("pump-1", t[50:120], x[50:120])
+    assert np.isfinite(scored.score[2:]).all()
+    save(refit("precursor", record(300, 9)), tmp_path / "models" / "asset-pump-1.model")
+    rig.runtime._looked = -1e9
+    scored = rig.feed("pump-1", t[120:130], x[120:130])
+    assert np.isnan(scored.score[:2]).all()
+    assert scored.changes[0].what == "closed"
+    (tmp_path / "models" / "asset-pump-1.model").unlink()
+    (tmp_path / "models" / "pump.model").unlink()
+    rig.runtime._looked = -1e9
+    scored = rig.feed("pump-1", t[130:140], x[130:140])
+    assert np.isnan(scored.score).all()
+    check_replay(rig, "pump-1")
+    rig.stop()
+    rig.open()
+    assert np.isnan(rig.feed("pump-1", t[140:150], x[140:150]).score).all()
+    check_replay(rig, "pump-1")
+    rig.crash()
+
+
+def test_a_model_changed_while_the_collector_was_away(rig: Rig) -> None:
+    x, t = leaking(), seconds(300)
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", t[:60], x[:60])
+    rig.commit(force=True)
+    rig.feed("pump-1", t[60:110], x[60:110])
+    rig.commit()
+    rig.crash()
+    save(refit("precursor", record(300, 9)), rig.models / "pump.model")
+    rig.open()
+    scored = rig.feed("pump-1", t[110:], x[110:])
+    assert np.isnan(scored.score[:2]).all()
+    check_replay(rig, "pump-1")
+
+
+def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(10), record(10, 5))
+    (rig.models / "pump.model").write_bytes(b"half a mod")
+    rig.runtime._looked = -1e9
+    with caplog.at_level(logging.ERROR):
+        assert np.isfinite(rig.feed("pump-1", seconds(10, 10), record(10, 5)).score).all()
+    assert "pump.model" in caplog.text
+
+
+def test_a_model_of_other_sensors_is_not_used(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        rig.declare(Asset("odd", "pump"), [Channel("a"), Channel("b"), Channel("flow")])
+    assert "half" in caplog.text
+    assert np.isnan(rig.feed("odd", seconds(5), record(5, 1, 3)).score).all()
+    rig.declare(Asset("most", "pump"), CHANNELS[:4])
+    scored = rig.feed("most", seconds(50), record(50, 5)[:, :4])
+    assert np.isfinite(scored.score[5:]).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_learning_from_the_first_rows(tmp_path: Path, size: int) -> None:
+    rig = Rig(tmp_path)
+    channels = [*CHANNELS, Channel("dead"), Channel("mode", role="status")]
+    rig.declare(Asset("new", "csv", learn_rows=200), channels)
+    x = np.concatenate([leaking(400), np.full((400, 1), np.nan), np.ones((400, 1))], axis=1)
+    x[60:64, 2] = x[59, 2]
+    x[100:160, 1] += 12.0
+    x[300:340, 1] -= 12.0
+    t = seconds(400)
+    for row in range(0, 400, size):
+        rig.feed("new", t[row : row + size], x[row : row + size])
+        if (learner := rig.runtime._learning.get(0)) and learner.result and row > 250:
+            wait([learner.result])
+    if learner := rig.runtime._learning.get(0):
+        assert learner.result is not None
+        wait([learner.result])
+        rig.poll()
+    scores = rig.scores_of("new")
+    assert min(scores) == START + 202 * SECOND
+    assert max(scores) == START + 399 * SECOND
+    assert len(scores) == 198
+    model = load(tmp_path / "models" / "asset-new.model")
+    assert model.detector.sensors == SENSORS
+    assert model.about["rows"] == 200
+    _, alone = model.detector.score(model.detector.initial(1), x[None, 200:, :6])
+    np.testing.assert_array_equal(list(scores.values()), np.stack([alone.score, alone.alarm], axis=2)[0, 2:])
+    check_replay(rig, "new")
+    (episode,) = list_episodes(rig.store)
+    assert episode.leading[0][0] == "pressure"
+    rig.crash()
+
+
+def test_learning_goes_on_after_a_restart(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    x, t = record(400, 1), seconds(400)
+    rig.feed("new", t[:150], x[:150])
+    rig.stop()
+    rig.open()
+    rig.feed("new", t[150:190], x[150:190])
+    rig.crash()
+    rig.open()
+    rig.feed("new", t[190:260], x[190:260])
+    rig.crash()  # the model was learned or not; its rows are in the store
+    for file in rig.models.glob("*"):
+        file.unlink()
+    rig.open()
+    rig.feed("new", t[260:], x[260:])
+    first = load(rig.models / "asset-new.model").detector
+    again = refit("precursor", x[:200])
+    for name, array in again.arrays().items():
+        np.testing.assert_array_equal(first.arrays()[name], array)
+    check_late = rig.store.db.execute("SELECT count(*) FROM late").fetchone()
+    assert check_late == (0,)
+    replayed = replay_scores(rig.memory, rig.store, "new", START, START + 400 * SECOND)
+    assert np.isfinite(replayed.score).sum() == 198
+    rig.crash()
+
+
+def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=100), CHANNELS)
+    with caplog.at_level(logging.ERROR):
+        rig.feed("new", seconds(100), np.full((100, 6), np.nan))
+        learner = rig.runtime._learning[0]
+        assert learner.result is not None
+        wait([learner.result])
+        rig.feed("new", seconds(100, 100), record(100, 1))
+    assert "nothing could be learned" in caplog.text
+    learner = rig.runtime._learning[0]
+    assert learner.result is not None
+    wait([learner.result])
+    rig.feed("new", seconds(20, 200), record(20, 2))
+    assert len(rig.scores) == 18
+    rig.crash()
+
+
+def test_a_snapshot_that_cannot_be_read_begins_anew(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(130), leaking()[:130])
+    rig.commit(force=True)
+    rig.crash()
+    for spoiled in (b'{"v": 99}\n', b"", b'{"v": 1, "arrays": []}\n', b'{"v": 1}\nxyz'):
+        db = sqlite3.connect(rig.folder / "lab.db")
+        db.execute("UPDATE scoring_state SET state = ?", (spoiled,))
+        db.execute("DELETE FROM run")
+        db.commit()
+        db.close()
+        with caplog.at_level(logging.WARNING):
+            rig.open()
+            rig.crash()
+        assert "begins anew" in caplog.text
+        caplog.clear()
+    rig.open()
+    (episode,) = list_episodes(rig.store)
+    assert episode.end == episode.peak_at
+    assert rig.runtime.describe(0) == {"limit": 1.0, "warm": False, "episode": None}
+
+
+def test_a_new_asset_between_others_keeps_their_states(rig: Rig) -> None:
+    rig.declare(Asset("a", "pump"), CHANNELS)
+    x, t = leaking(), seconds(300)
+    rig.feed("a", t[:50], x[:50])
+    rig.declare(Asset("b", "pump"), CHANNELS)
+    rig.feed(["a", "b"], [int(t[50])] * 2, np.stack([x[50], x[0]]))
+    rig.declare(Asset("a", "pump"), CHANNELS)
+    rig.feed("a", t[51:], x[51:])
+    detector = fitted("precursor")
+    _, alone = detector.score(detector.initial(1), x[None])
+    scores = rig.scores_of("a")
+    np.testing.assert_array_equal([scores[int(at)][0] for at in t[2:]], alone.score[0, 2:])
+
+
+def test_an_empty_block(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    empty = RowBlock(
+        np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros((0, 6)), np.zeros((0, 6), dtype=np.uint8)
+    )
+    scored = rig.runtime.ingest(empty)
+    assert scored.score.shape == (0,)
+    assert scored.contributions.shape == (0, 6)
+
+
+def test_a_clock_is_needed_in_each_row(rig: Rig) -> None:
+    model: Model = load(rig.models / "pump.model")
+    rig.declare(Asset("plant", "pump", clock="plant_s"), [*CHANNELS, Channel("plant_s", role="status")])
+    x = np.concatenate([record(50, 5), np.full((50, 1), np.nan)], axis=1)
+    assert np.isnan(rig.feed("plant", seconds(50), x).score).all()
+    assert rig.runtime.describe(0)["limit"] == model.detector.limit
