@@ -1,0 +1,182 @@
+/** One asset: its flowsheet, score, contributions, trends, episodes and sensors; the simulator's drawer beside it. */
+
+import { get, segment } from '../api.js';
+import { attr, h, icon, put } from '../dom.js';
+import { ago, t } from '../i18n.js';
+import { badge, errorLine, panel, segmented } from '../widgets.js';
+import { controlPanel } from './control.js';
+import { episodeList } from './episodes.js';
+import { mimicPanel } from './mimic.js';
+import { contributionsPanel, scorePanel } from './score.js';
+import { sensorsPanel } from './sensors.js';
+import { trendsPanel } from './trends.js';
+
+const RANGES = [
+  { ms: 300_000, key: 'page.range.5min' },
+  { ms: 900_000, key: 'page.range.15min' },
+  { ms: 3_600_000, key: 'page.range.1h' },
+  { ms: 21_600_000, key: 'page.range.6h' },
+  { ms: 86_400_000, key: 'page.range.24h' },
+];
+const EPISODES = 30;
+
+/** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
+export function assetView({ lab, path }) {
+  const [id] = path;
+  const error = errorLine();
+  const body = h('div', { class: 'asset-body' });
+  const title = h('h1', { text: lab.assets.get(id)?.name ?? id });
+  const state = badge();
+  const age = h('span', { class: 'muted' });
+  const speed = h('span', { class: 'muted' });
+  const tools = h('div', { class: 'tools' });
+  const main = h(
+    'div',
+    { class: 'asset-main' },
+    h('header', { class: 'view-head' },
+      h('div', { class: 'asset-name' }, h('a', { class: 'back', href: '#/' }, icon('back'), h('span', { text: t('page.nav.plants') })),
+        h('div', { class: 'title-line' }, title, state), h('p', { class: 'asset-facts' }, age, speed)),
+      tools),
+    error,
+    body,
+  );
+  const element = h('div', { class: 'view asset' }, main);
+  let asset = null;
+  let parts = [];
+  let drawer = null;
+  let episodes = null;
+  let rangeMs = Number(localStorage.getItem('lab.range')) || RANGES[1].ms;
+  let gone = false;
+
+  async function start() {
+    try {
+      asset = await lab.asset(id, true);
+    } catch (problem) {
+      if (!gone) error.update(problem);
+      return;
+    }
+    if (gone || parts.length) return;
+    error.update(null);
+    build();
+    await refresh();
+  }
+
+  function build() {
+    put(title, asset.name);
+    const choices = RANGES.map(({ ms, key }) => ({ value: ms, text: t(key) }));
+    const ranges = segmented(t('page.range'), choices, rangeMs, (ms) => {
+      rangeMs = ms;
+      localStorage.setItem('lab.range', String(ms));
+      ranges.update(ms);
+      for (const part of parts) part.setRange?.(ms);
+    });
+    tools.replaceChildren(ranges);
+    if (asset.info.simulator) tools.append(drawerButton());
+    const isTep = asset.kind === 'tep' && asset.sensors.some((sensor) => sensor.tag === 'xmeas_7');
+    const score = scorePanel(lab, asset);
+    const contributions = contributionsPanel(asset);
+    const trends = trendsPanel(lab, asset);
+    const sensors = sensorsPanel(asset);
+    episodes = episodeList(lab, { withAsset: false, empty: t('page.episode.none') });
+    const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes);
+    const mimic = isTep ? mimicPanel(asset) : null;
+    parts = [mimic, score, contributions, trends, sensors].filter(Boolean);
+    body.classList.toggle('has-mimic', isTep);
+    body.replaceChildren(
+      ...(mimic ? [mimic.element] : []),
+      h('div', { class: 'now' }, score.element, contributions.element),
+      trends.element,
+      h('div', { class: 'rest' }, episodePanel, sensors.element),
+    );
+    for (const part of parts) part.setRange?.(rangeMs);
+    score.load();
+    if (asset.info.simulator && localStorage.getItem('lab.drawer') === 'open' && innerWidth > 1100) openDrawer();
+  }
+
+  function drawerButton() {
+    const button = h('button', { type: 'button', class: 'primary', id: 'drawer', 'aria-expanded': 'false' });
+    button.append(icon('control'), h('span', { text: t('page.control') }));
+    button.addEventListener('click', () => (drawer ? closeDrawer() : openDrawer(true)));
+    return button;
+  }
+
+  function openDrawer(focus = false) {
+    const close = h('button', { type: 'button', class: 'quiet', title: t('page.close'), on: { click: closeDrawer } });
+    close.append(icon('close'), h('span', { class: 'sr', text: t('page.close') }));
+    drawer = controlPanel(lab, asset, close);
+    const keys = { keydown: (event) => event.key === 'Escape' && closeDrawer() };
+    element.append(h('aside', { class: 'drawer', 'aria-label': t('page.control'), on: keys }, drawer.element));
+    element.classList.add('has-drawer');
+    attr(tools.querySelector('#drawer'), 'aria-expanded', 'true');
+    localStorage.setItem('lab.drawer', 'open');
+    if (focus) close.focus();
+  }
+
+  function closeDrawer() {
+    drawer?.destroy();
+    drawer = null;
+    element.querySelector('.drawer')?.remove();
+    element.classList.remove('has-drawer');
+    localStorage.removeItem('lab.drawer');
+    const button = tools.querySelector('#drawer');
+    attr(button, 'aria-expanded', 'false');
+    button?.focus();
+  }
+
+  async function refresh() {
+    if (!asset) {
+      await start();
+      return;
+    }
+    try {
+      const jobs = [get('episodes', { asset: id, limit: EPISODES }), get(`assets/${segment(id)}`)];
+      if (!asset.sensors.length) jobs.push(lab.asset(id));
+      const [{ episodes: rows }, info] = await Promise.all(jobs);
+      if (gone) return;
+      asset.info = { ...asset.info, ...info };
+      episodes.update(rows);
+      for (const part of parts) part.setEpisodes?.(rows);
+      if (asset.info.simulator && !drawer) showSpeed(await get(`simulators/${segment(id)}`).catch(() => null));
+      error.update(null);
+    } catch (problem) {
+      error.update(problem);
+    }
+  }
+
+  function showSpeed(plant) {
+    put(speed, plant?.speed ? (plant.running ? t('page.plants.speed', { n: plant.speed }) : t('page.control.paused')) : '');
+  }
+
+  function facts() {
+    if (!asset) return;
+    state.update(asset.health());
+    const seconds = asset.ageSeconds();
+    put(age, seconds === null ? t('page.plants.never') : t('page.asset.age', { time: ago(seconds) }));
+    if (drawer?.plant) showSpeed(drawer.plant);
+  }
+
+  start();
+  return {
+    element,
+    title: lab.assets.get(id)?.name ?? id,
+    refresh,
+    refreshMs: 5000,
+    frame() {
+      for (const part of parts) part.frame?.();
+    },
+    tick: facts,
+    gap() {
+      for (const part of parts) part.load?.();
+    },
+    draw(now) {
+      facts();
+      drawer?.draw();
+      for (const part of parts) part.draw?.(now);
+    },
+    destroy() {
+      gone = true;
+      drawer?.destroy();
+      for (const part of parts) part.destroy?.();
+    },
+  };
+}

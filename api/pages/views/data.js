@@ -1,0 +1,187 @@
+/** The proof that nothing was lost, what was set aside, and how the lab itself is. */
+
+import { get } from '../api.js';
+import { attr, h, icon, keyed, put } from '../dom.js';
+import { ago, known, number, t, when } from '../i18n.js';
+import { errorLine, panel, proofChip } from '../widgets.js';
+
+const TERMS = [
+  ['accepted', 'page.ledger.accepted'],
+  ['duplicates', 'page.ledger.duplicates'],
+  ['rejected', 'page.ledger.rejected'],
+  ['missing', 'page.ledger.missing'],
+];
+const ENTRIES = 20;
+
+/** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
+export function dataView({ lab }) {
+  const error = errorLine();
+  const total = equation();
+  const chip = proofChip();
+  const totals = panel(t('page.ledger.total'), 'total', total, h('p', { class: 'muted', text: t('page.ledger.note') }));
+  totals.head.append(chip);
+  const gateways = h('div', { class: 'gateways' });
+  const quarantine = quarantinePanel();
+  const system = systemPanel(lab);
+  const element = h(
+    'div',
+    { class: 'view data' },
+    h('header', { class: 'view-head' }, h('h1', { text: t('page.nav.data') })),
+    error,
+    totals,
+    gateways,
+    h('div', { class: 'data-rest' }, quarantine.element, system.element),
+  );
+
+  async function refresh() {
+    const jobs = [get('ledger'), get('quarantine', { limit: ENTRIES }), get('system')];
+    const [ledger, entries, facts] = await Promise.allSettled(jobs);
+    const failed = [ledger, entries, facts].find((job) => job.status === 'rejected');
+    error.update(failed?.reason ?? null);
+    if (ledger.value) {
+      total.update(ledger.value.totals);
+      chip.update(ledger.value.totals.missing);
+      keyed(gateways, ledger.value.gateways, (one) => one.gateway, gatewayCard);
+    }
+    if (entries.value) quarantine.show(entries.value.entries);
+    if (facts.value) system.show(facts.value);
+  }
+
+  refresh();
+  return { element, title: t('page.nav.data'), refresh, refreshMs: 2000 };
+}
+
+/** published = accepted + duplicates + rejected + missing, in figures. */
+function equation() {
+  const published = h('strong');
+  const parts = new Map();
+  const element = h('div', { class: 'equation' }, term(published, t('page.ledger.published')));
+  TERMS.forEach(([name, key], k) => {
+    const value = h('strong');
+    parts.set(name, value);
+    element.append(h('span', { class: 'summand' }, h('span', { class: 'sign', text: k ? '+' : '=' }), term(value, t(key))));
+  });
+  element.update = (row) => {
+    put(published, number(row.published, 0));
+    for (const [name, value] of parts) put(value, number(row[name], 0));
+    parts.get('missing').parentElement.classList.toggle('is-bad', row.missing > 0);
+  };
+  return element;
+}
+
+const term = (value, caption) => h('span', { class: 'term' }, value, h('span', { class: 'caption', text: caption }));
+
+function gatewayCard(first) {
+  const row = equation();
+  const chip = h('span', { class: 'chip' });
+  const state = h('span', { class: 'muted' });
+  const facts = h('dl', { class: 'facts-list' });
+  const missing = h('p', { class: 'error', hidden: true });
+  const element = panel(first.gateway, 'gateway', row, missing, facts);
+  element.head.append(state, chip);
+  element.update = (one) => {
+    row.update(one);
+    const online = one.state === 'online';
+    put(state, online ? t('page.online') : t('page.health.offline'));
+    chip.replaceChildren(icon(one.proof ? 'proof' : 'alarm'), h('span', { text: one.proof ? t('page.proof.holds') : t('page.proof.broken') }));
+    chip.classList.toggle('is-bad', !one.proof);
+    const ranges = (one.missing_ranges ?? []).slice(0, 6).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
+    missing.hidden = !ranges.length;
+    put(missing, t('page.ledger.ranges', { ranges: ranges.join(', ') }));
+    facts.replaceChildren(
+      ...pair(t('page.ledger.boot'), number(one.boot, 0)),
+      ...pair(t('page.ledger.upto'), number(one.upto, 0)),
+      ...pair(t('page.ledger.skew'), one.skew_ms === null ? '–' : `${number(one.skew_ms, 1)} ms`),
+      ...pair(t('page.ledger.seen'), one.seen ? ago((Date.now() - Date.parse(one.seen)) / 1000) : '–'),
+      ...pair(t('page.ledger.unsequenced'), number(one.unsequenced, 0)),
+      ...pair(t('page.ledger.forks'), number(one.forks, 0)),
+    );
+  };
+  return element;
+}
+
+const pair = (name, value) => [h('div', {}, h('dt', { text: name }), h('dd', { text: value }))];
+
+function quarantinePanel() {
+  const list = h('ul', { class: 'quarantine' });
+  const none = h('p', { class: 'muted', text: t('page.quarantine.none') });
+  const element = panel(t('page.quarantine'), 'quarantine-panel', h('p', { class: 'muted', text: t('page.quarantine.note') }), list, none);
+  return {
+    element,
+    show(entries) {
+      none.hidden = entries.length > 0;
+      keyed(list, entries, (entry) => String(entry.id), quarantineRow);
+    },
+  };
+}
+
+function quarantineRow(entry) {
+  const count = h('span', { class: 'count' });
+  const element = h(
+    'li',
+    {},
+    h('div', { class: 'entry-head' }, h('strong', { text: known(`quarantine.reason.${entry.reason}`, entry.reason) }), count,
+      h('time', { datetime: entry.at, class: 'muted', text: when(entry.at) })),
+    h('p', { text: entry.detail }),
+    h('details', {}, h('summary', { class: 'muted', text: entry.topic }), entry.payload ? h('pre', { text: entry.payload, tabindex: '0' }) : null),
+  );
+  element.update = (now) => put(count, `×${now.count}`);
+  return element;
+}
+
+const STATES = {
+  running: 'page.process.running',
+  starting: 'page.process.starting',
+  waiting: 'page.process.waiting',
+  backoff: 'page.process.backoff',
+  done: 'page.process.done',
+  stopped: 'page.process.stopped',
+  failed: 'page.process.failed',
+};
+
+function systemPanel() {
+  const body = h('tbody');
+  const columns = ['page.process.name', 'page.process.state', 'page.process.restarts', 'page.process.pid'];
+  const head = h('tr', {}, ...columns.map((key, k) => h('th', { scope: 'col', class: k > 1 ? 'number' : null, text: t(key) })));
+  const facts = h('dl', { class: 'facts-list' });
+  const table = h('table', { class: 'processes' }, h('thead', {}, head), body);
+  const element = panel(t('page.system'), 'system-panel', table, facts);
+  return {
+    element,
+    show(system) {
+      table.hidden = !system.processes?.length;
+      keyed(body, system.processes ?? [], (one) => one.name, processRow);
+      const { broker = {}, historian, versions = {} } = system;
+      const rows = [[t('page.system.broker'), [broker.kind, broker.version].filter(Boolean).join(' ')]];
+      rows.push([t('page.system.address'), `${broker.host}:${broker.port}`]);
+      if (historian) {
+        rows.push([t('page.system.historian'), historian.kind]);
+        rows.push([t('page.system.readings'), number(historian.readings, 0)]);
+        rows.push([t('page.system.disk'), size(historian.bytes_on_disk)]);
+        if (historian.oldest) rows.push([t('page.system.oldest'), when(historian.oldest)]);
+      }
+      if (system.memory_mb) rows.push([t('page.system.memory'), `${number(system.memory_mb, 0)} MB`]);
+      if (system.clients !== undefined) rows.push([t('page.system.clients'), number(system.clients, 0)]);
+      for (const [name, version] of Object.entries(versions)) rows.push([name, version]);
+      facts.replaceChildren(...rows.flatMap(([name, value]) => pair(name, value)));
+    },
+  };
+}
+
+function processRow(first) {
+  const state = h('span');
+  const cells = { restarts: h('td', { class: 'number' }), pid: h('td', { class: 'number' }) };
+  const element = h('tr', {}, h('th', { scope: 'row', text: first.name }), h('td', {}, state), cells.restarts, cells.pid);
+  element.update = (one) => {
+    put(state, STATES[one.state] ? t(STATES[one.state]) : one.state);
+    put(cells.restarts, String(Number(one.restarts)));
+    put(cells.pid, one.pid ? String(one.pid) : '–');
+    attr(element, 'class', ['failed', 'backoff'].includes(one.state) ? 'is-over' : null);
+  };
+  return element;
+}
+
+function size(bytes) {
+  if (bytes < 1e6) return `${number(bytes / 1e3, 0)} kB`;
+  return bytes < 1e9 ? `${number(bytes / 1e6, 1)} MB` : `${number(bytes / 1e9, 2)} GB`;
+}

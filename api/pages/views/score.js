@@ -1,0 +1,130 @@
+/** The score over time with its limit and the charts behind it, and which sensors it comes from just now. */
+
+import { Chart } from '../chart.js';
+import { attr, h, keyed, put } from '../dom.js';
+import { History, aborted } from '../history.js';
+import { clock, number, percent, sensorName, t } from '../i18n.js';
+import { Series } from '../series.js';
+import { chartTable, errorLine, panel, tableButton } from '../widgets.js';
+
+const STATISTICS = [
+  { name: 't2', key: 'page.score.t2', colour: 'blue', dash: [6, 3] },
+  { name: 'spe', key: 'page.score.spe', colour: 'green', dash: [2, 3] },
+];
+const BARS = 6;
+
+/**
+ * @param {import('../lab.js').Lab} lab
+ * @param {import('../lab.js').Asset} asset
+ */
+export function scorePanel(lab, asset) {
+  const history = new History();
+  const named = t('page.score.of', { name: asset.name });
+  const series = { score: new Series(2000), t2: new Series(2000), spe: new Series(2000) };
+  const chart = new Chart({ label: named, fromZero: true, score: true });
+  chart.curves = [
+    { series: series.score, colour: 'ink', width: 2 },
+    ...STATISTICS.map(({ name, colour, dash }) => ({ series: series[name], colour, dash, width: 1.4 })),
+  ];
+  const error = errorLine();
+  const values = new Map();
+  const legend = h('ul', { class: 'legend' }, legendItem('score', t('page.score'), values));
+  for (const { name, key } of STATISTICS) legend.append(legendItem(name, t(key), values));
+  const at = h('span', { class: 'legend-at' });
+  legend.append(h('li', {}, at));
+  const learning = h('p', { class: 'muted note', text: t('page.plants.learning'), hidden: true });
+  const element = panel(t('page.score'), 'score', legend, learning, chart.canvas, error);
+  const names = [t('page.score'), ...STATISTICS.map(({ key }) => t(key))];
+  const columns = names.map((name) => ({ name, format: (v) => number(v, 2) }));
+  element.head.append(tableButton(element, chart, () => chartTable(chart, columns)));
+
+  async function load() {
+    try {
+      const points = Math.max(200, Math.round(chart.width || 600));
+      await history.score(asset.id, series, chart.rangeMs, lab.now(), points);
+      error.update(null);
+    } catch (problem) {
+      if (!aborted(problem)) error.update(problem);
+    }
+  }
+
+  return {
+    element,
+    load,
+    setRange(ms) {
+      chart.rangeMs = ms;
+      chart.held = null;
+      load();
+    },
+    setEpisodes(rows) {
+      chart.bands = rows.map((row) => ({
+        from: Date.parse(row.start),
+        to: row.end ? Date.parse(row.end) : Infinity,
+        kind: row.kind,
+      }));
+    },
+    frame() {
+      const frame = asset.frame;
+      if (!frame || frame.score === null || frame.score === undefined) return;
+      series.score.push(frame.t, frame.score);
+      for (const { name } of STATISTICS) series[name].push(frame.t, frame.stats?.[name] ?? null);
+    },
+    draw(now) {
+      const limit = asset.limit;
+      chart.limits = [{ value: limit, label: t('page.score.limit', { value: number(limit, 2) }), kind: 'alarm', side: 'high' }];
+      learning.hidden = asset.frame ? asset.frame.warm !== false : asset.info.warm !== false;
+      chart.draw(now);
+      const cursor = chart.cursor;
+      put(at, cursor === null ? '' : clock(cursor));
+      for (const [name, node] of values) {
+        const i = cursor === null ? series[name].n - 1 : series[name].nearest(cursor);
+        put(node, i < 0 ? '–' : number(series[name].v[i], 2));
+      }
+    },
+    destroy() {
+      history.destroy();
+      chart.destroy();
+    },
+  };
+}
+
+function legendItem(name, text, values) {
+  const value = h('strong');
+  values.set(name, value);
+  return h('li', {}, h('span', { class: `pen pen-${name}` }), h('span', { text }), value);
+}
+
+/**
+ * Shares of the sensors in the score, now.
+ * @param {import('../lab.js').Asset} asset
+ */
+export function contributionsPanel(asset) {
+  const list = h('ol', { class: 'bars' });
+  const none = h('p', { class: 'muted', text: t('page.score.none') });
+  const element = panel(t('page.contributions'), 'contributions', list, none);
+  return {
+    element,
+    draw() {
+      const rows = asset.top().slice(0, BARS);
+      none.hidden = rows.length > 0;
+      const alarmed = asset.alarmed;
+      element.classList.toggle('is-alarm', alarmed);
+      keyed(list, rows, ([tag]) => tag, () => bar(asset));
+    },
+  };
+}
+
+function bar(asset) {
+  const name = h('span', { class: 'bar-name' });
+  const share = h('span', { class: 'bar-share' });
+  const fill = h('span', { class: 'bar-fill' });
+  const element = h('li', {}, name, share, h('span', { class: 'bar-track', 'aria-hidden': 'true' }, fill));
+  element.update = ([tag, part]) => {
+    const sensor = asset.sensors.find((one) => one.tag === tag) ?? { tag };
+    put(name, sensorName(asset.kind, sensor));
+    attr(name, 'title', tag);
+    put(share, percent(part));
+    fill.style.width = `${Math.min(100, part * 100).toFixed(1)}%`;
+  };
+  return element;
+}
