@@ -17,13 +17,14 @@ from api.problems import Problem, bad_field
 from api.reader import Reader
 from api.times import NS, Span, iso
 from devices.quality import GOOD, NAMES
+from lab.episodes import list_episodes
 from lab.historian.base import HistorianStats, Series
 from lab.ledger import COUNTS
 from lab.quarantine import entries
 from lab.text import catalogue
 
-EXPIRE_S: Final = 10.0
-"""A sensor that does not say when its values are old is stale after so long."""
+EXPIRE_S: Final = 30.0
+"""A sensor that does not say when its values are old is stale after so long (as in `lab.sources`)."""
 MS: Final = 1_000_000
 MAX_BOOTS: Final = 500
 MAX_PAYLOAD: Final = 4000
@@ -46,7 +47,8 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
     """All assets (or one), as `GET assets` answers them."""
     rows = reader.db.execute(
         "SELECT a.id, a.kind, a.name, a.gateway, g.state, g.birth, "
-        "(SELECT count(*) FROM sensor s WHERE s.asset = a.id) "
+        "(SELECT count(*) FROM sensor s WHERE s.asset = a.id), "
+        "(SELECT max(expire_s) FROM sensor s WHERE s.asset = a.id) "
         "FROM asset a LEFT JOIN gateway g ON g.id = a.gateway WHERE ?1 IS NULL OR a.id = ?1 ORDER BY a.id",
         (only,),
     ).fetchall()
@@ -54,18 +56,18 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
     for asset, kind in reader.db.execute('SELECT asset, kind FROM episode WHERE "end" IS NULL'):
         opened.setdefault(asset, []).append(kind)
     found = []
-    for id, kind, name, gateway, state, birth, sensors in rows:
+    for id, kind, name, gateway, state, birth, sensors, expire_s in rows:
         word = live.assets.get(id)
         last = word.t * MS if word and word.t is not None else _newest(reader, id)
-        online = state == "online" if word is None else word.online
+        online = state == "online"
         answer = {
             "id": id,
             "kind": kind,
             "name": name or id,
             "gateway": gateway,
-            "online": online,
+            "online": online and (word is None or word.online),
             "simulator": bool(birth and json.loads(birth).get("simulator")),
-            "health": _health(word, online, last, opened.get(id, ()), live.collector),
+            "health": _health(word, online, last, expire_s or EXPIRE_S, opened.get(id, ()), live.collector),
             "score": word.score if word else None,
             "limit": word.limit if word else None,
             "alarm": word.alarm if word else "process" in opened.get(id, ()),
@@ -78,12 +80,14 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
     return found
 
 
-def _health(word: AssetState | None, online: bool, last: int | None, opened: Sequence[str], collector: bool) -> str:
+def _health(
+    word: AssetState | None, online: bool, last: int | None, expire_s: float, opened: Sequence[str], collector: bool
+) -> str:
     if not online:
         return "offline"
-    if not collector or last is None or (word and word.age_s is not None and word.age_s > EXPIRE_S):
+    if not collector or last is None or (word is not None and not word.online):
         return "stale"
-    if time.time_ns() - last > EXPIRE_S * 1e9:
+    if time.time_ns() - last > expire_s * NS or (word and word.age_s is not None and word.age_s > expire_s):
         return "stale"
     if "process" in opened or (word is not None and word.alarm):
         return "alarm"
@@ -275,49 +279,31 @@ def episodes(
     Raises:
         Problem: the cursor is not one of ours.
     """
-    conditions, values = ["1"], dict[str, Any](limit=limit + 1)
-    if asset is not None:
-        conditions.append("asset = :asset")
-        values["asset"] = asset
-    if open is not None:
-        conditions.append('"end" IS NULL' if open else '"end" IS NOT NULL')
-    if start is not None:
-        conditions.append('("end" IS NULL OR "end" >= :start)')
-        values["start"] = start
-    if end is not None:
-        conditions.append("start < :end")
-        values["end"] = end
+    after: tuple[int, str] | None = None
     if cursor is not None:
         at, dot, id = cursor.partition(".")
-        if not dot or not re.fullmatch(r"-?\d{1,19}", at, re.ASCII):
+        if not dot or not re.fullmatch(r"-?\d{1,19}", at, re.ASCII) or abs(int(at)) >= 2**63:
             raise bad_field("cursor", "cursor")
-        if abs(int(at)) >= 2**63:
-            raise bad_field("cursor", "cursor")
-        conditions.append("(start, id) < (:at, :id)")
-        values |= {"at": int(at), "id": id}
-    rows = reader.db.execute(
-        'SELECT id, asset, kind, start, "end", peak, peak_at, leading, cause FROM episode '
-        f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, id DESC LIMIT :limit",
-        values,
-    ).fetchall()
+        after = int(at), id
+    rows = list_episodes(reader.store, asset, open, start, end, limit + 1, after)
     now = now_ns()
     found = [
         {
-            "id": str(id),
-            "asset": asset_,
-            "kind": kind,
-            "start": iso(begun),
-            "end": iso(ended),
-            "peak": peak,
-            "peak_at": iso(peak_at),
-            "leading": json.loads(leading) if leading else [],
-            "cause": cause,
-            "duration_s": max(0, (now if ended is None else ended) - begun) / NS,
+            "id": row.id,
+            "asset": row.asset,
+            "kind": row.kind,
+            "start": iso(row.start),
+            "end": iso(row.end),
+            "peak": row.peak,
+            "peak_at": iso(row.peak_at),
+            "leading": row.leading,
+            "cause": row.cause,
+            "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
         }
-        for id, asset_, kind, begun, ended, peak, peak_at, leading, cause in rows[:limit]
+        for row in rows[:limit]
     ]
-    more = len(rows) > limit
-    return {"episodes": found, "next": f"{rows[limit - 1][3]}.{rows[limit - 1][0]}" if more else None}
+    last = rows[limit - 1] if len(rows) > limit else None
+    return {"episodes": found, "next": f"{last.start}.{last.id}" if last else None}
 
 
 def quarantine(reader: Reader, *, reason: str | None, limit: int, cursor: int | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from lab.text import LANGUAGES, catalogue, text
 
 STYLE: Final = Path(__file__).with_name("reference.css")
 METHODS: Final = ("get", "post")
+ADDRESS: Final = "http://lab.invalid"
+"""Stands in the page where the address goes at which it is asked for."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -116,7 +118,8 @@ async def get_openapi_document(request: Request) -> Response:
 async def get_reference(request: Request) -> Response:
     reference: Reference = request.app.state.reference
     lang = language_of(request.scope)
-    return HTMLResponse(reference.page(lang), headers={"content-language": lang})
+    page = reference.page(lang).replace(ADDRESS, escape(str(request.base_url).rstrip("/")))
+    return HTMLResponse(page, headers={"content-language": lang})
 
 
 @router.get("/docs/reference.css")
@@ -137,7 +140,7 @@ async def get_problem(request: Request, code: str) -> Response:
     lang = language_of(request.scope)
     title = text(f"problem.{code}", lang)
     body = f"<h1>{escape(title)}</h1><p>{STATUS[code]} {escape(reason(STATUS[code]))}</p>"
-    body += f"<p>{escape(text(f'problem.{code}.help', lang))}</p>"
+    body += f"<p>{_prose(text(f'problem.{code}.help', lang))}</p>"
     body += f'<p><a href="/docs?lang={lang}#problems">{escape(text("api.page.problems", lang))}</a></p>'
     return HTMLResponse("".join(_frame(title, body, lang)), headers={"content-language": lang})
 
@@ -161,7 +164,7 @@ def _page(document: Mapping[str, Any], lang: str) -> Iterator[str]:
     home = f'<a href="/">{escape(text("api.page.home", lang))}</a>'
     raw = f'<a href="/api/v1/openapi.json?lang={lang}">OpenAPI</a>'
     parts.append(f"<nav>{' · '.join([home, raw, *others])}</nav>")
-    parts += [f"<p>{escape(line)}</p>" for line in document["info"]["description"].split("\n") if line]
+    parts += [f"<p>{_prose(line)}</p>" for line in document["info"]["description"].split("\n") if line]
     for tag in document["tags"]:
         parts.append(f"<h2>{escape(tag['description'])}</h2>")
         for path, operations in document["paths"].items():
@@ -174,15 +177,20 @@ def _page(document: Mapping[str, Any], lang: str) -> Iterator[str]:
     parts.append(f'<h2 id="problems">{escape(text("api.page.problems", lang))}</h2><dl>')
     for code, status in STATUS.items():
         parts.append(f"<dt>{status} <code>/problems/{code}</code> {escape(text(f'problem.{code}', lang))}</dt>")
-        parts.append(f"<dd>{escape(text(f'problem.{code}.help', lang))}</dd>")
+        parts.append(f"<dd>{_prose(text(f'problem.{code}.help', lang))}</dd>")
     parts.append("</dl>")
     return _frame(title, "".join(parts), lang)
+
+
+def _prose(said: str) -> str:
+    """A text in HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(said))
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any], lang: str) -> Iterator[str]:
     id = escape(operation["operationId"])
     yield f'<section id="{id}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
-    yield f"<p>{escape(operation['description'])}</p>"
+    yield f"<p>{_prose(operation['description'])}</p>"
     if parameters := operation.get("parameters"):
         yield f"<table><thead><tr><th>{escape(text('api.page.parameter', lang))}</th>"
         yield f"<th>{escape(text('api.page.meaning', lang))}</th>"
@@ -192,7 +200,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], lang: str) 
             shown = ", ".join(f"<code>{escape(str(example))}</code>" for example in examples)
             required = f" ({escape(text('api.page.required', lang))})" if parameter.get("required") else ""
             yield f"<tr><td><code>{escape(parameter['name'])}</code>{required}</td>"
-            yield f"<td>{escape(parameter.get('description', ''))}</td><td>{shown}</td></tr>"
+            yield f"<td>{_prose(parameter.get('description', ''))}</td><td>{shown}</td></tr>"
         yield "</tbody></table>"
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     for example in (body or {}).get("examples", {}).values():
@@ -220,7 +228,7 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: object) ->
             path = path.replace(f"{{{parameter['name']}}}", str(examples[0]))
         elif parameter.get("required"):
             query.append(f"{parameter['name']}={examples[0]}")
-    address = f"http://127.0.0.1:8000{path}{'?' if query else ''}{'&'.join(query)}"
+    address = f"{ADDRESS}{path}{'?' if query else ''}{'&'.join(query)}"
     if body is None:
         return f"curl '{address}'"
     return f"curl --json '{json.dumps(body)}' '{address}'"

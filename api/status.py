@@ -1,6 +1,7 @@
 """How the lab itself is: the proof, the quarantine, what runs, the texts, health and metrics."""
 
 import asyncio
+import json
 import os
 import platform
 import re
@@ -238,6 +239,9 @@ def ailments(lab: Context) -> list[tuple[str, str, dict[str, object]]]:
         found.append(("broker", key, {"host": broker.host, "port": broker.port, "why": lab.bus.refused}))
     if lab.bus.silent_s > SILENT_S:
         found.append(("collector", "api.silent", {"seconds": round(lab.bus.silent_s)}))
+    store = lab.bus.collector.get("store")
+    if isinstance(store, dict) and store.get("ok") is False:
+        found.append(("store", "api.store", {"detail": store.get("detail", "")}))
     if not lab.config.database.is_file():
         found.append(("database", "api.no_database", {"file": str(lab.config.database)}))
     return found
@@ -274,10 +278,18 @@ def metrics(lab: Context) -> Iterator[str]:
     yield from _flat("lab_collector", lab.bus.collector)
 
 
+LABELS: Final = {"quarantine": "reason", "clocks_off": "gateway"}
+"""Tables of the collector's status whose keys are data, not names."""
+
+
 def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[str]:
     for key, value in tree.items():
         name = f"{prefix}_{re.sub(r'[^A-Za-z0-9_]', '_', str(key))}"
         if isinstance(value, bool | int | float):
             yield f"{name} {int(value) if isinstance(value, bool) else value!r}"
+        elif isinstance(value, dict) and key in LABELS:
+            for label, number in value.items():
+                if isinstance(number, int | float):
+                    yield f"{name}{{{LABELS[key]}={json.dumps(str(label))}}} {number!r}"
         elif isinstance(value, dict):
             yield from _flat(name, value)

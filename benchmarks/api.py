@@ -45,6 +45,8 @@ def run() -> str:
 
 async def _measure(port: int) -> str:
     await _until_up(port)
+    await _get(port, SERIES)
+    small = await _memory(port)
     answers = []
     for name, path in (
         ("this API: history read and encoded", SERIES),
@@ -61,7 +63,7 @@ async def _measure(port: int) -> str:
         for count in (30, 300):
             say(f"  {count} x {kind}")
             viewers.append((kind, count, *await _viewers(port, kind, count)))
-    memory = (await _metrics(port))["process_resident_memory_bytes"] / 2**20
+    full = await _memory(port)
     cpu = {name: ms for name, _, ms, _ in answers}
     first, second, third, fourth, model, _ = cpu.values()
     share = f"to every viewer at {HZ:.0f} Hz, {SECONDS:.0f} s each"
@@ -80,7 +82,8 @@ async def _measure(port: int) -> str:
                 ("viewers", "number", "CPU, % of a core", "frames each", "delay p50, ms", "delay p99, ms"),
                 viewers,
             ),
-            f"Resident memory of the server after all of it: {memory:.0f} MiB (goal: 75).\n",
+            f"Resident memory of the server: {small:.0f} MiB after its first answer (goal: 75), "
+            f"{full:.0f} MiB after all of this.\n",
         )
     )
 
@@ -172,6 +175,11 @@ async def _metrics(port: int) -> dict[str, float]:
     return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
 
 
+async def _memory(port: int) -> float:
+    """Resident memory of the server, MiB."""
+    return (await _metrics(port))["process_resident_memory_bytes"] / 2**20
+
+
 async def _get(port: int, path: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode())
@@ -199,7 +207,7 @@ def _free_port() -> int:
 
 
 def _frame() -> bytes:
-    values = np.round(np.random.default_rng(0).normal(100.0, 30.0, SENSORS), 3).tolist()
+    values = np.round(100 + 30 * np.sin(np.arange(SENSORS) ** 2.0), 3).tolist()
     asset = {
         "t": 1764000000100,
         "v": values,
@@ -235,11 +243,10 @@ def serve(folder: str, port: int) -> None:
     config.broker.kind, config.broker.port = "external", _free_port()
     store = Store(config.database, synchronous="NORMAL")
     historian = open_historian(config, store)
-    rng = np.random.default_rng(0)
     now = time.time_ns()
     times = now - np.arange(500, 0, -1, dtype=np.int64) * 10**9
     (sensor,) = historian.ids(["tep-1/xmeas_9"])
-    values = 120.4 + rng.normal(0, 0.01, 500)
+    values = 120.4 + 0.01 * np.sin(np.arange(500.0) ** 2)  # not `numpy.random`, which the lab's API never loads
     historian.write(Batch(np.full(500, sensor, np.int32), times, values, np.zeros(500, np.uint8)))
     historian.close()
     store.close()

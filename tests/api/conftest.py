@@ -37,7 +37,7 @@ PLANT_CHANNELS = [
     Channel("xmv_3", "%", name="A feed valve", role="manipulated"),
     Channel("plant_s", "s", role="status"),
 ]
-ROOMS = ("catalogue", "ledger", "quarantine")
+ROOMS = ("catalogue", "ledger", "quarantine", "episodes", "scoring")
 """Modules that declare the tables which the API reads."""
 PUMP_CHANNELS = [Channel("flow", "m3/h"), Channel("vibration", "mm/s")]
 
