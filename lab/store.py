@@ -173,7 +173,8 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several reads that see one state of the database; inside a transaction it is the transaction's."""
-        if self._depth or self.db.in_transaction:
+        joined = self._depth > 0 or self.db.in_transaction
+        if joined:
             yield self.db
             return
         self.db.execute("BEGIN")

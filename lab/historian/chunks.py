@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lab.historian.base import Batch, HistorianError, Times
 from lab.historian.codec import RECORD, CodecError, Column, unpack_batch, unpack_chunk, unpack_times
-from lab.historian.series import between
+from lab.historian.series import between, take
 from lab.store import room
 
 HOUR: Final = 3_600_000_000_000
@@ -178,7 +178,7 @@ def read_log(rows: Iterable[tuple[int, int, int, bytes]], keep: "Keep", *, verif
         except CodecError as error:
             raise damaged("log row", row, error) from error
         mask = keep(batch.sensor, batch.t)
-        pieces.append(batch if mask.all() else Batch(*(column[mask] for column in batch)))
+        pieces.append(batch if mask.all() else take(batch, mask))
     join_records()
     return Batch(
         np.concatenate([np.zeros(0, np.int32), *(piece.sensor for piece in pieces)]),

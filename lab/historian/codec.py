@@ -168,9 +168,9 @@ def pack_chunk(times: bytes, v: Floats, q: Codes) -> bytes:
     values = _pack_ints(whole, unit=False)
     mask = rest = b""
     if odd is not None:
-        mask = _deflate(np.packbits(odd))
+        mask = _deflate(np.packbits(odd).tobytes())
         rest = _deflate(_planes(v[odd].view(np.uint64), 8))
-    quality = _deflate(q) if q.any() else b""
+    quality = _deflate(q.tobytes()) if q.any() else b""
     sections = (times, values, mask, rest, quality)
     return _HEAD.pack(_VERSION, kind, len(v), *map(len, sections)) + b"".join(sections)
 
@@ -291,14 +291,11 @@ def _unpack_ints(data: bytes, n: int) -> Ints:
     if len(body) != planes * count or planes > 8 or count < 0:
         raise CodecError(f"{len(body)} bytes in {planes} planes for {count} numbers")
     if planes == 0 and order == 1:
-        x = np.arange(n)
+        x: Ints = np.arange(n, dtype=np.int64)
         x *= step * divisor
         x += start
         return x
-    if planes:
-        rest = _unfold(np.frombuffer(body, np.uint8).reshape(planes, count))
-    else:
-        rest = np.zeros(count, np.int64)
+    rest = _unfold(np.frombuffer(body, np.uint8).reshape(planes, count)) if planes else np.zeros(count, np.int64)
     if step:
         rest += step
     if divisor > 1:
@@ -324,7 +321,8 @@ def _unfold(planes: Codes) -> Ints:
     np.negative(sign, out=sign)
     wide >>= one
     wide ^= sign
-    return wide.view(f"i{size}").astype(np.int64)
+    numbers: Ints = wide.view(f"i{size}").astype(np.int64)
+    return numbers
 
 
 def _planes(x: NDArray[np.uint64], planes: int) -> bytes:
@@ -332,7 +330,7 @@ def _planes(x: NDArray[np.uint64], planes: int) -> bytes:
     return x.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, :planes].T.tobytes()
 
 
-def _deflate(data: bytes | Codes) -> bytes:
+def _deflate(data: bytes) -> bytes:
     # run lengths and Huffman only: on noise it packs as well as a search for repeats, in half the time
     packer = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_RLE)
     return packer.compress(data) + packer.flush()

@@ -279,7 +279,7 @@ class Compactor:
             ).fetchone()
             if found is None:
                 return False
-            self._pass = _Pass(*found, 0)
+            self._pass = _Pass(found[0], found[1], 0)
         hour, parts, _ = self._pass
         with self._store.snapshot():
             generation = state(db, "generation")

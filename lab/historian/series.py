@@ -43,6 +43,11 @@ def checked(batch: Batch, sensors: int) -> Batch:
     return batch
 
 
+def take(batch: Batch, which: NDArray[np.bool_] | NDArray[np.intp]) -> Batch:
+    """Some readings of a batch."""
+    return Batch(batch.sensor[which], batch.t[which], batch.v[which], batch.q[which])
+
+
 def overlay(pieces: Sequence[Column]) -> Column:
     """One column from several, each in time order, each time once; where times meet, the later piece counts."""
     if len(pieces) == 1:
