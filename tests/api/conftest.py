@@ -229,8 +229,12 @@ class Server:
 
     def start(self) -> None:
         self._thread.start()
-        wait_for(lambda: self._server.started, "the server")
-        wait_for(lambda: self.app.state.context.bus.connected, "the API's MQTT client")
+        try:
+            wait_for(lambda: self._server.started or not self._thread.is_alive(), "the server")
+            wait_for(lambda: self.app.state.context.bus.connected, "the API's MQTT client")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self._server.should_exit = True
