@@ -6,6 +6,7 @@ is kept and tried again, nothing more is taken and nothing acknowledged: what do
 gateway.
 """
 
+import gc
 import logging
 import sqlite3
 import threading
@@ -41,7 +42,7 @@ from lab.store import Store, is_full
 log = logging.getLogger("lab.collector")
 
 TICK_S: Final = 0.02
-MAX_DRAIN: Final = 20_000
+MAX_DRAIN: Final = 2000
 """Messages taken in one tick."""
 MAX_STAGED: Final = 4_000_000
 """Readings in one commit; with more it comes before its time."""
@@ -64,27 +65,12 @@ class Collector:
         """
         self.config = config
         self.inbox = inbox
-        self.store = Store(config.database)
-        try:
-            self.historian = open_historian(config, self.store)
-            self.scoring = ScoringRuntime(config.models, self.store)
-            self.catalogue = Catalogue(self.store)
-            self.book = Book(self.store)
-            self.quarantine = Quarantine(self.store)
-            self.sources = Sources(self.catalogue, self.book, self.quarantine, self.bind)
-            self.intake = Intake(self.sources, self.quarantine)
-            newest = max((known.seen for known in self.catalogue.gateways.values()), default=0)
-            self.live = Live(newest)
-            self.latency = Latency()
-            self._layouts: dict[tuple[object, ...], Layout] = {}
-            self.sources.restore()
-        except BaseException:
-            self.store.close()
-            raise
         self._batches: list[tuple[Any, ...]] = []
-        self._scores: list[tuple[Layout, int, Any, Any, Scored]] = []
-        self._series: dict[tuple[int, int, str], NDArray[np.int32]] = {}
-        """Ids of the score series, by layout, part and name; -1 where not known yet."""
+        self._scores: list[tuple[NDArray[np.int32], NDArray[np.int64], Scored]] = []
+        self._names: dict[int, str] = {}
+        """Asset ids by the scorer's numbers."""
+        self._series: dict[str, NDArray[np.int32]] = {}
+        """The historian's ids of score series, by name and the asset's number; -1 where not known yet."""
         self._late: dict[tuple[str, int], bool] = {}
         """Rows (asset, t) to be noted as not scored, or (False) to be crossed out."""
         self.rate = 0.0
@@ -100,14 +86,36 @@ class Collector:
         self._receipts_at = self._live_at = self._status_at = 0.0
         self._last_readings = (time.monotonic(), 0)
         self._connections = 0
+        self.store = Store(config.database)
+        try:
+            self.historian = open_historian(config, self.store)
+            self.scoring = ScoringRuntime(config.models, self.store)
+            self.catalogue = Catalogue(self.store)
+            self.book = Book(self.store)
+            self.quarantine = Quarantine(self.store)
+            self.sources = Sources(self.catalogue, self.book, self.quarantine, self.bind)
+            self.intake = Intake(self.sources, self.quarantine)
+            newest = max((known.seen for known in self.catalogue.gateways.values()), default=0)
+            self.live = Live(newest)
+            self.latency = Latency()
+            self._layouts: dict[tuple[object, ...], Layout] = {}
+            self.sources.restore()
+            again = self.scoring.catch_up(self.historian)
+        except BaseException:
+            self.store.close()
+            raise
+        if again:
+            log.info("scored %d rows again that were stored after the last snapshot", again)
 
     def close(self) -> None:
         """Commit and acknowledge what was taken, and close the store."""
-        if self._dirty:
-            self.commit()
-            self.receipts(every=0)
-        self.historian.close()
-        self.store.close()
+        try:
+            if self.commit(last=True):
+                self.receipts(every=0)
+        finally:
+            self.scoring.close()
+            self.historian.close()
+            self.store.close()
 
     def bind(self, birth: Birth) -> Binding:
         """Give a gateway its place: historian ids, the scorer's numbers, a slot in its layout.
@@ -124,6 +132,7 @@ class Collector:
         numbers = [
             (asset, self.scoring.declare(asset, [birth.channels[at] for at in columns])) for asset, columns in split
         ]
+        self._names.update((number, asset.id) for asset, number in numbers)
         key = Layout.key_of(birth)
         layout = self._layouts.get(key)
         if layout is None:
@@ -157,37 +166,42 @@ class Collector:
     def _take(self, now: int) -> None:
         clean = not self._dirty
         inbox, sources = self.inbox, self.sources
-        try:
-            self._each(inbox.control, len(inbox.control), sources.control)
-            waited = deque(sources.ready)
-            sources.ready = []
+        if inbox.control:
             try:
-                self._each(waited, len(waited), self.intake.take)
-            finally:
-                sources.ready[:0] = waited
-            before = self.intake.counters.bytes
+                with self.store.transaction():  # many births come at once after a start: one commit for their sensors
+                    self._each(inbox.control, len(inbox.control), sources.control)
+            except sqlite3.Error as error:
+                self._failed(error)
+        waited = deque(sources.ready)
+        sources.ready = []
+        self._each(waited, len(waited), self.intake.take)
+        sources.ready[:0] = waited
+        count = min(MAX_DRAIN, len(inbox.data))
+        inbox.taken_bytes += self._each(inbox.data, count, self.intake.take)
+        self.intake.counters.messages += count
+        if not self.trouble:
             try:
-                self._each(inbox.data, min(MAX_DRAIN, len(inbox.data)), self.intake.take)
-            finally:
-                inbox.taken_bytes += self.intake.counters.bytes - before
-            sources.settle(now)
-        except HistorianError as error:
-            self._failed(error)
+                sources.settle(now)
+            except HistorianError as error:
+                self._failed(error)
         self.intake.overdue(now)
         self._stage(self.intake.flush())
         if clean and self._dirty:
             self._staged_at = time.monotonic()
 
-    @staticmethod
-    def _each(queue: deque[Message], count: int, take: Callable[[Message], None]) -> None:
-        """Take messages off a queue; one that the store was not ready for stays at its head."""
-        for _ in range(count):
-            message = queue.popleft()
+    def _each(self, queue: deque[Message], count: int, take: Callable[[Message], None]) -> int:
+        """Take messages off a queue while the store is ready for them; gives the bytes of their payloads."""
+        size = 0
+        if not self.trouble:
             try:
-                take(message)
-            except HistorianError:
-                queue.appendleft(message)
-                raise
+                for _ in range(count):
+                    message = queue[0]
+                    take(message)
+                    queue.popleft()
+                    size += len(message[1])
+            except HistorianError as error:
+                self._failed(error)
+        return size
 
     def _stage(self, stages: Sequence[Sequence[Rows]]) -> None:
         """Score the rows and keep them for the next commit."""
@@ -212,8 +226,12 @@ class Collector:
         for number, part in enumerate(layout.parts):
             block = RowBlock(part.assets[slot], t, part.pick(v), part.pick(q))
             scored = self.scoring.ingest(block)
-            self._scores.append((layout, number, slot, t, scored))
+            self._scores.append((block.asset, t, scored))
+            self._scores += [(earlier.asset, earlier.t, result) for earlier, result in scored.earlier]
             self.live.scored(layout, number, slot, scored)
+            for what, episode in scored.changes:
+                if what != "updated":
+                    log.info("asset %s: %s episode %s, peak %.2f", episode.asset, episode.kind, what, episode.peak)
         now = time.time_ns()
         for rows in group:
             if rows.todo is None:
@@ -222,7 +240,7 @@ class Collector:
 
     # the store
 
-    def commit(self) -> bool:
+    def commit(self, last: bool = False) -> bool:
         """Store all that was taken; false when the store failed, and the same is to be tried again."""
         try:
             batch = self._batch()
@@ -236,7 +254,7 @@ class Collector:
                 self.quarantine.save(db)
                 self.catalogue.save(db)
                 self._save_late(db)
-                self.scoring.save()
+                self.scoring.save(force=last)
         except (HistorianError, sqlite3.Error) as error:
             self._failed(error)
             return False
@@ -255,11 +273,11 @@ class Collector:
     def _batch(self) -> Batch | None:
         """The readings and the scores as one batch."""
         columns = list(self._batches)
-        for layout, number, slot, t, scored in self._scores:
+        for asset, t, scored in self._scores:
             for name, values in (("score", scored.score), *scored.statistics.items()):
                 there = np.isfinite(values)
                 if there.any():
-                    ids = self._score_ids(layout, number, name, slot[there])
+                    ids = self._score_ids(name, asset[there])
                     good = np.full(len(ids), GOOD, dtype=np.uint8)
                     columns.append((ids, t[there], values[there], good))
         if not columns:
@@ -288,18 +306,17 @@ class Collector:
         log.info("the store takes readings again")
         self.trouble, self.full, self._pause = "", False, RETRY_S[0]
 
-    def _score_ids(self, layout: Layout, number: int, name: str, slot: NDArray[np.intp]) -> NDArray[np.int32]:
-        """The historian's ids of the series `{asset}/~{name}` of one part's rows."""
-        part = layout.parts[number]
-        ids = self._series.get((layout.number, number, name))
-        if ids is None or len(ids) < len(part.assets):
-            grown = np.full(len(part.assets), -1, dtype=np.int32)
+    def _score_ids(self, name: str, asset: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The historian's ids of the series `{asset}/~{name}` (M,), given the assets' numbers (M,)."""
+        ids = self._series.get(name)
+        if ids is None or len(ids) < len(self._names):
+            grown = np.full(len(self._names) + 64, -1, dtype=np.int32)
             grown[: 0 if ids is None else len(ids)] = -1 if ids is None else ids
-            ids = self._series[layout.number, number, name] = grown
-        missing = np.unique(slot[ids[slot] < 0])
+            ids = self._series[name] = grown
+        missing = np.unique(asset[ids[asset] < 0])
         if len(missing):
-            ids[missing] = self.historian.ids([f"{part.names[at]}/~{name}" for at in missing.tolist()])
-        return ids[slot]
+            ids[missing] = self.historian.ids([f"{self._names[number]}/~{name}" for number in missing.tolist()])
+        return ids[asset]
 
     def _note_order(self, rows: Rows) -> None:
         """Note rows that are stored before or without being scored; those that wait are crossed out when scored."""
@@ -342,7 +359,7 @@ class Collector:
         gateway = self.catalogue.gateways.get(self.catalogue.owners.get(asset, ""))
         source = self.sources.all.get((gateway.path, gateway.id)) if gateway else None
         online = gateway is not None and gateway.state == "online" and source is not None and not source.stale
-        return {"online": online}
+        return {"online": online, **self.scoring.describe(number)}
 
     def _second(self, now: float) -> None:
         at = time.time_ns()
@@ -373,6 +390,8 @@ def run(config: Config, stop: threading.Event) -> None:
         AlreadyRunning: another collector works on this data directory.
     """
     lock = Lock(config.data / "run" / "collector")
+    # Frames are short-lived lists in great numbers, and none of them in a cycle: look for those more rarely.
+    gc.set_threshold(100_000, 20, 50)
     inbox = Inbox(config.broker, CLIENT_ID)
     try:
         collector = _open(config, inbox, stop)
@@ -384,7 +403,7 @@ def run(config: Config, stop: threading.Event) -> None:
             while not stop.is_set():
                 collector.tick()
                 # A tick that took too long is not made up for: the next one takes what has gathered.
-                due = max(due + TICK_S, time.monotonic())
+                due = time.monotonic() if len(inbox.data) > MAX_DRAIN else max(due + TICK_S, time.monotonic())
                 stop.wait(max(0.0, due - time.monotonic()))
             collector.tick()
         finally:

@@ -7,7 +7,7 @@ row per gateway (its *slot*) and is gathered by indexing.
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ LATE: Final = 4
 
 RANGE: Final = CODES["bad:range"]
 
+Value = TypeVar("Value", bound=np.generic)
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Codes = NDArray[np.uint8]
@@ -42,7 +43,7 @@ class Part:
         self.assets: Ids = np.zeros(0, dtype=np.int32)
         """(G,) the scoring runtime's numbers of the assets."""
 
-    def pick(self, rows: NDArray[np.generic]) -> NDArray[np.generic]:
+    def pick(self, rows: NDArray[Value]) -> NDArray[Value]:
         """This asset's columns of (M, C)."""
         return rows if self.whole else rows[:, self.columns]
 
@@ -62,6 +63,8 @@ class Layout:
         self.lo: Floats = np.zeros((0, self.width))
         self.hi: Floats = np.zeros((0, self.width))
         self.ranged = False
+        self.open: dict[int, Group] = {}
+        """Groups being filled, by their number of samples."""
 
     @staticmethod
     def key_of(birth: Birth) -> tuple[object, ...]:
@@ -145,25 +148,21 @@ class Rows(NamedTuple):
 class Group:
     """Frames of one layout and one number of samples on their way into one array."""
 
-    __slots__ = ("absent", "codes", "dt", "layout", "order", "plain", "q", "samples", "slots", "start", "todo", "v")
+    __slots__ = ("absent", "dt", "frames", "layout", "plain", "q", "samples")
 
     def __init__(self, layout: Layout, samples: int) -> None:
         self.layout = layout
         self.samples = samples
-        self.slots: list[int] = []
-        self.start: list[int] = []
-        """Nanoseconds of each frame's `t`."""
+        self.frames: list[tuple[int, int, list[float | None], int, int, int]] = []
+        """Slot, time of the first sample before its offset (ns), values, what to do, quality of its clock, order."""
         self.dt: list[list[float]] = []
-        """Offsets, seconds; empty for one sample a frame (its offset is in `start`)."""
-        self.v: list[list[float | None]] = []
-        self.todo: list[int] = []
-        self.codes: list[int] = []
-        """Quality from the time rule, 0 for good."""
-        self.order: list[int] = []
+        """Offsets, seconds; empty for one sample a frame (its offset is in the time)."""
         self.plain = True
-        """All frames so far are stored and scored, with good clocks."""
+        """All frames so far are to be stored and scored, with good clocks."""
         self.q: list[tuple[int, Mapping[str, Sequence[tuple[int, int, str]]]]] = []
+        """Qualities, by the place in `frames`."""
         self.absent: list[tuple[int, list[int]]] = []
+        """Columns not mentioned, by the place in `frames`."""
 
     def rows(self) -> Rows:
         """The arrays.
@@ -171,16 +170,21 @@ class Group:
         A reading's quality is its source's; the time rule's where that is good; `bad` where there is no value and
         `bad:range` outside the measuring range, where it was not bad already.
         """
-        layout, n, frames = self.layout, self.samples, len(self.slots)
+        layout, n, frames = self.layout, self.samples, len(self.frames)
         width = layout.width
-        v = np.array(list(chain.from_iterable(self.v)), dtype=np.float64)
-        slot = np.array(self.slots, dtype=np.intp)
-        t = np.array(self.start, dtype=np.int64)
+        values = [frame[2] for frame in self.frames]
+        try:
+            v = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=frames * n * width)
+        except TypeError:  # there is a null
+            v = np.array(list(chain.from_iterable(values)), dtype=np.float64)
+        slot = np.array([frame[0] for frame in self.frames], dtype=np.intp)
+        t = np.array([frame[1] for frame in self.frames], dtype=np.int64)
+        order = np.array([frame[5] for frame in self.frames], dtype=np.intp)
         if n == 1:
             v = v.reshape(frames, width)
         else:
             v = v.reshape(frames, width, n).transpose(0, 2, 1).reshape(frames * n, width)
-            slot = np.repeat(slot, n)
+            slot, order = np.repeat(slot, n), np.repeat(order, n)
         if n > 1:
             offsets = np.rint(np.array(list(chain.from_iterable(self.dt))) * 1e6).astype(np.int64) * 1000
             t = (t[:, None] + offsets.reshape(frames, n)).ravel()
@@ -188,10 +192,9 @@ class Group:
         if self.plain:
             q = np.zeros((frames * n, width), dtype=np.uint8)
         else:
-            codes = np.repeat(np.array(self.codes, dtype=np.uint8), n)
-            q = np.repeat(codes[:, None], width, axis=1)
-            todo = np.repeat(np.array(self.todo, dtype=np.uint8), n)
-        order = np.repeat(np.array(self.order, dtype=np.intp), n)
+            codes = np.array([frame[4] for frame in self.frames], dtype=np.uint8)
+            q = np.repeat(np.repeat(codes, n)[:, None], width, axis=1)
+            todo = np.repeat(np.array([frame[3] for frame in self.frames], dtype=np.uint8), n)
         for frame, runs in self.q:
             for tag, entries in runs.items():
                 column = layout.position[tag]

@@ -11,7 +11,7 @@ import msgspec
 from devices.frame import Frame, FrameError, decode_frame
 from devices.quality import CODES
 from lab.clock import AHEAD_NS, EARLIEST_NS
-from lab.decode import SCORE, STORE, Binding, Group, Rows
+from lab.decode import LATE, SCORE, STORE, Binding, Group, Rows
 from lab.ledger import Ledger, Verdict
 from lab.quarantine import Quarantine
 from lab.sources import Message, Source, Sources
@@ -27,7 +27,6 @@ class Counters(msgspec.Struct):
     """Since the collector started."""
 
     messages: int = 0
-    bytes: int = 0
     frames: int = 0
     """Accepted."""
     readings: int = 0
@@ -60,7 +59,7 @@ class Intake:
         self.counters = Counters()
         self.earliest = EARLIEST_NS
         """Source times before this are refused, ns."""
-        self._groups: dict[tuple[int, int], Group] = {}
+        self._groups: list[Group] = []
         self._layouts: list[Source] = []
         self._stages: list[list[Rows]] = []
         self._order = 0
@@ -72,14 +71,9 @@ class Intake:
         Raises:
             HistorianError: the store is not ready; nothing was noted, give the message again later.
         """
-        self._take(message)
-        self.counters.messages += 1
-        self.counters.bytes += len(message[1])
-
-    def _take(self, message: Message) -> None:
         name, payload, retained, at = message
         sources = self.sources
-        route = sources.route(name, payload, at)
+        route = sources.routes.get(name) or sources.route(name, payload, at)
         if route is None:
             return
         source = route[0]
@@ -96,7 +90,7 @@ class Intake:
             self._reject(source, message, error.code, error.detail)
             return
         absent: list[int] | None = None
-        binding = source.bindings.get(frame.h) if frame.tags is None and frame.h is not None else None
+        binding = source.bindings.get(frame.h or "") if frame.tags is None else None
         if binding is None or source.refused:
             if source.refused or frame.tags is None or source.birth is None:
                 sources.wait(source, message)
@@ -106,75 +100,90 @@ class Intake:
                 self._reject(source, message, "unknown_tag", placed)
                 return
             binding, absent = placed
+        layout, slot, width = binding
+        v, dt, t, boot, s, turns = frame.v, frame.dt, frame.t, frame.b, frame.s, source.turns
 
-        reason = detail = ""
-        dt = frame.dt
-        samples = 1 if dt is None else len(dt)
-        if len(frame.v) != binding.width * samples:
-            reason = "bad_length"
-            detail = f"v has {len(frame.v)} values, want {binding.width} channels x {samples} samples"
-        elif frame.q is not None and not frame.q.keys() <= binding.layout.position.keys():
-            reason = "bad_quality"
-            detail = f"q has {min(frame.q.keys() - binding.layout.position.keys())!r}, which is no channel of its birth"
-        start = at if frame.t is None else round(frame.t * 1e6) * 1000
-        if dt is None:
-            first = last = start
-        else:
-            first = start + round(dt[0] * 1e6) * 1000
-            last = start + round(dt[-1] * 1e6) * 1000
+        samples, code, reason, detail = 1, 0, "", ""
+        first = last = start = at if t is None else round(t * 1e6) * 1000
+        if dt is not None:
+            samples = len(dt)
+            first, last = start + round(dt[0] * 1e6) * 1000, start + round(dt[-1] * 1e6) * 1000
             if samples == 1:
                 start, dt = first, None
-        code = 0
-        if frame.t is None:
+        if len(v) != width * samples:
+            reason = "bad_length"
+            detail = f"v has {len(v)} values, want {width} channels x {samples} samples"
+        elif frame.q is not None and not frame.q.keys() <= layout.position.keys():
+            reason = "bad_quality"
+            detail = f"q has {min(frame.q.keys() - layout.position.keys())!r}, which is no channel of its birth"
+        elif t is None:
             code = SERVERTIME
-        elif not reason:
-            if last - at > AHEAD_NS:
-                reason = "clock_ahead"
-                detail = f"its time is {(last - at) / 1e9:,.0f} s ahead of the lab's: set the gateway's clock (NTP)"
-                source.skew.wild(at, at - last)
-            elif first < self.earliest:
-                reason = "clock_behind"
-                detail = f"its time, {first / 1e9:.0f} s after 1970, is before what is kept: set its clock (NTP)"
-                source.skew.wild(at, at - last)
-            else:
-                code = source.skew.observe(at, at - last)
+        elif last - at > AHEAD_NS:
+            reason = "clock_ahead"
+            detail = f"its time is {(last - at) / 1e9:,.0f} s ahead of the lab's: set the gateway's clock (NTP)"
+            source.skew.wild(at, at - last)
+        elif first < self.earliest:
+            reason = "clock_behind"
+            detail = f"its time, {first / 1e9:.0f} s after 1970, is before what is kept: set its clock (NTP)"
+            source.skew.wild(at, at - last)
+        else:
+            code = source.skew.observe(at, at - last)
 
-        boot, s = frame.b, frame.s
         if s is None or boot is None:
             if reason:
                 self.quarantine.add(at, name, reason, detail, payload)
                 return
-            ledger = self.book.get(source.id, source.boot)
-            ledger.unsequenced += 1
-            ledger.seen = at
-            self.book.changed.add(ledger)
-            self.counters.unsequenced += 1
-            todo = source.turns.turn(first)
+            self._unsequenced(source, at)
+            todo = turns.turn(first)
         else:
-            known = self._see(source, boot, s, message, None if frame.t is None else last)
-            if known is None:
-                return
+            ledger = source.ledger
+            if ledger is not None and boot == ledger.boot and s == ledger.next:
+                ledger.advance(hash(payload) or 1, at)  # as nearly all frames do
+                self.book.changed.add(ledger)
+            else:
+                ledger = self._see(source, boot, s, message, None if t is None else last)
+                if ledger is None:
+                    return
             if reason:
-                known.rejected += 1
+                ledger.rejected += 1
                 self.quarantine.add(at, name, reason, detail, payload)
                 self._skip(source, boot, s, at)
                 return
-            known.accepted += 1
-            turns = source.turns
-            if boot > turns.boot and turns:
-                self._score(source, list(turns.drop_all()))
-            todo = turns.place(boot, s, first)
-            if not todo:
-                turns.hold(s, Held(at, first, last, binding, start, dt, frame, code, absent), at)
-                self._holding[source] = None
+            ledger.accepted += 1
+            if boot == turns.boot and s == turns.next:
+                turns.next = s + 1
+                todo = SCORE if first > turns.scored_to else LATE
+            else:
+                if boot > turns.boot and turns:
+                    self._score(source, list(turns.drop_all()))
+                todo = turns.place(boot, s, first)
+                if not todo:
+                    turns.hold(s, Held(at, first, last, binding, start, dt, frame, code, absent), at)
+                    self._holding[source] = None
         if last > source.newest:
             source.newest = last
+
+        if source.layout is layout and samples in layout.open and not absent and frame.q is None:
+            group = layout.open[samples]
+            if code or todo != SCORE:
+                group.plain = False
+            if dt is not None:
+                group.dt.append(dt)
+            group.frames.append((slot, start, v, STORE | todo, code, self._order))
+            self._order += 1
+        else:
+            self._add(source, binding, start, dt, frame, code, STORE | todo, absent)
         if todo == SCORE:
-            source.turns.scored_to = last
-        self._add(source, binding, start, dt, frame, code, STORE | todo, absent)
-        self.counters.frames += 1
-        if todo == SCORE and source.turns:
-            self._score(source, list(source.turns.ready()))
+            turns.scored_to = last
+            if turns:
+                self._score(source, list(turns.ready()))
+
+    def _unsequenced(self, source: Source, at: int) -> None:
+        ledger = self.book.get(source.id, source.boot)
+        ledger.unsequenced += 1
+        ledger.seen = at
+        self.book.changed.add(ledger)
+        self.counters.unsequenced += 1
 
     def _see(self, source: Source, boot: int, s: int, message: Message, last: int | None) -> Ledger | None:
         """Mark a frame in its ledger; None when it is not new, which is then seen to."""
@@ -274,28 +283,28 @@ class Intake:
             source.layout = layout
             self._layouts.append(source)
         samples = 1 if dt is None else len(dt)
-        group = self._groups.get((layout.number, samples))
+        group = layout.open.get(samples)
         if group is None:
-            group = self._groups[layout.number, samples] = Group(layout, samples)
+            group = layout.open[samples] = Group(layout, samples)
+            self._groups.append(group)
+        frames = group.frames
         if frame.q is not None:
-            group.q.append((len(group.slots), frame.q))
+            group.q.append((len(frames), frame.q))
         if absent:
-            group.absent.append((len(group.slots), absent))
+            group.absent.append((len(frames), absent))
         if code or todo != STORE | SCORE:
             group.plain = False
-        group.slots.append(binding.slot)
-        group.start.append(start)
         if dt is not None:
             group.dt.append(dt)
-        group.v.append(frame.v)
-        group.todo.append(todo)
-        group.codes.append(code)
-        group.order.append(self._order)
+        frames.append((binding.slot, start, frame.v, todo, code, self._order))
         self._order += 1
 
     def _close(self) -> None:
         if self._groups:
-            self._stages.append([group.rows() for group in self._groups.values()])
+            self._stages.append([group.rows() for group in self._groups])
+            for group in self._groups:
+                self.counters.frames += sum(frame[3] & STORE for frame in group.frames)
+                group.layout.open.clear()
             self._groups.clear()
         for source in self._layouts:
             source.layout = None

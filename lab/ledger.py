@@ -143,6 +143,14 @@ class Ledger:
             self._digests[s % WINDOW] = digest
         return Verdict.NEW
 
+    def advance(self, digest: int, at: int) -> None:
+        """Mark the next number as taken: `see` for the frame that comes in its order, at `at` ns."""
+        if self._digests is None:
+            self._digests = array("q", bytes(8 * WINDOW))
+        self._digests[self.next % WINDOW] = digest
+        self.next += 1
+        self.seen = at
+
     def ack(self) -> Ack | None:
         """The receipt of what was taken; None while nothing was."""
         if not self.next:

@@ -77,13 +77,16 @@ class _View:
         self.changed[slot] = True
 
     def scored(self, slot: Slots, result: Scored) -> None:
-        self.score[slot] = result.score
-        self.alarm[slot] = result.alarm
-        self.contributions[slot] = result.contributions
+        # Between the periods of a plant's own clock there is no new score: the last one stays.
+        told = (np.isfinite(result.score) | ~result.warm) & ~result.late
+        slot = slot[told]
+        self.score[slot] = result.score[told]
+        self.alarm[slot] = result.alarm[told]
+        self.contributions[slot] = result.contributions[told]
         for name, values in result.statistics.items():
             if name not in self.statistics:
                 self.statistics[name] = np.full(len(self.t), np.nan)
-            self.statistics[name][slot] = values
+            self.statistics[name][slot] = values[told]
         self.changed[slot] = True
 
 

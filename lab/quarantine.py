@@ -62,7 +62,7 @@ class Entry(NamedTuple):
     reason: str
     detail: str
     payload: bytes | None
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of this
 
 
 class _Overflow:

@@ -121,7 +121,8 @@ class Sources:
         """Gateways that came, went, or went quiet."""
         self.deferred = 0
         """Frames let go unacknowledged: their gateway sends them again."""
-        self._routes: dict[str, tuple[Source, str]] = {}
+        self.routes: dict[str, tuple[Source, str]] = {}
+        """Gateway and message class by topic."""
         self._unborn: dict[Source, None] = {}
         self._waiting_bytes = 0
 
@@ -156,7 +157,7 @@ class Sources:
 
     def route(self, name: str, payload: bytes, at: int) -> tuple[Source, str] | None:
         """The gateway and message class of a topic; None when it is none (the message is in the quarantine then)."""
-        route = self._routes.get(name)
+        route = self.routes.get(name)
         if route is None:
             try:
                 topic = parse_topic(name)
@@ -166,7 +167,7 @@ class Sources:
             if len(self.all) >= MAX_SOURCES and (topic.path, topic.gateway) not in self.all:
                 self.quarantine.add(at, name, "bad_topic", f"there are {MAX_SOURCES} gateways already", payload)
                 return None
-            route = self._routes[name] = (self._source(topic), topic.cls)
+            route = self.routes[name] = (self._source(topic), topic.cls)
         return route
 
     # births and states

@@ -1,0 +1,309 @@
+"""End to end: gateways -> broker -> collector (decode, ledger, scores, historian), and what one sensor costs.
+
+The load comes from a process of its own at a fixed rate: whole frames of 52 readings, each with its real time, numbers
+that rise and values from a pool. The collector is the real one, in its own process, with a fitted model and commits
+every 0.2 s. Latency is from a frame's time stamp to its score, as the collector measures it all the time.
+"""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.report import say, table
+from devices.frame import Asset, Birth, Channel, encode_frame, schema_hash
+from devices.topics import CORE_STATUS, topic
+from lab.broker import find_mosquitto
+from lab.config import Config, HistorianConfig
+from models import detector
+from models.precursor.fitting import fit
+
+PATH: Final = "bench/lab/load/line1"
+SENSORS: Final = 52
+POOL: Final = 512
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def run() -> str:
+    """The report."""
+    rows = []
+    if find_mosquitto():
+        rows.append(end_to_end("mosquitto", rate=20_000, gateways=1000, seconds=14))
+    rows.append(end_to_end("amqtt", rate=5_200, gateways=500, seconds=14))
+    head = ("broker", "messages/s", "readings/s accepted", "p50 ms", "p99 ms", "collector, cores", "RSS MiB", "missing")
+    lines = [
+        f"One collector process; {SENSORS} readings a message, a model on every gateway, commits every 0.2 s. "
+        "Latency: time stamp to score, the last 10 s.\n",
+        table(head, rows),
+        "What one sensor costs in the collector's process (decode, ledger, time rule, score, commit), gateways of "
+        f"{SENSORS} sensors with one frame each a tick:\n",
+        table(("sensors", "gateways", "us CPU per sensor and frame", "relative"), growth()),
+    ]
+    return "\n".join(lines)
+
+
+# end to end
+
+
+def end_to_end(kind: str, rate: int, gateways: int, seconds: float) -> tuple[object, ...]:
+    """One run; a row of the table.
+
+    Raises:
+        RuntimeError: a process ended too early, or the collector did not take everything.
+    """
+    say(f"pipeline: {kind}, {rate} messages/s from {gateways} gateways …")
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
+        data = Path(folder)
+        write_model(data / "models" / "bench.model")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        lab = [sys.executable, "-m", "lab"]
+        (data / "lab.toml").write_text(f'[broker]\nkind = "{kind}"\nport = {port}\n', encoding="utf-8")
+        with process([*lab, "broker", "--data-dir", folder]), watch(port) as statuses:
+            with process([*lab, "collector", "--data-dir", folder]):
+                wait_for(statuses, lambda status: status["broker"]["connected"], 20)
+                load = [sys.executable, "-m", "benchmarks.pipeline", str(port), str(rate), str(gateways), str(seconds)]
+                with process(load) as sender:
+                    wait_for(statuses, lambda status: status["gateways"]["known"] == gateways, 30)
+                    begin = wait_for(statuses, lambda status: status["rates"]["readings_s"] > 0, 30)
+                    if sender.wait(seconds + 60) != 0:
+                        raise RuntimeError("the load generator failed")
+                during = statuses[-1]
+                sent = rate * seconds
+                end = wait_for(statuses, lambda status: status["ledger"]["accepted"] >= sent, 20, missing=sent)
+            totals = ledger_totals(data / "lab.db")
+        span = at(during) - at(begin)
+        accepted = (during["counters"]["readings"] - begin["counters"]["readings"]) / span
+        cores = (during["process"]["cpu_s"] - begin["process"]["cpu_s"]) / span
+        missing = int(sent) - totals["accepted"]
+        rss = end["process"]["rss_bytes"] / 2**20
+        latency = during["latency_ms"]
+        return kind, accepted / SENSORS, accepted, latency["p50"], latency["p99"], cores, rss, missing
+
+
+def at(status: dict[str, Any]) -> float:
+    """Epoch seconds of a status."""
+    return float(np.datetime64(status["t"].rstrip("Z"), "ms").astype(np.int64)) / 1e3
+
+
+def ledger_totals(database: Path) -> dict[str, int]:
+    """Sums over the ledger in the store."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+        accepted, published = db.execute("SELECT sum(accepted), sum(published) FROM ledger").fetchone()
+    db.close()
+    return {"accepted": accepted, "published": published}
+
+
+@contextmanager
+def process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ended, gently, at the end."""
+    child = subprocess.Popen(command, env=os.environ | ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
+def watch(port: int) -> Iterator[deque[dict[str, Any]]]:
+    """The collector's statuses as they come."""
+    statuses: deque[dict[str, Any]] = deque(maxlen=200)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    client.on_connect = lambda client, *_: client.subscribe(CORE_STATUS)
+    client.on_message = lambda _client, _data, message: statuses.append(json.loads(message.payload))
+    until = time.monotonic() + 15
+    while True:
+        try:
+            client.connect("127.0.0.1", port)
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    client.loop_start()
+    try:
+        yield statuses
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def wait_for(statuses: deque[dict[str, Any]], wanted: Any, timeout: float, missing: float = 0) -> dict[str, Any]:
+    """The first status from now on that is as wanted; with `missing`, after the timeout the last one there is.
+
+    Raises:
+        RuntimeError: none came.
+    """
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        if statuses and wanted(statuses[-1]):
+            return statuses[-1]
+        time.sleep(0.05)
+    if missing and statuses:
+        return statuses[-1]
+    raise RuntimeError(f"waited {timeout} s in vain; the last status: {statuses[-1] if statuses else None}")
+
+
+# the load
+
+
+def channels() -> list[Channel]:
+    """52 channels with measuring ranges."""
+    return [Channel(f"sensor_{n}", unit="kPa", lo=-1000.0, hi=1000.0) for n in range(SENSORS)]
+
+
+def normal(rows: int) -> Any:
+    """Correlated normal values (rows, SENSORS); the same every time."""
+    random = np.random.default_rng(1)
+    mixing = random.normal(size=(8, SENSORS))
+    return np.round(random.normal(size=(rows, 8)) @ mixing + 0.3 * random.normal(size=(rows, SENSORS)) + 50, 4)
+
+
+def write_model(file: Path) -> None:
+    """A detector for the kind `bench`."""
+    detector.save(fit(normal(1500), [channel.tag for channel in channels()], 0.01), file)
+
+
+def births(gateways: int) -> list[tuple[str, Birth]]:
+    """The gateways' births with the topics of their paths."""
+    listed = channels()
+    h = schema_hash(listed)
+    return [(f"gw-{n}", Birth(f"gw-{n}", 1, h, [Asset(f"asset-{n}", "bench")], listed)) for n in range(gateways)]
+
+
+def load(port: int, rate: int, gateways: int, seconds: float) -> None:
+    """Publish at a fixed rate over one raw connection, QoS 1; late is made up for, never left out."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    name = b"bench-load"
+    sock.sendall(packet(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name))
+    if sock.recv(4)[:1] != b"\x20":
+        raise RuntimeError("the broker does not answer")
+    threading.Thread(target=discard, args=(sock,), daemon=True).start()
+    everyone = births(gateways)
+    heads = []
+    for gateway, birth in everyone:
+        sock.sendall(publish(topic(PATH, gateway, "birth").encode(), msgspec.json.encode(birth), 1))
+        heads.append(topic(PATH, gateway, "data").encode())
+    time.sleep(3)
+    h = everyone[0][1].h.encode()
+    pool = [json.dumps(row, separators=(",", ":")).encode() for row in normal(POOL).tolist()]
+    total = int(rate * seconds)
+    begin = time.perf_counter()
+    sent = 0
+    while sent < total:
+        due = min(total, int((time.perf_counter() - begin) * rate) + 1)
+        if due - sent < 8 and due < total:
+            time.sleep(0.001)
+            continue
+        now = b"%.6f" % time.time()
+        out = []
+        for n in range(sent, min(due, sent + 500)):
+            gateway, s = n % gateways, n // gateways
+            body = b'{"b":1,"s":%d,"h":"%s","t":%s,"v":%s}' % (s, h, now, pool[(n * 7) % POOL])
+            out.append(publish(heads[gateway], body, n % 65_535 + 1))
+        sock.sendall(b"".join(out))
+        sent += len(out)
+    time.sleep(2)  # what the broker has not read yet must not go with the connection
+    sock.close()
+
+
+def discard(sock: socket.socket) -> None:
+    """Read what the broker answers."""
+    while sock.recv(1 << 16):
+        pass
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    """An MQTT packet."""
+    length, head = len(body), bytearray([kind])
+    while True:
+        length, byte = divmod(length, 128)
+        head.append(byte | (0x80 if length else 0))
+        if not length:
+            return bytes(head) + body
+
+
+def publish(name: bytes, payload: bytes, mid: int) -> bytes:
+    """A PUBLISH of QoS 1."""
+    return packet(0x32, len(name).to_bytes(2, "big") + name + mid.to_bytes(2, "big") + payload)
+
+
+# what one sensor costs
+
+
+def growth() -> list[tuple[object, ...]]:
+    """Cost per sensor from a thousand to a million sensors."""
+    os.environ.update(ONE_THREAD)
+    rows: list[tuple[object, ...]] = []
+    first = 0.0
+    for sensors in (1_000, 10_000, 100_000, 1_000_000):
+        gateways = round(sensors / SENSORS)
+        say(f"pipeline: {gateways * SENSORS} sensors in process …")
+        cost = cost_per_sensor(gateways, ticks=max(3, min(40, 400_000 // sensors)))
+        first = first or cost
+        rows.append((f"{gateways * SENSORS:,}", f"{gateways:,}", cost, cost / first))
+    return rows
+
+
+def cost_per_sensor(gateways: int, ticks: int) -> float:
+    """CPU microseconds per sensor and frame."""
+    from lab.collector import Collector
+    from lab.inbox import Inbox
+
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
+        write_model(Path(folder) / "models" / "bench.model")
+        config = Config(data_dir=folder, historian=HistorianConfig(commit_s=1e9))
+        inbox = Inbox(config.broker, "bench")
+        collector = Collector(config, inbox)
+        everyone = births(gateways)
+        now = time.time_ns()
+        for gateway, birth in everyone:
+            inbox.control.append((topic(PATH, gateway, "birth"), msgspec.json.encode(birth), False, now))
+        collector.tick()
+        collector.commit()
+        values, h = normal(POOL), everyone[0][1].h
+        names = [topic(PATH, gateway, "data") for gateway, _ in everyone]
+        spent = 0.0
+        for tick in range(ticks + 2):  # the first two fill lags and caches
+            now = time.time_ns()
+            t = np.array([now])
+            for at, name in enumerate(names):
+                row = values[(at + tick) % POOL : (at + tick) % POOL + 1]
+                inbox.data.append((name, encode_frame(1, tick, h, t, row), False, now))
+            began = time.process_time()
+            while inbox.data:
+                collector.tick()
+            if not collector.commit():
+                raise RuntimeError(collector.trouble)
+            if tick >= 2:
+                spent += time.process_time() - began
+        collector.close()
+        return spent / ticks / gateways / SENSORS * 1e6
+
+
+if __name__ == "__main__":
+    load(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
