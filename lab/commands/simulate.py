@@ -115,7 +115,7 @@ def write(file: Path, hours: "NDArray[np.float64]", records: "NDArray[np.float64
     lines = io.StringIO()
     lines.write(",".join(("time_h", *columns)) + "\n")
     for hour, row in zip(hours.tolist(), records.tolist(), strict=True):
-        lines.write(",".join((f"{hour:.10g}", *("" if v != v else _shortest(v) for v in row))) + "\n")
+        lines.write(",".join((_shortest(hour), *("" if v != v else _shortest(v) for v in row))) + "\n")
     data = lines.getvalue().encode()
     file.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context
 from math import isfinite
 
 import numpy as np
@@ -168,6 +169,8 @@ def run_many(
 def round_records(x: Floats, digits: int = 5) -> Floats:
     """Round to significant digits, half to even, as the benchmark files were written. Any shape; NaN and infinity stay.
 
+    A half is a half when the number is written in decimal: 120.405 goes to 120.40 though no double is exactly 120.405.
+
     Raises:
         ValueError: digits is not 1 to 17.
     """
@@ -179,12 +182,13 @@ def round_records(x: Floats, digits: int = 5) -> Floats:
         up, down = 10.0 ** np.maximum(places, 0.0), 10.0 ** np.maximum(-places, 0.0)
         scaled = x * up / down
         rounded = np.rint(scaled) / up * down
-        # near a half or a power of ten, or beyond exact powers, the scaling's own rounding might decide: ask the text
+        # near a half or a power of ten, or beyond exact powers, the scaling's own rounding might decide: ask decimal
         tie = np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < 1e-4
         size = np.abs(scaled)
         sure = (np.abs(places) <= 22) & ~tie & (size < 10.0**digits - 1) & (size > 10.0 ** (digits - 1))
     rounded = np.where(np.isfinite(x) & (x != 0.0), rounded, x)
     unsure = np.isfinite(x) & (x != 0.0) & ~sure
     if unsure.any():
-        rounded[unsure] = [float(f"{value:.{digits - 1}e}") for value in x[unsure]]
+        decimal = Context(prec=digits, rounding=ROUND_HALF_EVEN)
+        rounded[unsure] = [float(decimal.create_decimal(repr(value))) for value in x[unsure].tolist()]
     return rounded

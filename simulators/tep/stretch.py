@@ -251,24 +251,30 @@ def row_clip(xmv: Value) -> None:
 
 def row_skip(g: Value, alive: Value) -> None:
     state = g[0].copy()
+    whole = np.empty_like(state)
     for _ in range(264):
-        state *= MULTIPLIER
-        state -= (state + WHOLE) - WHOLE
-        state += MODULUS * (state < 0.0)
+        _row_following(state, whole)
     np.copyto(g[0], state, where=alive)
 
 
 def row_draw(g: Value, z: Value, alive: Value) -> None:
     state = g[0].copy()
+    whole = np.empty_like(state)
     for k in range(22):
         total = np.zeros_like(state)
         for _ in range(12):
-            state *= MULTIPLIER
-            state -= (state + WHOLE) - WHOLE
-            state += MODULUS * (state < 0.0)
+            _row_following(state, whole)
             total += state
         z[k] = total / MODULUS - 6.0
     np.copyto(g[0], state, where=alive)
+
+
+def _row_following(state: Value, whole: Value) -> None:
+    np.multiply(state, MULTIPLIER, out=state)
+    np.add(state, WHOLE, out=whole)
+    np.subtract(whole, WHOLE, out=whole)
+    np.subtract(state, whole, out=state)
+    np.add(state, MODULUS, out=state, where=state < 0.0)
 
 
 _VALVE_TIME_H = np.array(VALVE_TIME_H)[:, None]
