@@ -218,7 +218,6 @@ class Scorer:
             else:
                 self._not_scored(block, rows, scored)
         scored.warm[:] = self._warm[block.asset] & good
-        scored.alarm[:] |= np.isnan(scored.score) & self._open[block.asset] & good
         np.maximum.at(self.last, block.asset[good], block.t[good])
         return scored
 
@@ -259,9 +258,23 @@ class Scorer:
         scored.limit[rows] = model.detector.limit
         numbers = block.asset[rows]
         order = np.argsort(numbers, kind="stable")
-        rows, restart, why = self._select(block, rows[order], model)
-        if not len(rows):
-            return
+        every = rows[order]
+        was_open = self._open[block.asset[every]]
+        rows, restart, why = self._select(block, every, model)
+        if len(rows):
+            self._score_selected(group, block, rows, restart, why, scored)
+        if len(rows) < len(every):  # between the rows that count an episode stays on
+            numbers = block.asset[every]
+            begins = np.concatenate([[True], numbers[1:] != numbers[:-1]])
+            known = np.isin(every, rows)
+            on = np.where(known, scored.alarm[every], was_open)
+            at = np.maximum.accumulate(np.where(known | begins, np.arange(len(every)), 0))
+            scored.alarm[every] = on[at]
+
+    def _score_selected(
+        self, group: Group, block: RowBlock, rows: Rows, restart: Flags, why: NDArray[np.str_], scored: Scored
+    ) -> None:
+        """Score rows that are sorted by asset, as many together as have the same number of rows."""
         numbers = block.asset[rows]
         firsts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
         counts = np.diff(np.append(firsts, len(rows)))

@@ -489,7 +489,13 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
         head = io.StringIO()
         csv.writer(head, lineterminator="\n").writerow(names)
         sink.write(head.getvalue().encode())
-        arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False, quoting_style="needed"))
+        start = sink.tell()
+        try:
+            arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False, quoting_style="none"))
+        except pyarrow.ArrowInvalid:  # a text holds a comma, a quote or a line end: then every text is quoted
+            sink.seek(start)
+            sink.truncate()
+            arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False, quoting_style="needed"))
     data = sink.getvalue()
     if path.suffix.lower() == ".gz":
         data = gzip.compress(data, 6, mtime=0)

@@ -1,0 +1,107 @@
+"""`lab model`: fit models, and look at them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.commands.score import parse_period
+from lab.text import text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(name="model", help=text("model.help"), no_args_is_help=True)
+    app.add_typer(group)
+
+    @group.command(
+        help=text("model.fit.help"), epilog="lab model fit --normal monday.csv --normal tuesday.csv -o pump.model"
+    )
+    def fit(
+        normal: Annotated[list[Path], typer.Option("--normal", help=text("score.option.normal"))],
+        output: Annotated[Path, typer.Option("--output", "-o", help=text("model.option.output"))],
+        period: Annotated[str | None, typer.Option("--period", help=text("score.option.period"))] = None,
+        ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
+        time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
+    ) -> None:
+        from lab.fitting import fit_tables
+        from lab.tables import TableError, read_table
+        from models.detector import ModelError, save
+
+        period_s = parse_period(period)
+        names = [name.strip() for name in ignore.split(",") if name.strip()]
+        try:
+            tables = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal]
+            model = fit_tables(tables, period_s)
+            save(model.detector, output, model.about)
+        except (TableError, ModelError) as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        typer.echo(text("model.fitted", output=output, sensors=len(model.detector.sensors), rows=model.about["rows"]))
+
+    @group.command(help=text("model.tep.help"), epilog="lab model tep --force")
+    def tep(
+        hours: Annotated[float | None, typer.Option(help=text("model.option.hours"), min=1)] = None,
+        plants: Annotated[int | None, typer.Option(help=text("model.option.plants"), min=1)] = None,
+        force: Annotated[bool, typer.Option("--force", help=text("model.option.force"))] = False,
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from lab.config import load_config
+        from lab.fitting import TEP_HOURS, TEP_PLANTS, tep_model
+        from models.detector import ModelError
+
+        models = load_config(config, data_dir=data_dir).models
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeElapsedColumn(),
+        )
+        try:
+            with Progress(*columns, transient=True) as bar:
+                task = bar.add_task(text("model.learning"), total=1.0)
+                path, made = tep_model(
+                    models,
+                    hours=hours or TEP_HOURS,
+                    plants=plants or TEP_PLANTS,
+                    force=force,
+                    progress=lambda share: bar.update(task, completed=share),
+                )
+        except ModelError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        typer.echo(text("model.made" if made else "model.kept", path=path))
+
+    @group.command(help=text("model.show.help"), epilog="lab model show lab-data/models/tep.model")
+    def show(
+        file: Annotated[Path, typer.Argument(help=text("model.option.file"))],
+        as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
+    ) -> None:
+        import msgspec
+
+        from models.detector import ModelError, load
+
+        try:
+            model = load(file)
+        except ModelError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        told = {
+            "id": model.id,
+            "kind": model.detector.kind,
+            "period_s": model.detector.period_s,
+            "limit": model.detector.limit,
+            "sensors": list(model.detector.sensors),
+            "about": dict(model.about),
+        }
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+            return
+        for name, value in told.items():
+            shown = ", ".join(value) if isinstance(value, list) else value
+            if isinstance(value, dict):
+                shown = ", ".join(f"{key}: {each}" for key, each in value.items())
+            typer.echo(f"{text(f'model.show.{name}')}: {shown}")

@@ -1,0 +1,237 @@
+"""`lab score` and `lab model`: files in, scores out, by the collector's own scorer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from devices.frame import Asset, Channel
+from lab.cli import build
+from lab.episodes import list_episodes
+from lab.fitting import fit_tep, tep_model
+from lab.tables import iso_times, read_table, write_table
+from models.detector import load, save
+from simulators import tep
+from tests.lab.scoring_rig import SECOND, START, Rig
+from tests.models.plants import SENSORS, record
+
+HEAD = ["time", "score", "alarm", "episode", "kind", "top1", "top2", "top3"]
+
+
+def lab(*arguments: object) -> Result:
+    return CliRunner().invoke(build(str(arguments[0])), [str(each) for each in arguments])
+
+
+def put(path: Path, x: np.ndarray, names: tuple[str, ...] = SENSORS, gap: int | None = None) -> Path:
+    t = START + np.arange(len(x)) * SECOND
+    if gap is not None:
+        t[gap:] += 3600 * SECOND
+    write_table(path, ["time", *names], [iso_times(t), *x.T])
+    return path
+
+
+def rows(path: Path) -> list[list[str]]:
+    return [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def leaking() -> np.ndarray:
+    x = record(300, 5)
+    x[100:160, 1] -= 12.0
+    return x
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.text import language
+
+    monkeypatch.setenv("LAB_LANG", "en")
+    language.cache_clear()
+
+
+def test_a_leak_in_a_file(tmp_path: Path) -> None:
+    normal, data, out = put(tmp_path / "n.csv", record(600, 1)), put(tmp_path / "d.csv", leaking()), tmp_path / "s.csv"
+    done = lab("score", "--normal", normal, "--data", data, "-o", out)
+    assert done.exit_code == 0, done.output
+    assert "Episode 1 (process)" in done.output
+    assert "led by pressure" in done.output
+    head, *body = rows(out)
+    assert head == HEAD
+    assert len(body) == 300
+    assert body[0][0].startswith("2025-11-24T16:00:00")
+    assert [row[1] for row in body[:2]] == ["", ""]
+    alarms = [at for at, row in enumerate(body) if row[2] == "1"]
+    assert 100 < alarms[0] < 110
+    assert 160 <= alarms[-1] < 190
+    assert all(body[at][3:6] == ["1", "process", "pressure"] for at in alarms[5:50])
+    assert all(row[3] == "" and row[4] == "" for row in body[:100])
+
+
+def test_the_same_scores_as_live(tmp_path: Path) -> None:
+    normal, data, out = put(tmp_path / "n.csv", record(600, 1)), put(tmp_path / "d.csv", leaking()), tmp_path / "s.csv"
+    model = tmp_path / "models" / "pump.model"
+    assert lab("model", "fit", "--normal", normal, "-o", model).exit_code == 0
+    assert lab("score", "--model", model, "--data", data, "-o", out).exit_code == 0
+    rig = Rig(tmp_path)
+    rig.declare(Asset("pump-1", "pump"), [Channel(tag) for tag in SENSORS])
+    table = read_table(data)
+    assert table.time is not None
+    for at, row in zip(table.time, table.values, strict=True):
+        rig.feed("pump-1", [int(at)], row[None])
+    offline = {START + at * SECOND: float(row[1]) for at, row in enumerate(rows(out)[1:]) if row[1]}
+    assert offline == {t: score for t, (score, _) in rig.scores_of("pump-1").items()}
+    (change,) = [change for change in rig.changes if change.what == "closed"]
+    begin = [at for at, row in enumerate(rows(out)[1:]) if row[3] == "1"][0]  # noqa: RUF015
+    assert change.episode.start == START + begin * SECOND
+    rig.crash()
+
+
+def test_several_normal_files_other_columns_and_formats(tmp_path: Path) -> None:
+    first = put(tmp_path / "a.csv.gz", record(300, 1))
+    second = tmp_path / "b.parquet"
+    x = record(300, 2)
+    write_table(second, [*reversed(SENSORS), "label", "note"], [*x.T[::-1], np.zeros(300), ["fine"] * 300])
+    data = tmp_path / "d.csv"
+    write_table(data, ["other", *SENSORS[1:]], [np.zeros(300), *leaking().T[1:]])
+    out = tmp_path / "s.parquet"
+    done = lab("score", "--normal", first, "--normal", second, "--data", data, "--ignore", "note", "-o", out, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["rows"] == 300
+    assert told["missing_sensors"] == ["flow"]
+    (episode,) = told["episodes"]
+    assert 100 < episode["from_row"] <= 112
+    assert episode["leading"][0][0] == "pressure"
+    assert told["alarm_rows"] == episode["to_row"] - episode["from_row"] + 1
+    table = read_table(out, ignore=["episode", "kind", "top1", "top2", "top3"])
+    assert table.columns == ("score", "alarm")
+    assert table.time is not None
+    assert table.elapsed
+
+
+def test_a_gap_ends_an_episode_and_begins_anew(tmp_path: Path) -> None:
+    x = leaking()
+    data = put(tmp_path / "d.csv", x, gap=130)
+    out = tmp_path / "s.csv"
+    done = lab("score", "--normal", put(tmp_path / "n.csv", record(600, 1)), "--data", data, "-o", out)
+    assert done.exit_code == 0
+    body = rows(out)[1:]
+    assert {row[3] for row in body[110:130]} == {"1"}
+    assert [row[1:4] for row in body[130:132]] == [["", "0", ""], ["", "0", ""]]
+    assert body[140][3] == "2"
+
+
+@pytest.mark.parametrize(("period", "step"), [("180s", 180.0), ("3min", 180.0), ("0.5 h", 1800.0), ("250ms", 0.25)])
+def test_time_of_rows_without_a_time_column(tmp_path: Path, period: str, step: float) -> None:
+    for name, x in (("n.csv", record(300, 1)), ("d.csv", record(60, 2))):
+        write_table(tmp_path / name, SENSORS, list(x.T))
+    out = tmp_path / "s.csv"
+    done = lab("score", "--normal", tmp_path / "n.csv", "--data", tmp_path / "d.csv", "--period", period, "-o", out)
+    assert done.exit_code == 0
+    assert [float(row[0]) for row in rows(out)[1:4]] == [0.0, step, 2 * step]
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    data = put(tmp_path / "d.csv", record(60, 1))
+    out = tmp_path / "s.csv"
+    assert lab("score", "--data", data, "-o", out).exit_code == 2
+    assert lab("score", "--data", data, "--normal", data, "--model", data, "-o", out).exit_code == 2
+    assert lab("score", "--data", data, "--normal", data, "--period", "soon", "-o", out).exit_code == 2
+    for arguments, word in (
+        (("--normal", tmp_path / "none.csv", "--data", data), "no such file"),
+        (("--model", data, "--data", data), "not a model file"),
+        (("--normal", put(tmp_path / "few.csv", record(20, 1)), "--data", data), "at least 50"),
+        (("--normal", put(tmp_path / "o.csv", record(60, 1), tuple("uvwxyz")), "--data", data), "lacks most"),
+    ):
+        done = lab("score", *arguments, "-o", out)
+        assert done.exit_code == 1
+        assert word in done.output
+    assert not out.exists()
+    done = lab("model", "fit", "--normal", data, "--normal", tmp_path / "o.csv", "-o", out)
+    assert done.exit_code == 1
+    assert "no column" in done.output
+
+
+def test_showing_a_model(tmp_path: Path) -> None:
+    model = tmp_path / "pump.model"
+    assert lab("model", "fit", "--normal", put(tmp_path / "n.csv", record(300, 1)), "-o", model).exit_code == 0
+    done = lab("model", "show", model)
+    assert done.exit_code == 0
+    assert "precursor" in done.output
+    assert "pressure" in done.output
+    told = json.loads(lab("model", "show", model, "--json").stdout)
+    assert told["sensors"] == list(SENSORS)
+    assert told["about"] == {"rows": 300, "files": ["n.csv"]}
+    assert told["period_s"] == 1.0
+    assert lab("model", "show", tmp_path / "none.model").exit_code == 1
+
+
+def test_the_plants_model_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_DATA_DIR", str(tmp_path))
+    few = ("--hours", 1, "--plants", 8)
+    done = lab("model", "tep", *few)
+    assert done.exit_code == 0, done.output
+    path = tmp_path / "models" / "tep.model"
+    first = load(path)
+    assert first.detector.sensors == tuple(tep.COLUMNS)
+    assert first.detector.period_s == 180.0
+    shares: list[float] = []
+    assert tep_model(tmp_path / "models", hours=1, plants=8, progress=shares.append) == (path, False)
+    assert not shares
+    assert tep_model(tmp_path / "models", hours=1, plants=8, force=True, progress=shares.append) == (path, True)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert load(path).id == first.id
+    assert tep_model(tmp_path / "models", hours=1, plants=9)[1]
+    path.write_bytes(b"spoiled")
+    assert tep_model(tmp_path / "models", hours=1, plants=8)[1]
+    assert load(path).id == first.id
+
+
+def test_published_fault_1(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "tep" / "braatz"
+    arguments = ("score", "--normal", folder / "d00.csv.gz", "--period", "180s", "--json", "-o", tmp_path / "s.csv")
+    told = json.loads(lab(*arguments, "--data", folder / "d01_te.csv.gz").stdout)
+    (episode,) = told["episodes"]
+    assert 161 < episode["from_row"] <= 172
+    assert episode["to_row"] == 960
+    told = json.loads(lab(*arguments, "--data", folder / "d00_te.csv.gz").stdout)
+    assert told["episodes"] == []
+
+
+def test_a_rig_learned_from_its_first_rows(shared: Path, tmp_path: Path) -> None:
+    table = read_table(shared / "data" / "skab" / "valve1_00.csv.gz", ignore=["anomaly", "changepoint"])
+    assert table.time is not None
+    rig = Rig(tmp_path)
+    rig.declare(Asset("rig", "csv", learn_rows=400), [Channel(name.replace(" ", "_")) for name in table.columns])
+    rig.feed("rig", table.time[:400], table.values[:400])
+    learner = rig.runtime._learning[0]
+    assert learner.result is not None
+    learner.result.result()
+    rig.feed("rig", table.time[400:], table.values[400:])
+    rig.commit()
+    anomaly = read_table(shared / "data" / "skab" / "valve1_00.csv.gz").values[:, -2] > 0
+    begin, end = (int(table.time[at]) for at in np.flatnonzero(anomaly)[[0, -1]])
+    (episode,) = list_episodes(rig.store)
+    assert begin < episode.start < end
+    rig.crash()
+
+
+@pytest.mark.slow
+def test_faults_of_the_simulated_plant_are_found_early_and_named(tmp_path: Path) -> None:
+    detector = fit_tep()
+    save(detector, tmp_path / "tep.model")
+    faults = [6, 1, 4]
+    _, records = tep.run_many(14, [1, 2, 3], faults)
+    _, result = detector.score(detector.initial(3), tep.round_records(records, 5))
+    leading = {6: {"xmeas_1", "xmv_3"}, 1: {"xmeas_16", "xmeas_20", "xmeas_1", "xmv_3"}, 4: {"xmv_10", "xmeas_9"}}
+    for plant, fault in enumerate(faults):
+        assert not result.alarm[plant, :160].any()
+        first = int(result.alarm[plant].argmax())
+        assert 160 < first <= 172
+        share = result.contributions[plant, first : first + 5].mean(axis=0)
+        assert tep.COLUMNS[int(share.argmax())] in leading[fault]
+    _, normal = tep.run_many(48, list(range(100, 108)))
+    _, result = detector.score(detector.initial(8), tep.round_records(normal, 5))
+    assert (np.diff(result.alarm.astype(int), axis=1) > 0).sum() <= 1
