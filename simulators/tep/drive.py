@@ -5,7 +5,6 @@ give the same bits, so which one is taken never shows.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -242,13 +241,17 @@ class _Drive:
         jolts: Any = self._numbers(np.zeros((1, BLOCK, max(1, len(faulty)))))
         records = np.empty((len(self.plants), end // every - state.steps // every if every else 0, 52))
         kept = 0
-        moving, wake = self._channels(range(CHANNELS))
+        coefficients = state.segment[self.plants, :, 3:]
+        moving: list[int] = np.flatnonzero((coefficients != 0.0).any(axis=(0, 2))).tolist()
+        wake = self._wake()
         block = -1
         step = origin
         while step <= end:
             t = times[step - origin]
             if wake <= t:
-                moving, wake = self._channels(self._new_segments(t), moving)
+                touched = self._new_segments(t)
+                moving = sorted({*moving, *touched} - {k for k in touched if self._at_rest(k)})
+                wake = self._wake()
             if (step - 1) // BLOCK != block:
                 block = (step - 1) // BLOCK
                 if keyed_noise:
@@ -320,12 +323,13 @@ class _Drive:
                     found[row, :, f] = size * shape
         return found
 
-    def _channels(self, touched: Iterable[int], moving: Sequence[int] = ()) -> tuple[list[int], float]:
-        """Channels that are not at rest, given those before and those with new segments; and when a segment ends."""
-        segment = self.work.segment
-        still = set(moving) - set(touched)
-        still.update(k for k in touched if any(np.any(np.asarray(segment[c][k]) != 0.0) for c in (3, 4, 5)))
-        return sorted(still), float(np.min(segment[1]))
+    def _wake(self) -> float:
+        """When the next segment ends, h."""
+        return float(np.min(self.work.segment[1]))
+
+    def _at_rest(self, channel: int) -> bool:
+        """Whether a channel stands still in all plants."""
+        return not any(np.any(np.asarray(self.work.segment[c][channel]) != 0.0) for c in (3, 4, 5))
 
     def _new_segments(self, t: float) -> list[int]:
         """Begin the segments that are due at `t` hours, plant by plant in the order of channels; the channels."""

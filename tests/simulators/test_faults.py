@@ -57,14 +57,14 @@ def test_noise_and_spikes_have_their_size() -> None:
     inputs.set_sensor_fault(0, "xmeas_22", "noise", 5.0)
     inputs.set_sensor_fault(1, "xmeas_22", "spike", 5.0)
     state, seen = tep.start([1, 2]), []
-    for _ in range(1500):
+    for _ in range(800):
         state = tep.advance(state, inputs, 1, noise=False, path="plain")
         seen.append(state.xmeas[:, 21])
     noisy, spiking = (np.array(seen) - 77.297).T
-    assert noisy.std() == pytest.approx(5.0, rel=0.1)
+    assert noisy.std() == pytest.approx(5.0, rel=0.12)
     spikes = np.abs(spiking) > 4.0
     assert np.abs(np.abs(spiking[spikes]) - 5.0).max() < 0.5
-    assert 0.008 < spikes.mean() < 0.03
+    assert 0.005 < spikes.mean() < 0.035
     assert (spiking[spikes] > 0).any()
     assert (spiking[spikes] < 0).any()
 

@@ -41,14 +41,16 @@ def pick(inputs: tep.Inputs, plant: int) -> tep.Inputs:
     return tep.Inputs(**{name: getattr(inputs, name)[plant : plant + 1] for name in inputs.__slots__})
 
 
-@pytest.mark.parametrize(("generator", "steps"), [("numpy", 1000), ("reference", 400)])
-def test_a_plant_is_the_same_alone_and_in_a_batch_on_every_path(generator: tep.Generator, steps: int) -> None:
-    n = 7
+@pytest.mark.parametrize("generator", ["numpy", "reference"])
+def test_a_plant_is_the_same_alone_and_in_a_batch_on_every_path(generator: tep.Generator) -> None:
+    n, steps = 7, 370  # past the first samplings and segments
     inputs = busy(n)
     together = tep.advance(tep.start(range(1, n + 1), generator), inputs, steps, path="batch")
     assert len(np.unique(together.xmeas[:, 0])) == n
     for plant in range(n):
         for path in PATHS:
+            if path == "batch" and plant != 1:
+                continue  # alone in a batch: once is enough
             alone = tep.advance(tep.start([plant + 1], generator), pick(inputs, plant), steps, path=path)
             assert_same(alone, take(together, plant))
 
@@ -57,14 +59,14 @@ def test_a_plant_is_the_same_alone_and_in_a_batch_on_every_path(generator: tep.G
 def test_pieces_give_the_same_as_one_call(path: tep.Path) -> None:
     inputs = busy(4)
     inputs.idv[:] |= busy(4).idv[1]
-    whole, records = advance_recording(tep.start([1, 2, 3, 4], "numpy"), inputs, 700, True, 180, path)
+    whole, records = advance_recording(tep.start([1, 2, 3, 4], "numpy"), inputs, 390, True, 180, path)
     state, pieces = tep.start([1, 2, 3, 4], "numpy"), []
-    for steps in (1, 2, 176, 1, 1, 179, 63, 277):
+    for steps in (1, 2, 176, 1, 1, 179, 30):
         state, found = advance_recording(state, inputs, steps, True, 180, path)
         pieces.append(found)
     assert_same(state, whole)
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), records)
-    assert records.shape == (4, 3, 52)
+    assert records.shape == (4, 2, 52)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -73,16 +75,16 @@ def test_a_trip_in_a_batch_stops_only_that_plant(path: tep.Path) -> None:
     inputs = tep.Inputs.none(3)
     inputs.manual[:] = True
     inputs.set_fault(1, 6)  # trips an uncontrolled plant after 0.44 h
-    after = tep.advance(state, inputs, 1800, path=path)
+    after = tep.advance(state, inputs, 1620, path=path)
     assert after.trip.tolist() == [0, 1, 0]
     assert 0.40 < tep.trip_hours(after)[1] < 0.48
-    later = tep.advance(after, inputs, 400, path=path)
+    later = tep.advance(after, inputs, 370, path=path)
     np.testing.assert_array_equal(later.y[1], after.y[1])
     np.testing.assert_array_equal(later.xmeas[1, :22], after.xmeas[1, :22])
     assert (later.xmeas[1, 22:] != after.xmeas[1, 22:]).all()  # analysers go on, with their noise
     assert (later.y[[0, 2]] != after.y[[0, 2]]).any(axis=1).all()
     assert later.trip_steps[1] == after.trip_steps[1]
-    assert_same(take(later, 1), tep.advance(take(after, 1), pick(inputs, 1), 400, path="plain"))
+    assert_same(take(later, 1), tep.advance(take(after, 1), pick(inputs, 1), 370, path="plain"))
 
 
 def test_a_state_is_not_changed_by_advancing_it() -> None:
@@ -95,9 +97,9 @@ def test_a_state_is_not_changed_by_advancing_it() -> None:
 
 
 def test_a_large_batch_is_cut_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = tep.advance(tep.start(range(10)), busy(10), 200, path="batch")
+    whole = tep.advance(tep.start(range(10)), busy(10), 100, path="batch")
     monkeypatch.setattr("simulators.tep.drive.CHUNK", 3)
-    assert_same(tep.advance(tep.start(range(10)), busy(10), 200, path="batch"), whole)
+    assert_same(tep.advance(tep.start(range(10)), busy(10), 100, path="batch"), whole)
 
 
 def test_inputs_for_another_number_of_plants_are_refused() -> None:
