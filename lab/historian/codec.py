@@ -119,7 +119,7 @@ def _pack_runs(x: Ints) -> bytes:
 
 
 def _unpack_runs(data: bytes, n: int) -> Ints:
-    x = np.empty(n, np.int64)
+    x = np.empty(n, dtype=np.int64)
     if data[0] == 1:
         _, x[0], length = struct.unpack_from("<BqI", data)
         x[1:] = np.repeat(_unpack_narrow(data[13 : 13 + length]), _unpack_narrow(data[13 + length :]))
@@ -290,12 +290,13 @@ def _unpack_ints(data: bytes, n: int) -> Ints:
     body = data[_INTS.size :] if raw else _inflate(data[_INTS.size :])
     if len(body) != planes * count or planes > 8 or count < 0:
         raise CodecError(f"{len(body)} bytes in {planes} planes for {count} numbers")
+    x: Ints
     if planes == 0 and order == 1:
-        x: Ints = np.arange(n, dtype=np.int64)
+        x = np.arange(n, dtype=np.int64)
         x *= step * divisor
         x += start
         return x
-    rest = _unfold(np.frombuffer(body, np.uint8).reshape(planes, count)) if planes else np.zeros(count, np.int64)
+    rest: Ints = _unfold(np.frombuffer(body, np.uint8).reshape(planes, count)) if planes else np.zeros(count, np.int64)
     if step:
         rest += step
     if divisor > 1:
@@ -303,10 +304,11 @@ def _unpack_ints(data: bytes, n: int) -> Ints:
     if order == 0:
         rest += start
         return rest
-    x = np.empty(n, np.int64)
+    x = np.empty(n, dtype=np.int64)
     x[0] = start
     x[1:] = rest
-    return np.cumsum(x, out=x)
+    np.cumsum(x, out=x)
+    return x
 
 
 def _unfold(planes: Codes) -> Ints:
