@@ -1,0 +1,410 @@
+"""The pages in Chromium, on the fake lab: no errors, nothing from elsewhere, what is clicked is what is sent."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from tests.api.fake_server import Server, serving
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+VIEWS = ["", "#/", "#/asset/tep-1", "#/asset/line-2", "#/asset/press-7", "#/control", "#/control/tep-1", "#/data"]
+WIDE = (1440, 900)
+PHONE = (390, 844)
+
+
+@dataclass
+class Visit:
+    """A page with what it complained about and what it asked for."""
+
+    page: Page
+    server: Server
+    errors: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+
+    def open(self, view: str = "") -> None:
+        """Go to a view and wait until its heading is there."""
+        self.page.goto(f"{self.server.url}/{view}")
+        self.page.wait_for_selector("h1")
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression of the page is true (the page's policy forbids Playwright's own way to wait)."""
+        for _ in range(200):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"waited in vain for {condition}")
+
+    def overflow(self) -> int:
+        """Pixels by which the document is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Server) -> Iterator[Open]:
+    contexts = []
+
+    def make(size: tuple[int, int] = WIDE, locale: str = "en-US", scheme: str = "light") -> Visit:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            locale=locale,
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        contexts.append(context)
+        visit = Visit(context.new_page(), server)
+        visit.page.on("console", lambda m: visit.errors.append(m.text) if m.type in {"error", "warning"} else None)
+        visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
+        visit.page.on("request", lambda request: visit.addresses.append(request.url))
+        visit.page.set_default_timeout(20_000)
+        return visit
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_load_without_complaint_and_ask_only_the_lab(visit: Open, view: str) -> None:
+    wide = visit()
+    wide.open(view)
+    wide.page.wait_for_timeout(1500)
+    assert wide.errors == []
+    assert wide.addresses
+    assert all(address.startswith(wide.server.url + "/") for address in wide.addresses)
+    keys = re.findall(r"\bpage\.[a-z_.]+", wide.page.inner_text("body"))
+    assert keys == [], "a text is missing in the catalogue"
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ja-JP"])
+def test_no_view_is_wider_than_a_phone(visit: Open, locale: str) -> None:
+    phone = visit(PHONE, locale, "dark")
+    for view in VIEWS:
+        phone.open(view)
+        phone.page.wait_for_timeout(700)
+        assert phone.overflow() <= 0, view
+    phone.open("#/asset/tep-1")
+    phone.page.click("#drawer")
+    phone.page.wait_for_selector(".drawer .switches li")
+    for part in phone.page.query_selector_all(".drawer details:not([open]) summary"):
+        part.click()
+    inside = "(d => d.scrollWidth - d.clientWidth)(document.querySelector('.drawer'))"
+    assert phone.page.evaluate(inside) <= 0
+    assert phone.overflow() <= 0
+    assert phone.errors == []
+
+
+def test_language_is_the_browsers_then_the_one_chosen(visit: Open) -> None:
+    japanese = visit(locale="ja-JP")
+    japanese.open()
+    page = japanese.page
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
+    expect(page.locator("h1")).to_have_text("プラント")
+    page.click("#language")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("h1")).to_have_text("Plants")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("Plants")
+    assert japanese.errors == []
+
+
+def test_theme_follows_the_room_then_the_switch(visit: Open) -> None:
+    dark = visit(scheme="dark")
+    dark.open()
+    expect(dark.page.locator("html")).to_have_attribute("data-theme", "dark")
+    dark.page.click("#theme")
+    expect(dark.page.locator("html")).to_have_attribute("data-theme", "light")
+    dark.page.reload()
+    expect(dark.page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_live_connection_comes_back_and_asks_for_what_it_missed(visit: Open) -> None:
+    here = visit()
+    here.open()
+    here.wait("labPage.live.lastId > 0")
+    last = here.page.evaluate("labPage.live.lastId")
+    here.server.cut()
+    here.wait(f"labPage.live.lastId > {last} && labPage.live.socket.readyState === 1")
+    assert len(here.server.wire.asked) == 2
+    first, second = here.server.wire.asked
+    assert first is None
+    assert int(second or 0) >= last
+
+
+def test_what_no_longer_comes_turns_grey(visit: Open) -> None:
+    here = visit()
+    here.open()
+    expect(here.page.locator(".card[data-key=tep-1] .badge")).to_have_class(re.compile("is-alarm"))
+    here.page.wait_for_timeout(2500)
+    here.server.lab.silent = True
+    expect(here.page.locator(".card[data-key=tep-1] .badge")).to_have_class(re.compile("is-stale"), timeout=15_000)
+    here.server.lab.silent = False
+    expect(here.page.locator(".card[data-key=tep-1] .badge")).to_have_class(re.compile("is-alarm"), timeout=15_000)
+
+
+def test_connection_lost_is_said_and_taken_back(visit: Open, server: Server) -> None:
+    here = visit()
+    here.open()
+    here.wait("labPage.live.lastId > 0")
+    banner = here.page.locator(".banner")
+    expect(banner).to_be_hidden()
+    here.page.context.set_offline(True)
+    here.server.cut()
+    expect(banner).to_be_visible(timeout=15_000)
+    here.page.context.set_offline(False)
+    expect(banner).to_be_hidden(timeout=15_000)
+
+
+def sent(visit: Visit, act: Callable[[], None]) -> tuple[str, object]:
+    """What a click posts: the path after the plant, and the body."""
+
+    def posts(request: Request) -> bool:
+        return request.method == "POST"
+
+    with visit.page.expect_request(posts) as info:
+        act()
+    return info.value.url.split("/simulators/")[1], info.value.post_data_json
+
+
+def test_the_desk_sends_what_was_clicked(visit: Open) -> None:
+    desk = visit()
+    desk.open("#/control/tep-1")
+    page = desk.page
+    page.wait_for_selector("[data-idv='4']")
+    assert sent(desk, lambda: page.click("[data-idv='4']")) == ("tep-1/faults", {"idv": 4, "on": True})
+    expect(page.locator("[data-idv='4']")).to_have_attribute("aria-checked", "true")
+    assert sent(desk, lambda: page.click("[data-idv='4']")) == ("tep-1/faults", {"idv": 4, "on": False})
+    assert sent(desk, lambda: page.click("text=×200")) == ("tep-1/speed", {"speed": 200})
+    expect(page.locator("button:has-text('×200')")).to_have_attribute("aria-pressed", "true")
+    assert sent(desk, lambda: page.click("#run")) == ("tep-1/speed", {"running": False})
+    expect(page.locator("#run")).to_have_text("Run")
+    assert sent(desk, lambda: page.click("#run")) == ("tep-1/speed", {"running": True})
+    sensor = page.locator(".fault-form").first
+    sensor.locator("select").first.select_option("xmeas_9")
+    sensor.locator("select").nth(1).select_option("drift")
+    sensor.locator("input").fill("3.5")
+    body = {"tag": "xmeas_9", "kind": "drift", "size": 3.5, "on": True}
+    assert sent(desk, lambda: sensor.locator("button").click()) == ("tep-1/faults", body)
+    row = page.locator(".active-faults li")
+    expect(row).to_contain_text("Reactor temperature")
+    body = {"tag": "xmeas_9", "kind": "drift", "on": False}
+    assert sent(desk, lambda: row.locator("button").click()) == ("tep-1/faults", body)
+    valve = page.locator(".fault-form").nth(1)
+    valve.locator("select").first.select_option("10")
+    body = {"xmv": 10, "kind": "stuck", "size": 0.5, "on": True}
+    assert sent(desk, lambda: valve.locator("button").click()) == ("tep-1/faults", body)
+    assert desk.errors == []
+
+
+def test_set_points_valves_and_reset(visit: Open) -> None:
+    desk = visit()
+    desk.open("#/control/tep-1")
+    page = desk.page
+    loop = page.locator(".loops li[data-key='9']")
+    loop.locator("input").fill("235")
+    page.wait_for_timeout(1500)  # the plant's answer of every second must not take the number away
+    assert sent(desk, lambda: loop.locator("button[type=submit]").click()) == (
+        "tep-1/setpoints",
+        {"loop": 9, "value": 235},
+    )
+    assert sent(desk, lambda: loop.locator("[role=switch]").click()) == ("tep-1/setpoints", {"loop": 9, "manual": True})
+    expect(loop.locator("[role=switch]")).to_have_attribute("aria-checked", "true")
+    loop.locator("input").fill("55")
+    assert sent(desk, lambda: loop.locator("button[type=submit]").click()) == (
+        "tep-1/setpoints",
+        {"xmv": 9, "value": 55},
+    )
+    page.fill(".reset input", "7")
+    page.click(".reset button")
+    assert all(action != "reset" for action, _ in desk.server.lab.posted), "one press is not enough"
+    assert sent(desk, lambda: page.click(".reset button")) == ("tep-1/reset", {"seed": 7})
+
+
+def test_refusals_are_shown_in_the_plants_own_words(visit: Open) -> None:
+    desk = visit()
+    desk.server.lab.refuse = "Loop 4 is not in manual."
+    desk.open("#/control/tep-1")
+    desk.page.click("[data-idv='1']")
+    expect(desk.page.locator(".control [role=alert]:visible")).to_have_text("Loop 4 is not in manual.")
+
+
+def test_trip_is_announced(visit: Open) -> None:
+    desk = visit(locale="ja-JP")
+    desk.server.lab.status["tripped"] = "reactor pressure high"
+    desk.open("#/control/tep-1")
+    expect(desk.page.locator(".trip")).to_contain_text("反応器圧力の上限トリップ")
+
+
+def test_names_from_the_wire_are_text(visit: Open) -> None:
+    here = visit()
+    evil = "<img src=x onerror=document.title='owned'>"
+    here.server.lab.plants[1].name = evil
+    here.server.lab.plants[1].sensors[0].name = evil
+    for view in ("#/", "#/asset/line-2"):
+        here.open(view)
+        expect(here.page.locator("main")).to_contain_text(evil)
+        assert here.page.locator("main img").count() == 0
+    assert here.errors == []
+
+
+def test_own_choice_of_sensors_is_kept(visit: Open) -> None:
+    here = visit()
+    here.open("#/asset/tep-1")
+    page = here.page
+    expect(page.locator(".trend")).to_have_count(6)
+    page.click("text=My choice")
+    for box in page.query_selector_all("dialog input:checked"):
+        box.uncheck()
+    page.fill("dialog input[type=search]", "xmeas_12")
+    page.locator("dialog input[type=checkbox]:visible").check()
+    page.click("dialog button[value=ok]")
+    expect(page.locator(".trend")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".trend")).to_have_count(1)
+    expect(page.locator(".trend-name")).to_have_text("Separator level")
+    page.click("text=Automatic")
+    expect(page.locator(".trend")).to_have_count(6)
+
+
+def test_every_chart_has_a_table_and_a_cursor_by_keyboard(visit: Open) -> None:
+    here = visit()
+    here.open("#/asset/tep-1")
+    page = here.page
+    trend = page.locator(".trend[data-key=xmeas_7]")
+    trend.wait_for()
+    page.wait_for_timeout(1000)
+    trend.locator("canvas").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(trend.locator(".trend-at")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    page.keyboard.press("Escape")
+    expect(trend.locator(".trend-at")).to_have_text("")
+    trend.locator("button").click()
+    expect(trend.locator("tbody tr")).to_have_count(17)
+    assert "2,7" in trend.locator("tbody").inner_text()
+    expect(page.locator(".score .quiet")).to_have_count(1)
+
+
+def test_switches_work_by_keyboard(visit: Open) -> None:
+    desk = visit()
+    desk.open("#/control/tep-1")
+    desk.page.locator("[data-idv='2']").focus()
+    assert sent(desk, lambda: desk.page.keyboard.press("Space")) == ("tep-1/faults", {"idv": 2, "on": True})
+
+
+def test_unknown_asset_says_so(visit: Open) -> None:
+    here = visit()
+    here.open("#/asset/nothing")
+    expect(here.page.locator(".error:visible")).to_contain_text("There is no asset 'nothing'.")
+
+
+def test_no_plants_explains_how_to_add_data(browser: Browser) -> None:
+    with serving(empty=True) as server, browser.new_context(locale="en-US") as context:
+        page = context.new_page()
+        page.goto(server.url)
+        expect(page.locator(".empty")).to_contain_text("lab replay FILE.csv --asset NAME")
+
+
+SERIES = """async () => {
+  const { Series } = await import('/pages/series.js');
+  const s = new Series(100);
+  s.load({ t: [0, 1000, 2000, 3000], v: [1, 2, null, 4], lo: [1, 2, null, 4], hi: [1, 2, null, 4], raw: true }, 10);
+  s.push(3000, 9);
+  s.push(4000, 5);
+  const raw = [s.n, s.lastT, s.v[3], s.v[4], Number.isNaN(s.v[2])];
+  const d = new Series(100);
+  d.bucketMs = 10_000;
+  for (let t = 0; t < 100_000; t += 1000) d.push(t, t / 1000);
+  const gap = new Series(10);
+  gap.push(0, 1);
+  gap.push(1000, 1);
+  const small = new Series(10);
+  for (let t = 0; t < 1000; t += 1) small.push(t * 1000, t);
+  return { raw, decimated: [d.n, d.v[0], d.lo[0], d.hi[0]], nearest: [gap.nearest(900), gap.nearest(60_000)],
+    newest: small.v[small.n - 1], bounded: small.n <= 20, ordered: small.at(999_000) === small.n - 1 };
+}"""
+
+
+def test_series_decimate_and_keep_gaps(visit: Open) -> None:
+    here = visit()
+    here.open()
+    found = here.page.evaluate(SERIES)
+    assert found["raw"] == [5, 4000, 4, 5, True]
+    assert found["decimated"] == [10, 4.5, 0, 9]
+    assert found["nearest"] == [1, -1]
+    assert found["newest"] == 999
+    assert found["bounded"]
+    assert found["ordered"]
+
+
+DRAW = """async () => {
+  const { Series } = await import('/pages/series.js');
+  const { Chart } = await import('/pages/chart.js');
+  const box = document.createElement('div');
+  box.style.width = '600px';
+  document.body.append(box);
+  const charts = [];
+  const period = 1000;
+  for (let c = 0; c < 10; c += 1) {
+    const chart = new Chart({ label: 'test' });
+    chart.rangeMs = 600 * period;
+    chart.curves = ['blue', 'green', 'ink'].map((colour) => ({ series: new Series(600), colour }));
+    chart.curves.forEach(({ series }, k) => {
+      for (let i = 0; i < 600; i += 1) series.push(i * period, Math.sin(i / 20 + k) + c + Math.random() / 10);
+    });
+    box.append(chart.canvas);
+    charts.push(chart);
+  }
+  await new Promise((done) => setTimeout(done, 300));
+  const times = [];
+  for (let tick = 600; tick < 700; tick += 1) {
+    const start = performance.now();
+    for (const chart of charts) {
+      for (const { series } of chart.curves) series.push(tick * period, Math.sin(tick / 20));
+      chart.draw(tick * period);
+    }
+    times.push(performance.now() - start);
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+  times.sort((a, b) => a - b);
+  const drawn = charts.every(({ canvas }) => {
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    return pixels.some((value) => value > 0);
+  });
+  return { median: times[50], p95: times[95], drawn };
+}"""
+
+
+def test_ten_charts_of_600_points(visit: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    here = visit()
+    here.open("#/data")
+    found = here.page.evaluate(DRAW)
+    with capsys.disabled():
+        print(f"\n10 charts x 3 series x 600 points: {found['median']:.2f} ms a tick, p95 {found['p95']:.2f} ms")
+    assert found["drawn"]
