@@ -234,8 +234,10 @@ class Collector:
                     log.info("asset %s: %s episode %s, peak %.2f", episode.asset, episode.kind, what, episode.peak)
         now = time.time_ns()
         for rows in group:
-            if rows.todo is None:
-                self.latency.add(now - rows.t[rows.samples - 1 :: rows.samples])
+            last = rows.t[rows.samples - 1 :: rows.samples]
+            if rows.todo is not None:  # what had to wait for its turn says nothing of how fast we are
+                last = last[rows.todo[rows.samples - 1 :: rows.samples] == STORE | SCORE]
+            self.latency.add(now - last)
         self.intake.counters.scored += len(slot)
 
     # the store
