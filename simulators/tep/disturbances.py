@@ -15,8 +15,6 @@ from simulators.tep.constants import CHANNEL_BASE, CHANNEL_SPANS, CONTINUOUS, RA
 
 MULTIPLIER: Final = 9228907.0
 MODULUS: Final = 4294967296.0
-WHOLE: Final = 2.0**84
-"""x + WHOLE - WHOLE is the multiple of MODULUS nearest to x, so x less that is x mod MODULUS, or that less MODULUS."""
 
 BLOCK: Final = 64
 """Steps whose measurement noise is drawn together."""
@@ -112,9 +110,7 @@ def next_segment(
 
 def following(g: float) -> float:
     """The state after `g` of the reference generator: the product rounded to a double, modulo 2^32."""
-    product = g * MULTIPLIER
-    g = product - ((product + WHOLE) - WHOLE)
-    return g + MODULUS if g < 0.0 else g
+    return g * MULTIPLIER % MODULUS
 
 
 class Reference:

@@ -11,7 +11,7 @@ from simulators.tep import control as controllers
 from simulators.tep import process, properties
 from simulators.tep.constants import CONTINUOUS, NOISE, STEP_H, VALVE_TIME_S
 from simulators.tep.control import control
-from simulators.tep.disturbances import MODULUS, MULTIPLIER, WHOLE
+from simulators.tep.disturbances import MODULUS, MULTIPLIER
 from simulators.tep.numerics import Value, bind, maximum, minimum, where
 from simulators.tep.process import evaluate
 
@@ -69,14 +69,18 @@ class Work(NamedTuple):
 def commands(command: Value, xmv: Value, stick: Value, start: bool) -> None:
     """What the valves accept: any command, or one more than 2 % away if it sticks; all of it at the start."""
     for k in range(12):
-        if start or abs(command[k] - xmv[k]) > 2.0 * stick[k]:
-            command[k] = min(max(xmv[k], 0.0), 100.0)
+        wanted = xmv[k]
+        if start or abs(command[k] - wanted) > 2.0 * stick[k]:
+            command[k] = 0.0 if wanted < 0.0 else 100.0 if wanted > 100.0 else wanted
 
 
 def clip(xmv: Value) -> None:
     """Keep controller outputs 1..11 within 0..100."""
     for k in range(11):
-        xmv[k] = min(max(xmv[k], 0.0), 100.0)
+        if xmv[k] < 0.0:
+            xmv[k] = 0.0
+        elif xmv[k] > 100.0:
+            xmv[k] = 100.0
 
 
 def force(xmv: Value, forced: Value) -> None:
@@ -109,28 +113,22 @@ def faulty_valves(dy: Value, y: Value, command: Value, gain: Value, bias: Value,
 def skip(g: Value, alive: Value) -> None:
     """22 numbers of the reference generator that nobody looks at, where no trip is active."""
     if alive:
-        state = g[0]
+        state, factor, modulus = g[0], MULTIPLIER, MODULUS  # plain Python is quicker with locals
         for _ in range(264):
-            state = state * MULTIPLIER
-            state = state - ((state + WHOLE) - WHOLE)  # as disturbances.following
-            if state < 0.0:
-                state += MODULUS
+            state = state * factor % modulus
         g[0] = state
 
 
 def draw(g: Value, z: Value, alive: Value) -> None:
     """22 numbers of the reference generator, where no trip is active."""
     if alive:
-        state = g[0]
+        state, factor, modulus = g[0], MULTIPLIER, MODULUS
         for k in range(22):
             total = 0.0
             for _ in range(12):
-                state = state * MULTIPLIER
-                state = state - ((state + WHOLE) - WHOLE)
-                if state < 0.0:
-                    state += MODULUS
+                state = state * factor % modulus
                 total += state
-            z[k] = total / MODULUS - 6.0
+            z[k] = total / modulus - 6.0
         g[0] = state
 
 
@@ -253,7 +251,7 @@ def row_skip(g: Value, alive: Value) -> None:
     state = g[0].copy()
     whole = np.empty_like(state)
     for _ in range(264):
-        _row_following(state, whole)
+        row_following(state, whole)
     np.copyto(g[0], state, where=alive)
 
 
@@ -263,13 +261,14 @@ def row_draw(g: Value, z: Value, alive: Value) -> None:
     for k in range(22):
         total = np.zeros_like(state)
         for _ in range(12):
-            _row_following(state, whole)
+            row_following(state, whole)
             total += state
         z[k] = total / MODULUS - 6.0
     np.copyto(g[0], state, where=alive)
 
 
-def _row_following(state: Value, whole: Value) -> None:
+def row_following(state: Value, whole: Value) -> None:
+    """As `disturbances.following`: the modulus without NumPy's slow one."""
     np.multiply(state, MULTIPLIER, out=state)
     np.add(state, WHOLE, out=whole)
     np.subtract(whole, WHOLE, out=whole)
@@ -277,6 +276,8 @@ def _row_following(state: Value, whole: Value) -> None:
     np.add(state, MODULUS, out=state, where=state < 0.0)
 
 
+WHOLE = 2.0**84
+"""x + WHOLE - WHOLE is the multiple of 2^32 nearest to x."""
 _VALVE_TIME_H = np.array(VALVE_TIME_H)[:, None]
 _SIGMA = np.array(SIGMA)[:, None]
 

@@ -1,5 +1,6 @@
 """The right-hand side against the reference table, on rows and on floats, and the arithmetic both stand on."""
 
+from math import fmod
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from simulators import tep
 from simulators.tep import numerics, process
 from simulators.tep.constants import BASE_STATE, CHANNEL_BASE, CONTINUOUS, MEASURED_BASE, START_TEMPERATURES
-from simulators.tep.disturbances import MODULUS, MULTIPLIER, following
+from simulators.tep.disturbances import following
+from simulators.tep.stretch import row_following
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +86,18 @@ def test_exp_and_log_are_accurate_and_the_same_for_rows() -> None:
     np.testing.assert_array_equal(numerics.ROW["log"](y), logs)
 
 
-def test_the_reference_generator_is_the_floating_modulus() -> None:
-    g = h = 1431655765.0
-    exact = 1431655765
+def test_the_reference_generator_is_the_floating_modulus_also_for_rows() -> None:
+    g, exact = 1431655765.0, 1431655765
+    row, scratch = np.full(3, g), np.empty(3)
     parted = False
     for _ in range(20_000):
-        g, h, exact = following(g), h * MULTIPLIER % MODULUS, exact * 9228907 % 2**32
-        assert g == h
+        g, exact = following(g), exact * 9228907 % 2**32
+        row_following(row, scratch)
+        assert (row == g).all()
+        assert g == fmod(g, 2.0**32)
         parted |= exact != g
     assert parted  # the product was rounded somewhere, so integers would give another sequence
+    assert following(4294967295.0) == fmod(4294967295.0 * 9228907.0, 4294967296.0)
 
 
 def test_continuous_measurements_come_first() -> None:
