@@ -260,7 +260,15 @@ class Scorer:
         order = np.argsort(numbers, kind="stable")
         every = rows[order]
         was_open = self._open[block.asset[every]]
-        rows, restart, why = self._select(block, every, model)
+        clocked = self._clock_at[block.asset[every]] >= 0
+        if not clocked.any():
+            self._score_selected(group, block, *self._by_time(block, every, model.detector.period_s), scored)
+            return
+        if not clocked.all():
+            plain = every[~clocked]
+            self._score_selected(group, block, *self._by_time(block, plain, model.detector.period_s), scored)
+            every, was_open = every[clocked], was_open[clocked]
+        rows, restart, why = self._by_clock(block, every, model.detector.period_s)
         if len(rows):
             self._score_selected(group, block, rows, restart, why, scored)
         if len(rows) < len(every):  # between the rows that count an episode stays on
@@ -296,38 +304,36 @@ class Scorer:
             piece = slice(start, start + 1)
             self._score_rows(group, block, rows[None, start : start + count], restart[piece], why[piece], scored)
 
-    def _select(self, block: RowBlock, rows: Rows, model: Model) -> tuple[Rows, Flags, NDArray[np.str_]]:
-        """Of rows sorted by asset those that count, which of them begin anew, and why."""
-        period = model.detector.period_s
+    def _by_time(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Flags, NDArray[np.str_]]:
+        """Rows sorted by asset, all of which count; which of them begin anew, and why."""
         numbers, t = block.asset[rows], block.t[rows]
-        column = self._clock_at[numbers]
-        clocked = column >= 0
-        clock = np.full(len(rows), np.nan)
-        if clocked.any():
-            clock[clocked] = block.v[rows[clocked], column[clocked]]
-            clock[clocked & is_bad(block.q[rows, np.maximum(column, 0)])] = np.nan
-            told = ~clocked | ~np.isnan(clock)
-            if not told.all():
-                rows, numbers, t, clocked, clock = (
-                    rows[told], numbers[told], t[told], clocked[told], clock[told],
-                )  # fmt: skip
-        first = np.ones(len(rows), dtype=np.bool_)
-        first[1:] = numbers[1:] != numbers[:-1]
-        t_before = np.where(first, self.last[numbers], np.roll(t, 1))
-        clock_before = np.where(first, self._clock[numbers], np.roll(clock, 1))
-        slot = np.floor((clock + 1e-6) / period)  # the clock is a sum of steps, a hair below the full period at times
-        slot_before = np.floor((clock_before + 1e-6) / period)
+        before, fresh = self.last[numbers], self._fresh[numbers]
+        first = np.append(True, numbers[1:] != numbers[:-1])
+        if not first.all():
+            before = np.where(first, before, np.append(0, t[:-1]))
+            fresh &= first
+        longest = max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
+        gap = (before != NEVER) & (t - np.maximum(before, 0) > longest)
+        return rows, fresh | gap, np.where(fresh, "model", "gap")
+
+    def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Flags, NDArray[np.str_]]:
+        """Of rows sorted by asset the first in each period of the asset's clock; which begin anew, and why."""
+        column = self._clock_at[block.asset[rows]]
+        clock = np.where(is_bad(block.q[rows, column]), np.nan, block.v[rows, column])
+        told = ~np.isnan(clock)
+        rows, clock = rows[told], clock[told]
+        numbers = block.asset[rows]
+        first = np.append(True, numbers[1:] != numbers[:-1])[: len(rows)]
+        before = np.where(first, self._clock[numbers], np.append(0.0, clock[:-1])[: len(rows)])
+        slot = np.floor((clock + 1e-6) / period_s)  # a clock is a sum of steps, at times a hair below the full period
+        slot_before = np.floor((before + 1e-6) / period_s)
         fresh = first & self._fresh[numbers]
-        back = clocked & (clock < clock_before)
-        silence = np.where(t_before == NEVER, 0, t - np.maximum(t_before, NEVER + 1))
-        gap = np.where(
-            clocked, slot - slot_before > GAP_PERIODS, silence > max(GAP_NS, int(GAP_PERIODS * period * 1e9))
-        )
-        restart = fresh | back | gap
-        why = np.where(fresh, "model", np.where(back, "clock", "gap"))
-        taken = ~clocked | restart | (slot != slot_before)
-        last = np.append(first[1:], True) if len(rows) else first
+        back = clock < before
+        restart = fresh | back | (slot - slot_before > GAP_PERIODS)
+        taken = restart | (slot != slot_before)
+        last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
+        why = np.where(fresh, "model", np.where(back, "clock", "gap"))
         return rows[taken], restart[taken], why[taken]
 
     def _score_rows(

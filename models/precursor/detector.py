@@ -16,7 +16,8 @@ from models.detector import Floats, Result, State
 TILE: Final = 16
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
 STEP: Final = 4096
-"""Rows worked on at a time, to stay in the cache."""
+CACHED: Final = 256
+"""Rows worked on at a time, to stay in the cache (a multiple of `TILE`)."""
 CAP: Final = 10.0
 """From so many limits on a row counts with its logarithm only, so that one wild row does not ring for an hour."""
 HOLD: Final = 10
@@ -158,30 +159,47 @@ class Precursor:
         """Each sensor's share of T² and SPE, in limits: (A, T, 2, S) from (A, lags + T, S)."""
         depth = self.lags + 1
         assets, rows, width = z.shape[0], z.shape[1] - self.lags, z.shape[2]
-        n = assets * rows
-        tiles = max(1, -(-n // TILE))
-        x = np.zeros((tiles * TILE, depth * width))
-        filled = x[:n].reshape(assets, rows, depth, width)
+        x = np.empty((assets, rows, depth, width))
         for lag in range(depth):
-            filled[:, :, lag] = z[:, self.lags - lag : self.lags - lag + rows]
-        scores = np.matmul(x.reshape(tiles, TILE, -1), self.loadings)
-        back = np.concatenate([self.loadings.T / np.sqrt(self.latent)[:, None], self.loadings.T], axis=1)
-        parts = np.matmul(scores, back).reshape(tiles * TILE, 2, depth * width)
-        np.subtract(x, parts[:, 1], out=parts[:, 1])
-        np.square(parts, out=parts)
-        lagged = parts[:n].reshape(assets, rows, 2, depth, width)
+            x[:, :, lag] = z[:, self.lags - lag : self.lags - lag + rows]
+        known = None
         if valid is not None:
+            known = np.empty(x.shape, dtype=np.bool_)
             for lag in range(depth):
-                lagged[:, :, :, lag] *= valid[:, self.lags - lag : self.lags - lag + rows, None]
-        shares: Floats = lagged[:, :, :, 0] / self.limits[:, None]
-        for lag in range(1, depth):
-            shares += lagged[:, :, :, lag] / self.limits[:, None]
+                known[:, :, lag] = valid[:, self.lags - lag : self.lags - lag + rows]
+        n = assets * rows
+        flat = x.reshape(n, depth * width)
+        back = np.concatenate([self.loadings.T / np.sqrt(self.latent)[:, None], self.loadings.T], axis=1)
+        shares: Floats = np.empty((n, 2, width))
+        for first in range(0, n, CACHED):
+            piece = slice(first, min(first + CACHED, n))
+            there = None if known is None else known.reshape(n, 1, depth, width)[piece]
+            self._piece(flat[piece], back, there, shares[piece])
+        shares = shares.reshape(assets, rows, 2, width)
         total = shares.sum(axis=3, keepdims=True)
         wild = total > CAP
         if wild.any():
             capped = CAP * (1.0 + np.log(np.where(wild, total, CAP) / CAP))
             shares = np.where(wild, shares * (capped / np.where(wild, total, 1.0)), shares)
         return shares
+
+    def _piece(self, x: Floats, back: Floats, known: NDArray[np.bool_] | None, shares: Floats) -> None:
+        """Fill the shares (n, 2, S) of the lagged rows (n, L * S)."""
+        n, wide = x.shape
+        tiles = -(-n // TILE)
+        if n < tiles * TILE:
+            x = np.concatenate([x, np.zeros((tiles * TILE - n, wide))])
+        scores = np.matmul(x.reshape(tiles, TILE, wide), self.loadings)
+        parts = np.matmul(scores, back).reshape(tiles * TILE, 2, wide)
+        np.subtract(x, parts[:, 1], out=parts[:, 1])
+        np.square(parts, out=parts)
+        lagged = parts[:n].reshape(n, 2, -1, shares.shape[2])
+        if known is not None:
+            lagged *= known
+        np.copyto(shares, lagged[:, :, 0])
+        for lag in range(1, lagged.shape[2]):
+            shares += lagged[:, :, lag]
+        shares /= self.limits[:, None]
 
     def _delay(self, state: State, score: Floats) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any]]:
         """On after `on` rows from the limit up, off after `off` below it; a row without a score ends both counts."""
