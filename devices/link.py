@@ -184,3 +184,4 @@ def _hang_up(client: mqtt.Client) -> None:
         except OSError:
             log.debug("the connection was gone already")
     client.loop_stop()
+    client._reset_sockets()  # paho leaves them to the garbage collector

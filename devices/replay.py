@@ -40,7 +40,7 @@ def tags(headers: Sequence[str]) -> list[str]:
     slugs = [header if TAG.match(header) else _slug(header) for header in headers]
     meets = Counter(slug.lower() for slug in slugs)
     return [
-        slug if slug == header or (_keeps(header, slug) and meets[slug.lower()] == 1) else _marked(header, slug)
+        slug if TAG.match(header) or (_keeps(header, slug) and meets[slug.lower()] == 1) else _marked(header, slug)
         for header, slug in zip(headers, slugs, strict=True)
     ]
 

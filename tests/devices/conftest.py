@@ -149,6 +149,7 @@ class Collector:
         self._thread.join()
         self.client.disconnect()
         self.client.loop_stop()
+        self.client._reset_sockets()
 
 
 @pytest.fixture
