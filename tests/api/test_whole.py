@@ -33,6 +33,9 @@ def whole(broker: Broker, tmp_path: Path) -> Iterator[Server]:
     server = Server(config)
     try:
         server.start()
+        bus = server.app.state.context.bus
+        # Not what an earlier one left with the broker.
+        wait_for(lambda: bus.collector.get("pid") == collector.pid, "the collector")
         yield server
     finally:
         server.stop()
@@ -44,8 +47,6 @@ def whole(broker: Broker, tmp_path: Path) -> Iterator[Server]:
 
 
 def test_from_the_gateway_to_the_answer(whole: Server, broker: Broker) -> None:
-    bus = whole.app.state.context.bus
-    wait_for(lambda: bus.collector, "the collector")
     gateway = Peer(broker.port)
     birth = Birth("edge-9", 4, schema_hash(CHANNELS), [Asset("pump-9", "pump", "Pump 9")], CHANNELS)
     gateway.say(topic(PATH, "edge-9", "birth"), msgspec.json.encode(birth), retain=True)
