@@ -40,8 +40,15 @@ def _digest() -> str:
 
 
 def compile_stretch() -> Any:
-    """The compiled `stretch`; the machine code is kept in numba's cache between processes."""
-    jit = numba.njit(cache=True, error_model="numpy")
+    """The compiled `stretch`; the machine code is kept in numba's cache between processes, where it can write one."""
+    try:
+        return _compile(cache=True)
+    except RuntimeError:  # numba finds no folder for its cache
+        return _compile(cache=False)
+
+
+def _compile(cache: bool) -> Any:
+    jit = numba.njit(cache=cache, error_model="numpy")
     names: dict[str, Any] = {"floor": floor, "frexp": frexp, "ldexp": ldexp}
     digest = _digest()
     for module, functions in ORDER:

@@ -38,10 +38,6 @@ compiled: one after the other by numba, if it is installed; auto: what is fastes
 
 CHUNK: Final = 1024
 """Plants at once in a batch; more would leave the processor's cache."""
-PLAIN_UP_TO: Final = 12
-"""Plants up to which floats are faster than rows."""
-COMPILED_UP_TO: Final = 384
-"""Plants up to which numba is faster than rows."""
 WORTH_COMPILING: Final = 20_000
 """Steps times plants from which loading numba pays."""
 
@@ -64,7 +60,7 @@ def drive(
     """
     n = state.plants
     if path == "auto":
-        path = _fastest(n, steps)
+        path = _fastest(n, steps, state.generator == "reference")
     size = CHUNK if path == "batch" else 1
     held = _begin_faults(state, inputs)
     results = [
@@ -87,8 +83,14 @@ def drive(
 
 
 @cache
-def _has_numba() -> bool:
-    return find_spec("numba") is not None
+def _can_compile() -> bool:
+    if find_spec("numba") is None:
+        return False
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # there, but not for this NumPy
+        return False
+    return True
 
 
 @cache
@@ -98,10 +100,16 @@ def _compiled() -> Any:
     return compile_stretch()
 
 
-def _fastest(n: int, steps: int) -> Path:
-    if _has_numba() and n <= COMPILED_UP_TO and (_compiled.cache_info().currsize or n * steps >= WORTH_COMPILING):
-        return "compiled"
-    return "plain" if n <= PLAIN_UP_TO else "batch"
+def _fastest(n: int, steps: int, reference: bool) -> Path:
+    """The path with the least cost by a rough model, in microseconds."""
+    setup = 900
+    cost: dict[Path, float] = {
+        "plain": n * (setup + steps * (90 if reference else 60)),
+        "batch": setup + steps * ((1800 if reference else 600) + 1.5 * n),
+    }
+    if _compiled.cache_info().currsize or (n * steps >= WORTH_COMPILING and _can_compile()):
+        cost["compiled"] = n * (setup + steps * 4)
+    return min(cost, key=lambda path: cost[path])
 
 
 def _begin_faults(state: State, inputs: Inputs) -> State:

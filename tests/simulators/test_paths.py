@@ -1,9 +1,12 @@
 """However steps are computed, alone or in a batch, at once or in pieces: the same bits."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from simulators import tep
+from simulators.tep import drive
 from simulators.tep.plant import advance_recording
 from tests.simulators.helpers import PATHS, assert_same, take
 
@@ -105,3 +108,28 @@ def test_a_large_batch_is_cut_without_a_seam(monkeypatch: pytest.MonkeyPatch) ->
 def test_inputs_for_another_number_of_plants_are_refused() -> None:
     with pytest.raises(ValueError, match="is for 2 plants, the state has 1"):
         tep.advance(tep.start([1]), tep.Inputs.none(2), 1)
+
+
+def test_the_fastest_path_fits_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "_can_compile", lambda: False)
+    monkeypatch.setattr(drive, "_compiled", cache(lambda: None))
+    assert drive._fastest(1, 60, False) == "plain"
+    assert drive._fastest(1000, 60, False) == "batch"
+    assert drive._fastest(20, 172_800, False) == "batch"
+    monkeypatch.setattr(drive, "_can_compile", lambda: True)
+    assert drive._fastest(1, 60, False) == "plain"  # not worth loading numba for
+    assert drive._fastest(1, 172_800, True) == "compiled"
+    assert drive._fastest(20, 172_800, False) == "compiled"
+
+
+@pytest.mark.skipif("compiled" not in PATHS, reason="numba is not installed")
+def test_numba_works_where_it_cannot_keep_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simulators.tep import compiled
+
+    def compile_(cache: bool) -> str:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return "compiled"
+
+    monkeypatch.setattr(compiled, "_compile", compile_)
+    assert compiled.compile_stretch() == "compiled"
