@@ -46,7 +46,7 @@ def tag_name(kind: str, tag: str, name: str, lang: str) -> str:
 def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str, Any]]:
     """All assets (or one), as `GET assets` answers them."""
     rows = reader.db.execute(
-        "SELECT a.id, a.kind, a.name, a.gateway, g.state, g.birth, "
+        "SELECT a.id, a.kind, a.name, a.gateway, g.state, json_extract(g.birth, '$.simulator'), "
         "(SELECT count(*) FROM sensor s WHERE s.asset = a.id), "
         "(SELECT max(expire_s) FROM sensor s WHERE s.asset = a.id) "
         "FROM asset a LEFT JOIN gateway g ON g.id = a.gateway WHERE ?1 IS NULL OR a.id = ?1 ORDER BY a.id",
@@ -56,7 +56,7 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
     for asset, kind in reader.db.execute('SELECT asset, kind FROM episode WHERE "end" IS NULL'):
         opened.setdefault(asset, []).append(kind)
     found = []
-    for id, kind, name, gateway, state, birth, sensors, expire_s in rows:
+    for id, kind, name, gateway, state, simulator, sensors, expire_s in rows:
         word = live.assets.get(id)
         last = word.t * MS if word and word.t is not None else _newest(reader, id)
         online = state == "online"
@@ -66,7 +66,7 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
             "name": name or id,
             "gateway": gateway,
             "online": online and (word is None or word.online),
-            "simulator": bool(birth and json.loads(birth).get("simulator")),
+            "simulator": bool(simulator),
             "health": _health(word, online, last, expire_s or EXPIRE_S, opened.get(id, ()), live.collector),
             "score": word.score if word else None,
             "limit": word.limit if word else None,
