@@ -1,0 +1,54 @@
+"""`lab plant`: the simulated plants alone, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.text import text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(help=text("devices.plant.help"), epilog="lab plant --speed 600 --broker mqtt://192.168.1.10")
+    def plant(
+        data_dir: Annotated[str | None, typer.Option(help=text("devices.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("devices.option.config"))] = None,
+        broker: Annotated[str | None, typer.Option(help=text("devices.option.broker"))] = None,
+        plants: Annotated[int | None, typer.Option(help=text("devices.plant.option.plants"), min=1, max=100)] = None,
+        speed: Annotated[float | None, typer.Option(help=text("devices.plant.option.speed"), min=1, max=600)] = None,
+        verbose: Annotated[bool, typer.Option("--verbose", help=text("devices.option.verbose"))] = False,
+    ) -> None:
+        import logging
+        import signal
+        import threading
+
+        from devices.spool import SpoolError
+        from lab.config import PlantConfig
+        from lab.plant import device_config, run
+
+        settings = device_config(config, data_dir, broker)
+        if plants is not None:
+            known = {each.id for each in settings.plants}
+            more = [each for n in range(1, 101) if (each := PlantConfig(id=f"tep-{n}", seed=n)).id not in known]
+            settings.plants = [*settings.plants, *more][:plants]
+        for each in settings.plants:
+            each.speed = each.speed if speed is None else speed
+        if not settings.plants:
+            typer.echo(text("devices.plant.none"), err=True)
+            raise typer.Exit(1)
+        logging.basicConfig(
+            level=logging.DEBUG if verbose else logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            datefmt="%Y-%m-%d %H:%M:%S",
+        )
+        stop = threading.Event()
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # SIGBREAK: Ctrl-Break, how Windows asks a process to end
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: stop.set())
+        try:
+            run(settings, stop)
+        except SpoolError as error:
+            typer.echo(text("devices.spool", why=error), err=True)
+            raise typer.Exit(1) from None

@@ -1,0 +1,77 @@
+"""The device process: the configured simulated plants, sent to the broker of the running lab."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from devices.agent import Agent
+from devices.frame import Asset, Channel, Command, Reply
+from devices.link import BrokerAddress
+from lab import __version__
+from lab.config import Config, load_config, load_settings
+from lab.running import running
+
+log = logging.getLogger("lab.plant")
+
+
+def device_config(file: Path | None, data_dir: str | None, broker: str | None) -> Config:
+    """The configuration of a device: what `lab up` runs on the data directory, unless somebody names another broker.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+    """
+    settings = load_settings(file, broker, {"data_dir": data_dir})
+    if not any(field.startswith("broker") for field in settings.given):
+        effective = settings.config.data / "run" / "config.toml"
+        if running(settings.config.data) is not None and effective.is_file():
+            return load_config(effective, data_dir=settings.config.data_dir)
+    return settings.config
+
+
+def connect(
+    config: Config,
+    gateway: str,
+    asset: Asset,
+    channels: list[Channel],
+    on_command: Callable[[Command], Reply | None] | None = None,
+    *,
+    simulator: bool = False,
+) -> Agent:
+    """An agent (not started) for one asset whose gateway has its name, with its spool in the data directory.
+
+    Raises:
+        ValueError: names that are not allowed.
+        SpoolError: the spool cannot be used, or another process has it.
+    """
+    return Agent(
+        gateway,
+        config.path,
+        [asset],
+        channels,
+        config.spools / f"{gateway}.db",
+        BrokerAddress(config.broker.host, config.broker.port, config.broker.username, config.broker.password),
+        on_command=on_command,
+        version=__version__,
+        clock="ntp",
+        simulator=simulator,
+    )
+
+
+def run(config: Config, stop: threading.Event) -> None:
+    """Run the configured plants until `stop` is set.
+
+    Raises:
+        ValueError: an id, speed or seed that cannot be.
+        SpoolError: a spool cannot be used, or another process has it.
+    """
+    from devices.simulated import Plant, asset, channels, run_plants
+
+    plants = {plant.id: Plant(plant.seed, plant.speed) for plant in config.plants}
+    for plant in config.plants:
+        log.info("plant %s: seed %d, %g times as fast as the clock", plant.id, plant.seed, plant.speed)
+    run_plants(
+        plants,
+        lambda id, on_command: connect(config, id, asset(id), channels(), on_command, simulator=True),
+        stop,
+    )
