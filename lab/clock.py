@@ -14,7 +14,7 @@ EARLIEST_NS: Final = 1_262_304_000 * SECOND
 SETTLED_NS: Final = 5 * SECOND
 DROP_NS: Final = SECOND // 2
 BUCKET_NS: Final = 10 * SECOND
-BUCKETS: Final = 6
+WINDOW_NS: Final = 60 * SECOND
 NEVER: Final = 2**62
 CLOCK: Final = CODES["uncertain:clock"]
 
@@ -26,15 +26,17 @@ class Skew:
     shrinks while it catches up; a clock that is behind shows the same delay for `SETTLED_NS` and more.
     """
 
-    __slots__ = ("_fell", "_lowest", "_older", "_until", "_wild", "_wild_at")
+    __slots__ = ("_closed", "_fell", "_lowest", "_open", "_until", "_wild", "_wild_at")
 
     def __init__(self) -> None:
-        self._lowest = NEVER
-        """Minimum of the window."""
-        self._older: list[int] = []
-        """Minima of the full buckets and, last, of the open one."""
-        self._until = 0
+        self._lowest = self._open = NEVER
+        """Minima of the window and of its newest bucket."""
+        self._until = -NEVER
+        """When the newest bucket ends."""
+        self._closed: list[tuple[int, int]] = []
+        """Ends and minima of the buckets before."""
         self._fell = 0
+        """When the delay last became clearly less."""
         self._wild = 0
         self._wild_at = -NEVER
 
@@ -46,8 +48,8 @@ class Skew:
         """
         if at >= self._until:
             self._roll(at, lag)
-        if lag < self._older[-1]:
-            self._older[-1] = lag
+        if lag < self._open:
+            self._open = lag
             if lag < self._lowest:
                 if lag < self._lowest - DROP_NS:
                     self._fell = at
@@ -58,11 +60,12 @@ class Skew:
         return CLOCK
 
     def _roll(self, at: int, lag: int) -> None:
-        if at >= self._until + BUCKETS * BUCKET_NS:
-            self._older = []
+        kept = [*self._closed, (self._until, self._open)]
+        self._closed = [(end, least) for end, least in kept if end > at - WINDOW_NS]
+        if not self._closed:
             self._fell = at
-        self._older = [*self._older[1 - BUCKETS :], lag]
-        self._lowest = min(self._older)
+        self._open = lag
+        self._lowest = min(lag, *(least for _, least in self._closed)) if self._closed else lag
         self._until = at + BUCKET_NS
 
     def wild(self, at: int, lag: int) -> None:
@@ -71,6 +74,6 @@ class Skew:
 
     def milliseconds(self, now: int) -> float | None:
         """What is known of the clock at `now`, positive when it is behind; None without frames."""
-        if now - self._wild_at < BUCKETS * BUCKET_NS:
+        if now - self._wild_at < WINDOW_NS:
             return self._wild / 1e6
         return None if self._lowest == NEVER else self._lowest / 1e6

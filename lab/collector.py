@@ -29,6 +29,7 @@ from lab.config import Config
 from lab.decode import LATE, SCORE, STORE, Binding, Layout, Rows, in_order
 from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, HistorianFull
+from lab.historian.upkeep import Upkeep
 from lab.inbox import Inbox
 from lab.intake import Intake
 from lab.ledger import Book
@@ -48,6 +49,7 @@ MAX_STAGED: Final = 4_000_000
 """Readings in one commit; with more it comes before its time."""
 RECEIPTS: Final = 2000
 """Sent at most at a time; the others wait their turn."""
+RECEIPTS_S: Final = 0.1
 RETRY_S: Final = (0.5, 10.0)
 LIVE_S: Final = 0.2
 CLIENT_ID: Final = "lab-collector"
@@ -335,7 +337,7 @@ class Collector:
         if self.inbox.connections != self._connections:
             self._connections = self.inbox.connections
             self._status_at = 0.0
-        if now - self._receipts_at >= 0.1 and not self._dirty:
+        if now - self._receipts_at >= RECEIPTS_S and not self._dirty:
             self._receipts_at = now
             self.receipts()
         for source in self.sources.rebirths:
@@ -351,7 +353,9 @@ class Collector:
                 self.live.dropped += 1
 
     def receipts(self, every: int = SECOND) -> None:
-        """Acknowledge what is committed; to be called while nothing else waits to be."""
+        """Acknowledge what is committed; nothing while more than that is in the ledgers."""
+        if self._dirty:
+            return
         for ledger in self.book.receipts(time.monotonic_ns(), every, RECEIPTS):
             known, ack = self.catalogue.gateways.get(ledger.gateway), ledger.ack()
             if known is not None and ack is not None:
@@ -399,6 +403,11 @@ def run(config: Config, stop: threading.Event) -> None:
         collector = _open(config, inbox, stop)
         if collector is None:
             return
+        upkeep = None
+        if config.historian.kind == "embedded":
+            keep = config.historian
+            upkeep = Upkeep(config.database, keep_days=keep.keep_days, keep_gb=keep.keep_gb)
+            upkeep.start()
         inbox.start()
         try:
             due = time.monotonic()
@@ -409,6 +418,8 @@ def run(config: Config, stop: threading.Event) -> None:
                 stop.wait(max(0.0, due - time.monotonic()))
             collector.tick()
         finally:
+            if upkeep is not None:
+                upkeep.stop()
             collector.close()
             inbox.close()
     finally:

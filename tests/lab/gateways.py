@@ -64,9 +64,7 @@ class Lab:
 
     def acks(self) -> list[Ack]:
         """Receipts sent so far."""
-        return [
-            msgspec.json.decode(payload, type=Ack) for topic, payload in self.desk.sent if topic.endswith("/ack")
-        ]
+        return [msgspec.json.decode(payload, type=Ack) for topic, payload in self.desk.sent if topic.endswith("/ack")]
 
     def live(self) -> list[Any]:
         """Live frames sent so far."""

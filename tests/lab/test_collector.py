@@ -296,9 +296,7 @@ def test_a_clock_behind_shows_after_some_seconds(lab: Lab, gw: Gateway) -> None:
 def test_frames_before_the_birth_wait_and_the_gateway_is_asked(lab: Lab, gw: Gateway) -> None:
     lab.give(gw.frame(0), gw.frame(1))
     lab.give(gw.frame(2))
-    assert [(command["op"], command["args"] if "args" in command else {}) for command in lab.desk.of("cmd")] == [
-        ("rebirth", {})
-    ]
+    assert [(command["op"], command.get("args", {})) for command in lab.desk.of("cmd")] == [("rebirth", {})]
     lab.commit()
     assert lab.acks() == []
     lab.give(gw.frame(3, at=gw.time(0) + REBIRTH_NS + SECOND))

@@ -1,5 +1,6 @@
 """The ledger against a plain set of numbers, whatever the order, the repeats and the restarts."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ class Sequences(RuleBasedStateMachine):
     def gaps_are_ordered_and_apart(self) -> None:
         gaps = self.ledger.gaps
         assert all(first <= last for first, last in gaps)
-        assert all(a[1] + 1 < b[0] for a, b in zip(gaps, gaps[1:], strict=False))
+        assert all(a[1] + 1 < b[0] for a, b in pairwise(gaps))
 
     @invariant()
     def every_frame_is_accounted_for(self) -> None:
