@@ -105,7 +105,7 @@ def tep_model(
         ModelError: the folder cannot be written to.
     """
     path = models / "tep.model"
-    about: dict[str, Any] = {"plant": "tep", "fit": TEP_FIT, "hours": hours, "plants": plants, "seed": TEP_SEED}
+    about: dict[str, Any] = {"plant": "tep", "fit": TEP_FIT, "hours": float(hours), "plants": plants, "seed": TEP_SEED}
     if not force:
         try:
             if dict(load(path).about) == about:

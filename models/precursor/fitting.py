@@ -24,7 +24,7 @@ def fit(
     lags: int = 2,
     explained: float = 0.9,
     smoothing: float = 0.2,
-    false_alarms: float = 1e-3,
+    false_alarms: float = 5e-4,
     on: int = 3,
     off: int = 10,
 ) -> Precursor:

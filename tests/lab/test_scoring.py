@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
+from lab.config import Config
 from lab.episodes import list_episodes
+from lab.historian import open_historian
+from lab.historian.base import Batch
 from lab.scoring import RowBlock, replay_scores
 from models.detector import Model, load, save
 from tests.lab.scoring_rig import SECOND, START, Rig
@@ -529,3 +532,28 @@ def test_a_clock_is_needed_in_each_row(rig: Rig) -> None:
     x = np.concatenate([record(50, 5), np.full((50, 1), np.nan)], axis=1)
     assert np.isnan(rig.feed("plant", seconds(50), x).score).all()
     assert rig.runtime.describe(0)["limit"] == model.detector.limit
+
+
+def test_live_equals_replay_from_the_embedded_historian(tmp_path: Path) -> None:
+    """The store keeps every bit of a reading, so its scores come out the same to the last one."""
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    rig = Rig(tmp_path)
+    rig.declare(PUMP, CHANNELS)
+    historian = open_historian(Config(data_dir=str(tmp_path)), rig.store)
+    x, t = leaking(600), seconds(600)
+    ids = historian.ids([f"pump-1/{tag}" for tag in SENSORS])
+    for row in range(0, 600, 12):
+        piece = slice(row, row + 12)
+        rig.feed("pump-1", t[piece], x[piece])
+        with rig.store.transaction():
+            codes = np.where(np.isnan(x[piece]), 128, 0).astype(np.uint8)
+            historian.write(Batch(np.tile(ids, 12), np.repeat(t[piece], 6), x[piece].ravel(), codes.ravel()))
+            rig.runtime.save()
+    replayed = replay_scores(historian, rig.store, "pump-1", START, START + 10**6 * SECOND)
+    there = np.isfinite(replayed.score)
+    again = dict(zip(replayed.t[there].tolist(), replayed.score[there].tolist(), strict=True))
+    assert again == {at: score for at, (score, _) in rig.scores_of("pump-1").items()}
+    assert replayed.episodes == list_episodes(rig.store)
+    assert len(replayed.episodes) == 1
+    historian.close()
+    rig.crash()
