@@ -62,15 +62,23 @@ class Gateway:
 def asset_channels(birth: Birth) -> list[tuple[Asset, list[int]]]:
     """Each asset of a birth with the positions of its channels; assets without channels are left out."""
     columns: dict[str, list[int]] = {asset.id: [] for asset in birth.assets}
+    if len(columns) == 1:
+        return [(birth.assets[0], list(range(len(birth.channels))))]
     for position, channel in enumerate(birth.channels):
         columns[channel.asset or birth.assets[0].id].append(position)
     return [(asset, columns[asset.id]) for asset in birth.assets if columns[asset.id]]
 
 
 def birth_by_hand(gateway: str, boot: int, tags: list[str]) -> Birth:
-    """What is assumed of a gateway that names its channels itself: one asset of its own name, no units."""
+    """What is assumed of a gateway that names its channels itself: one asset of its own name, no units.
+
+    Raises:
+        FrameError: there are too many.
+    """
     channels = [Channel(tag) for tag in tags]
-    return Birth(gateway, boot, schema_hash(channels), [Asset(gateway, "hand")], channels, version=BY_HAND)
+    birth = Birth(gateway, boot, schema_hash(channels), [Asset(gateway, "hand")], channels, version=BY_HAND)
+    check_birth(birth)
+    return birth
 
 
 class Catalogue:
@@ -83,7 +91,8 @@ class Catalogue:
         self.owners: dict[str, str] = {}
         """Asset -> gateway."""
         self._dirty: set[str] = set()
-        self._born: dict[str, Birth] = {}
+        self._born: dict[str, bool] = {}
+        """Gateways with a new birth, and whether its assets or sensors are new too."""
         self._remembered: list[Birth] = []
         decode = msgspec.json.Decoder(Birth).decode
         for id_, path, boot, birth, state, seen, skew in store.db.execute("SELECT * FROM gateway"):
@@ -93,17 +102,13 @@ class Catalogue:
         self.owners.update(store.db.execute("SELECT id, gateway FROM asset").fetchall())
 
     def check(self, path: str, gateway: str, birth: Birth, now: int) -> None:
-        """May a birth that came on a gateway's topic be taken?
+        """May a birth (from `decode_birth`) that came on a gateway's topic be taken?
 
         Raises:
-            Refused: it contradicts itself, its topic, or another gateway that is online.
+            Refused: it contradicts its topic, or another gateway that is online.
         """
         if birth.gateway != gateway:
             raise Refused("bad_birth", f"the birth says gateway {birth.gateway!r}, its topic {gateway!r}")
-        try:
-            check_birth(birth)
-        except FrameError as error:
-            raise Refused("bad_birth", error.detail) from error
         known = self.gateways.get(gateway)
         if known is not None and known.path != path and known.active(now):
             raise Refused(
@@ -135,7 +140,11 @@ class Catalogue:
             self.owners[asset.id] = birth.gateway
         self.remember(birth)
         self._dirty.add(birth.gateway)
-        self._born[birth.gateway] = birth
+        # A gateway that only started again has nothing new to tell of its sensors.
+        fresh = (
+            known is None or displaced or known.birth.assets != birth.assets or known.birth.channels != birth.channels
+        )
+        self._born[birth.gateway] = bool(fresh) or self._born.get(birth.gateway, False)
         return displaced
 
     def remember(self, birth: Birth) -> None:
@@ -173,14 +182,14 @@ class Catalogue:
             "INSERT OR REPLACE INTO birth VALUES (?, ?, ?)",
             [(birth.gateway, birth.h, encode(birth).decode()) for birth in self._remembered],
         )
-        for gateway, birth in self._born.items():
-            body = encode(birth).decode()
+        for gateway, fresh in self._born.items():
             known = self.gateways[gateway]
+            body = encode(known.birth).decode()
             db.execute(
                 "INSERT OR REPLACE INTO gateway VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (gateway, known.path, known.boot, body, known.state, known.seen, known.skew_ms),
             )
-            for asset, columns in asset_channels(birth):
+            for asset, columns in asset_channels(known.birth) if fresh else ():
                 db.execute(
                     "INSERT OR REPLACE INTO asset VALUES (?, ?, ?, ?, ?, ?)",
                     (asset.id, asset.kind, asset.name, gateway, asset.clock, asset.period_s),
@@ -188,7 +197,7 @@ class Catalogue:
                 db.execute("DELETE FROM sensor WHERE asset = ?", (asset.id,))
                 db.executemany(
                     "INSERT INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [_sensor(asset.id, position, birth.channels[at]) for position, at in enumerate(columns)],
+                    [_sensor(asset.id, position, known.birth.channels[at]) for position, at in enumerate(columns)],
                 )
         db.executemany(
             "UPDATE gateway SET state = ?, seen = ?, skew_ms = ? WHERE id = ?",
