@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from devices.frame import Asset, Birth, Channel, FrameError, State, check_birth, schema_hash
+from devices.frame import Asset, Birth, Channel, State, check_birth, schema_hash
 from lab.store import Store, room
 
 BY_HAND: Final = "by hand"
@@ -90,6 +90,7 @@ class Catalogue:
         """Every channel list a gateway ever had, by hash: frames of an older one may still come."""
         self.owners: dict[str, str] = {}
         """Asset -> gateway."""
+        self._lists: dict[str, list[Channel]] = {}
         self._dirty: set[str] = set()
         self._born: dict[str, bool] = {}
         """Gateways with a new birth, and whether its assets or sensors are new too."""
@@ -97,8 +98,10 @@ class Catalogue:
         decode = msgspec.json.Decoder(Birth).decode
         for id_, path, boot, birth, state, seen, skew in store.db.execute("SELECT * FROM gateway"):
             self.gateways[id_] = Gateway(id_, path, boot, decode(birth), state, seen, skew)
+            self._share(self.gateways[id_].birth)
         for gateway, h, body in store.db.execute("SELECT gateway, h, body FROM birth"):
-            self.births.setdefault(gateway, {})[h] = decode(body)
+            self.births.setdefault(gateway, {})[h] = old = decode(body)
+            self._share(old)
         self.owners.update(store.db.execute("SELECT id, gateway FROM asset").fetchall())
 
     def check(self, path: str, gateway: str, birth: Birth, now: int) -> None:
@@ -129,6 +132,7 @@ class Catalogue:
         Returns:
             Gateways (offline ones) that have lost their place or an asset to it.
         """
+        self._share(birth)
         known = self.gateways.get(birth.gateway)
         displaced = {birth.gateway} if known is not None and known.path != path else set()
         skew = known.skew_ms if known else None
@@ -141,16 +145,21 @@ class Catalogue:
         self.remember(birth)
         self._dirty.add(birth.gateway)
         # A gateway that only started again has nothing new to tell of its sensors.
-        fresh = (
-            known is None or displaced or known.birth.assets != birth.assets or known.birth.channels != birth.channels
-        )
-        self._born[birth.gateway] = bool(fresh) or self._born.get(birth.gateway, False)
+        same = known is not None and (known.birth.assets, known.birth.channels) == (birth.assets, birth.channels)
+        self._born[birth.gateway] = not same or bool(displaced) or self._born.get(birth.gateway, False)
         return displaced
+
+    def _share(self, birth: Birth) -> None:
+        """Thousands of gateways of one kind need not hold the same channel list each."""
+        listed = self._lists.setdefault(birth.h, birth.channels)
+        if listed == birth.channels:
+            birth.channels = listed
 
     def remember(self, birth: Birth) -> None:
         """Keep a channel list: frames made with it may come later."""
         known = self.births.setdefault(birth.gateway, {})
         if birth.version != BY_HAND and birth.h not in known:
+            self._share(birth)
             known[birth.h] = birth
             self._remembered.append(birth)
 

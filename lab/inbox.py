@@ -282,7 +282,7 @@ class _Client(mqtt.Client):
         self._inbox = inbox
 
     def _create_socket(self) -> Any:
-        sock = super()._create_socket()  # type: ignore[misc]
+        sock: Any = super()._create_socket()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 2**20)
         return _Stream(sock, self._inbox)
