@@ -159,7 +159,11 @@ class Bus:
         self._pass(self._set_connected, False, None)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        self._pass(self._take, message.topic, message.payload, message.retain)
+        try:
+            name = message.topic
+        except UnicodeDecodeError:
+            return  # no topic of ours; the exception would end the client's thread
+        self._pass(self._take, name, message.payload, message.retain)
 
     def _pass(self, function: Any, *args: object) -> None:
         loop = self._loop

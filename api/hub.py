@@ -17,6 +17,8 @@ from api.problems import Problem
 
 QUEUE: Final = 32
 KEPT: Final = 300
+KEPT_BYTES: Final = 4 * 2**20
+"""With many assets frames are large, and fewer are kept."""
 MAX_CLIENTS: Final = 1000
 BEAT_S: Final = 15.0
 
@@ -48,13 +50,22 @@ class LiveFrame(msgspec.Struct):
     assets: dict[str, AssetState] = {}
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """A frame in the two forms in which it is sent."""
+class Frame:
+    """A frame in the forms in which it is sent, each made at most once."""
 
-    id: int
-    text: str
-    event: bytes
-    """As a server-sent event."""
+    __slots__ = ("_event", "id", "text")
+
+    def __init__(self, id: int, text: str, event: bytes | None = None) -> None:
+        self.id = id
+        self.text = text
+        self._event = event
+
+    @property
+    def event(self) -> bytes:
+        """As a server-sent event; made when the first viewer wants it, the same for all."""
+        if self._event is None:
+            self._event = f"id: {self.id}\ndata: {self.text}\n\n".encode()
+        return self._event
 
 
 BEAT: Final = Frame(-2, "", b": still here\n\n")
@@ -111,7 +122,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.assets: dict[str, AssetState] = {}
-        self.frames: deque[Frame] = deque(maxlen=KEPT)
+        self.frames: deque[Frame] = deque()
+        self._kept = 0
         self.clients: set[Client] = set()
         self.received = 0
         self.dropped = 0
@@ -130,14 +142,19 @@ class Hub:
             self.bad += 1
             logger.warning("live frame left out: %s", error)
             return
-        data = payload.replace(b"\r", b" ").replace(b"\n", b" ")  # a line end would end the event
-        frame = Frame(parsed.id, content, b"id: %d\ndata: %b\n\n" % (parsed.id, data))
+        if "\n" in content or "\r" in content:
+            content = content.replace("\r", " ").replace("\n", " ")  # it would end the event
+        frame = Frame(parsed.id, content)
         if self.frames and frame.id <= self.frames[-1].id:
             self.frames.clear()  # the collector's clock was set back: ids before this say nothing any more
+            self._kept = 0
         self.received += 1
         self.last = time.monotonic()
         self.assets.update(parsed.assets)
         self.frames.append(frame)
+        self._kept += len(content)
+        while len(self.frames) > KEPT or (self._kept > KEPT_BYTES and len(self.frames) > 1):
+            self._kept -= len(self.frames.popleft().text)
         for client in self.clients:
             if not client.put(frame):
                 self.dropped += 1

@@ -39,6 +39,7 @@ class Reader:
         except BaseException:
             self.store.close()
             raise
+        self.store.db.execute("PRAGMA cache_size=-500")  # KiB; the system keeps the file's pages anyway
         self.file = _file_id(config.database)
 
     @property

@@ -91,6 +91,21 @@ def test_resume_reaches_as_far_as_frames_are_kept() -> None:
     asyncio.run(run())
 
 
+def test_large_frames_are_kept_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.hub.KEPT_BYTES", 3000)
+
+    async def run() -> None:
+        hub = Hub()
+        for id in range(10):
+            hub.publish(frame(id, a={"episode": "x" * 900}))
+        assert await drain(hub.join(6)) == [GAP.id]
+        assert await drain(hub.join(7)) == [8, 9]
+        hub.publish(frame(10, a={"episode": "x" * 9000}))
+        assert [kept.id for kept in hub.frames] == [10]  # the newest is always there
+
+    asyncio.run(run())
+
+
 def test_resume_after_a_restart_is_a_gap() -> None:
     async def run() -> None:
         assert await drain(Hub().join(123)) == [GAP.id]
