@@ -99,9 +99,9 @@ def run() -> str:
     lines = []
     for assets, rows in [*((assets, 1) for assets in ASSETS), (1, HISTORY)]:
         count = assets * rows
-        seconds = cpu_per_call(runtime(model, assets, rows), 2.0)
-        bare = cpu_per_call(product(model, count), 1.0)
-        other = count / cpu_per_call(forest(normal, count), 1.5)
+        seconds = cpu_per_call(runtime(model, assets, rows), 1.0)
+        bare = cpu_per_call(product(model, count), 0.3)
+        other = count / cpu_per_call(forest(normal, count), 0.5)
         rate = count / seconds
         lines.append(
             (
