@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         from lab.machine import is_loopback, port_holder, port_state
 
         # The application reads its own configuration: what was said here reaches it by the environment.
-        said = {"LAB_DATA_DIR": data_dir, "LAB_CONFIG": config, "LAB_BROKER": broker}
+        said: dict[str, object] = {"LAB_DATA_DIR": data_dir, "LAB_CONFIG": config, "LAB_BROKER": broker}
         said |= {"LAB_API_HOST": host, "LAB_API_PORT": port}
         os.environ.update({name: str(value) for name, value in said.items() if value is not None})
         listen = load_config().api
