@@ -5,11 +5,10 @@ so killing this process, the broker or the lab at any moment loses nothing (a fr
 receiver sees by its number).
 """
 
-import itertools
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import orjson
 from numpy.typing import NDArray
 from paho.mqtt.client import Client
 
+from devices.commands import CommandDesk
 from devices.frame import (
     MAX_FRAME_BYTES,
     Ack,
@@ -42,8 +42,9 @@ from devices.topics import topic
 log = logging.getLogger(__name__)
 
 BATCH: Final = 100
-"""Frames in one commit at most."""
+"""So many waiting frames are committed at once."""
 RETRY_DISK_S: Final = 1.0
+REPORT_S: Final = 10.0
 FAREWELL_S: Final = 2.0
 
 
@@ -137,7 +138,6 @@ class Agent:
         )
         self.boot = birth.b = self._spool.boot
         self._birth = msgspec.json.encode(birth)
-        self._on_command = on_command
         self._counters = Counters(self.boot)
         self._link = Link(
             broker, gateway, (self._topics["state"], msgspec.json.encode(State("offline", self.boot))), self._notify
@@ -157,7 +157,9 @@ class Agent:
         # The worker's own:
         self._client: Client | None = None
         self._flying: dict[int, Key] = {}
-        self._replies: OrderedDict[str, Reply | None] = OrderedDict()
+        self._desk = CommandDesk(on_command, self._announce)
+        self._reported: dict[str, object] = {"kind": "spool", "dropped": 0, "disk_errors": 0, "parked": 0}
+        self._reported_at = float("-inf")
         self._birth_kept = False
         self._committed_at = self._retry_at = float("-inf")
 
@@ -299,12 +301,11 @@ class Agent:
             stopping = self._stopping
         for item in inbox:
             self._take(item)
-        while (stopping and self._pending) or self._commit_in() <= 0:
-            if not self._commit():
-                break
-            self._pump()
+        if self._pending and (stopping or self._commit_in() <= 0):
+            self._commit()
         self._settle()
         self._pump()
+        self._report()
         return not stopping
 
     def _commit_in(self) -> float:
@@ -314,10 +315,10 @@ class Agent:
         due = self._committed_at + (0.0 if len(self._pending) >= BATCH else self.options.commit_s)
         return max(due, self._retry_at) - time.monotonic()
 
-    def _commit(self) -> bool:
-        """Bring the first of what waits to the disk; false when that failed."""
+    def _commit(self) -> None:
+        """Bring what waits to the disk; when that fails it waits on."""
         with self._wake:
-            batch = list(itertools.islice(self._pending, BATCH))
+            batch = list(self._pending)
         try:
             if not self._birth_kept:
                 self._spool.put_birth(self._birth)
@@ -325,7 +326,7 @@ class Agent:
             self._spool.append(batch)
         except SpoolError as error:
             self._disk_error(error)
-            return False
+            return
         self._committed_at = time.monotonic()
         with self._wake:
             if self._disk_failing:
@@ -336,7 +337,6 @@ class Agent:
                 self._pending.popleft()
             self._counters.dropped -= len(batch) - (waiting - len(self._pending))  # given up too early
             self._show()
-        return True
 
     def _disk_error(self, error: SpoolError) -> None:
         if not self._disk_failing:
@@ -397,18 +397,12 @@ class Agent:
 
     def _take_ack(self, payload: bytes) -> None:
         try:
-            ack = msgspec.json.decode(payload, type=Ack)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._counters.bad_messages += 1
-            log.warning("not a receipt: %s", error)
-            return
-        try:
-            deleted = self._sender.receipt(ack, time.monotonic())
-        except ValueError as error:
-            self._counters.bad_messages += 1
-            log.warning("%s", error)
+            deleted = self._sender.receipt(msgspec.json.decode(payload, type=Ack), time.monotonic())
         except SpoolError as error:
             self._disk_error(error)
+        except (msgspec.MsgspecError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+            self._counters.bad_messages += 1
+            log.warning("a receipt that is none: %s", error)
         else:
             with self._wake:
                 self._counters.acknowledged += deleted
@@ -416,32 +410,26 @@ class Agent:
 
     def _take_command(self, payload: bytes) -> None:
         try:
-            command = msgspec.json.decode(payload, type=Command)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            reply = self._desk.take(payload)
+        except ValueError as error:
             self._counters.bad_messages += 1
-            log.warning("not a command: %s", error)
+            log.warning("%s", error)
             return
-        if command.id in self._replies:  # sent twice by the broker: carried out once
-            reply = self._replies[command.id]
-        else:
-            reply = self._carry_out(command)
-            self._replies[command.id] = reply
-            if len(self._replies) > 256:
-                self._replies.popitem(last=False)
         if reply is not None and self._client is not None:
             self._client.publish(self._topics["event"], msgspec.json.encode(reply), 1)
 
-    def _carry_out(self, command: Command) -> Reply | None:
-        if command.op == "rebirth":
-            self._announce()
-            return Reply(command.id, True)
-        if self._on_command is None:
-            return Reply(command.id, False, "this device takes no commands")
-        try:
-            return self._on_command(command)
-        except Exception as error:
-            log.exception("command %s failed", command.op)
-            return Reply(command.id, False, f"{type(error).__name__}: {error}")
+    def _report(self) -> None:
+        """Tell the lab of losses, not more often than every ten seconds."""
+        now = time.monotonic()
+        told = {
+            "kind": "spool",
+            "dropped": self._counters.dropped + self._stats.dropped,
+            "disk_errors": self._counters.disk_errors,
+            "parked": len(self._sender.parked),
+        }
+        if self._client is not None and told != self._reported and now - self._reported_at > REPORT_S:
+            self._reported, self._reported_at = told, now
+            self._client.publish(self._topics["event"], orjson.dumps({**told, "error": self._counters.last_error}), 1)
 
     def _settle(self) -> None:
         """Commit deletions that no frame came to be committed with."""

@@ -99,7 +99,7 @@ class Sender:
             self._ask_pause = ASK_S[0]
             self._probe_pause = self._resend_s
             self._suspects = {key for key in self._suspects if key[0] != ack.b or key[1] > ack.upto}
-        self._outstanding = len(self._spool.read(START, self._cursor, self._ack_window))
+        self._outstanding = self._spool.count(self._cursor, self._ack_window)
         if ack.missing and now >= self._ask_at and not self._resend:
             for first, last in ack.missing:
                 after, until = (ack.b, first - 1), min((ack.b, last), self._cursor)

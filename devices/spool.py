@@ -247,6 +247,13 @@ class Spool:
             (*after, *until, limit),
         ).fetchall()
 
+    def count(self, until: Key, limit: int) -> int:
+        """How many frames there are up to and with a key, counted up to a limit."""
+        count: int = self._db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM frame WHERE (b, s) <= (?, ?) LIMIT ?)", (*until, limit)
+        ).fetchone()[0]
+        return count
+
     def put_birth(self, payload: bytes) -> None:
         """Keep this boot's birth beside its frames: a later boot may have other channels.
 

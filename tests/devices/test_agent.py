@@ -235,6 +235,10 @@ def test_a_full_disk_is_counted_and_survived(broker, collector, tmp_path):
         assert made.counters().last_error == ""
         assert made.counters().dropped == 20
     assert values(collector) == [i + 1 / 3 for i in (*range(10), *range(30, 80))]
+    events = [msgspec.json.decode(payload) for payload in collector.got("event")]
+    assert any(
+        event["kind"] == "spool" and event["disk_errors"] and "free some space" in event["error"] for event in events
+    )
     assert [ack.missing for ack in collector.acks()] == [[(10, 29)]]  # the loss shows at the receiver
 
 
@@ -304,7 +308,8 @@ PRODUCER = textwrap.dedent(
     print(agent.boot, flush=True)
     for i in range(int(sys.argv[4])):
         agent.send(np.array([1_764_000_000 * 10**9 + i * 10**9]), np.array([[float(i), i * 1.25]]))
-        print(agent.spool_stats().frames, agent.counters().acknowledged, i, flush=True)
+        with agent._wake:
+            print(agent._next_s - len(agent._pending), flush=True)  # so many are on the disk
         time.sleep(0.002)
     agent.wait_acknowledged(20)
     agent.stop()
@@ -337,8 +342,7 @@ def test_killing_the_agent_and_the_broker_loses_nothing_that_was_committed(broke
                     else:
                         process.kill()
                 lines += process.stdout.readlines()
-            in_spool, acknowledged, _ = map(int, [line for line in lines if line.endswith("\n")][-1].split())
-            committed[boot] = in_spool + acknowledged if round_ == 0 else 0
+            committed[boot] = int([line for line in lines if line.endswith("\n")][-1])
         assert process.returncode == 0
         assert until(lambda: max(collector.frames) == (boot, 199))
         boots = sorted({b for b, _ in collector.frames})
@@ -348,7 +352,7 @@ def test_killing_the_agent_and_the_broker_loses_nothing_that_was_committed(broke
             for s in numbers:
                 assert collector.frames[b, s].v == [float(s), s * 1.25]
                 assert collector.frames[b, s].times(0) == [T0 + s * 10**9]
-            assert len(numbers) >= committed[b]
+            assert len(numbers) >= committed[b] > 0
         assert len(boots) == 4
         assert len([s for b, s in collector.frames if b == boot]) == 200
         states = [msgspec.json.decode(payload, type=State) for payload in collector.got("state")]

@@ -43,9 +43,9 @@ def test_channels_say_what_is_what():
 @pytest.mark.parametrize("speed", [1, 2.5, 7, 60, 600])
 def test_scans_come_with_the_speed_and_always_at_the_multiples_of_180(speed):
     plant = Plant(3, speed)
-    times = list(scans(plant, 720))
+    times = list(scans(plant, 360))
     every = min(180, round(speed))
-    assert times == sorted({*range(every, 721, every), *range(180, 721, 180)})
+    assert times == sorted({*range(every, 361, every), *range(180, 361, 180)})
 
 
 def test_the_scans_are_the_records_of_the_benchmark_protocol_at_any_speed():

@@ -49,7 +49,7 @@ def test_frames_stay_until_acknowledged_and_keep_their_boot(tmp_path):
         assert sequences(second) == [0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.integers(-1, 30),
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)).map(lambda p: (p[0], p[0] + p[1])), max_size=4),
