@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
         host: Annotated[str | None, typer.Option(help=text("api.option.host"))] = None,
         port: Annotated[int | None, typer.Option(help=text("api.option.port"), min=1, max=65535)] = None,
     ) -> None:
+        import logging
+
         import uvicorn
 
         from lab.config import load_config
@@ -34,6 +36,9 @@ def register(app: typer.Typer) -> None:
             holder = port_holder(listen.port) or text("api.somebody")
             typer.echo(text(f"api.port_{state}", host=listen.host, port=listen.port, holder=holder), err=True)
             raise typer.Exit(1)
+        logging.basicConfig(
+            level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+        )
         if not is_loopback(listen.host):
             typer.echo(text("api.open", host=listen.host), err=True)
         uvicorn.run(
@@ -50,5 +55,6 @@ def register(app: typer.Typer) -> None:
             proxy_headers=False,
             server_header=False,
             access_log=False,
+            log_config=None,
             log_level="warning",
         )
