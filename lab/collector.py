@@ -119,8 +119,8 @@ class Collector:
             self.historian.close()
             self.store.close()
 
-    def bind(self, birth: Birth) -> Binding:
-        """Give a gateway its place: historian ids, the scorer's numbers, a slot in its layout.
+    def bind(self, birth: Birth, current: bool) -> Binding:
+        """Give a gateway its place: historian ids, a slot in its layout, and the scorer's numbers if it is `current`.
 
         Raises:
             HistorianError: the historian cannot register the sensors now.
@@ -131,16 +131,18 @@ class Collector:
             for at in columns:
                 keys[at] = f"{asset.id}/{birth.channels[at].tag}"
         ids = self.historian.ids(keys)
-        numbers = [
-            (asset, self.scoring.declare(asset, [birth.channels[at] for at in columns])) for asset, columns in split
-        ]
-        self._names.update((number, asset.id) for asset, number in numbers)
+        numbers = []
+        for asset, columns in split:
+            number = self.scoring.declare(asset, [birth.channels[at] for at in columns]) if current else -1
+            numbers.append((asset, number))
+            if current:
+                self._names[number] = asset.id
         key = Layout.key_of(birth)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = Layout(len(self._layouts), birth)
         slot = layout.bind(birth, ids, numbers)
-        self.live.bound(layout, birth.gateway)
+        self.live.bound(layout, birth.gateway, current)
         return Binding(layout, slot, layout.width)
 
     # one tick
@@ -178,9 +180,7 @@ class Collector:
         sources.ready = []
         self._each(waited, len(waited), self.intake.take)
         sources.ready[:0] = waited
-        count = min(MAX_DRAIN, len(inbox.data))
-        inbox.taken_bytes += self._each(inbox.data, count, self.intake.take)
-        self.intake.counters.messages += count
+        inbox.taken_bytes += self._each(inbox.data, min(MAX_DRAIN, len(inbox.data)), self.intake.take)
         if not self.trouble:
             try:
                 sources.settle(now)
@@ -229,6 +229,8 @@ class Collector:
             block = RowBlock(part.assets[slot], t, part.pick(v), part.pick(q))
             scored = self.scoring.ingest(block)
             self._scores.append((block.asset, t, scored))
+            self.intake.counters.scored += int(np.isfinite(scored.score).sum())
+            self.intake.counters.late += int(scored.late.sum())
             self._scores += [(earlier.asset, earlier.t, result) for earlier, result in scored.earlier]
             self.live.scored(layout, number, slot, scored)
             for what, episode in scored.changes:
@@ -240,7 +242,6 @@ class Collector:
             if rows.todo is not None:  # what had to wait for its turn says nothing of how fast we are
                 last = last[rows.todo[rows.samples - 1 :: rows.samples] == STORE | SCORE]
             self.latency.add(now - last)
-        self.intake.counters.scored += len(slot)
 
     # the store
 

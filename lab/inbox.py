@@ -44,7 +44,7 @@ class Inbox:
         self.control: deque[Message] = deque()
         """Births, states, events."""
         self.dropped = 0
-        """Data messages let go because the collector was too far behind."""
+        """Messages let go because the collector was too far behind."""
         self.connected = False
         self.connections = 0
         self.trouble = ""
@@ -202,9 +202,9 @@ class Inbox:
                     topics.clear()
                 topic = topics[raw] = (name, name.endswith("/data"))
             at = after
-            if not topic[1]:
+            if not topic[1] and len(control) <= MAX_MESSAGES:
                 control.append((topic[0], buffer[begin:after], first & 1 == 1, now))
-            elif full:
+            elif full or not topic[1]:
                 self.dropped += 1
             else:
                 data.append((topic[0], buffer[begin:after], first & 1 == 1, now))

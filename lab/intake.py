@@ -26,14 +26,14 @@ LIMIT: Final = 2**53
 class Counters(msgspec.Struct):
     """Since the collector started."""
 
-    messages: int = 0
     frames: int = 0
     """Accepted."""
     readings: int = 0
     """Committed."""
     scored: int = 0
+    """Rows that have a score."""
     late: int = 0
-    """Rows stored, not scored."""
+    """Rows stored that came after their turn to be scored."""
     unsequenced: int = 0
     deferred: int = 0
     """Not taken and not acknowledged: they will be sent again."""
@@ -160,6 +160,8 @@ class Intake:
                 if not todo:
                     turns.hold(s, Held(at, first, last, binding, start, dt, frame, code, absent), at)
                     self._holding[source] = None
+        if todo == SCORE and layout is not source.current:
+            todo = LATE  # of a channel list that is no more: the scorer knows the newest alone
         if last > source.newest:
             source.newest = last
 
@@ -220,7 +222,7 @@ class Intake:
         name, payload, _, at = message
         try:
             numbers = _numbers.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested a thousand deep
             numbers = _Numbers()
         b, s = numbers.b, numbers.s
         if b is not None and s is not None and 0 <= b < LIMIT and 0 <= s < LIMIT:
@@ -242,7 +244,7 @@ class Intake:
     def _score(self, source: Source, frames: list[Held]) -> None:
         """Give frames that were stored before to the scorer, now that it is their turn."""
         for held in frames:
-            todo = source.turns.turn(held.first)
+            todo = source.turns.turn(held.first) if held.binding.layout is source.current else LATE
             if todo == SCORE:
                 source.turns.scored_to = held.last
             self._add(source, held.binding, held.start, held.dt, held.frame, held.code, todo, held.absent)

@@ -49,6 +49,8 @@ class _View:
         self.alarm = np.zeros(0, dtype=np.bool_)
         self.statistics: dict[str, Floats] = {}
         self.changed = np.zeros(0, dtype=np.bool_)
+        self.shown_here = np.zeros(0, dtype=np.bool_)
+        """False where the gateway has another channel list by now."""
         self.shown = 0
         """Where the next frame begins."""
 
@@ -63,6 +65,7 @@ class _View:
         self.score = np.concatenate([self.score, np.full(more, np.nan)])
         self.alarm = np.concatenate([self.alarm, np.zeros(more, dtype=np.bool_)])
         self.changed = np.concatenate([self.changed, np.zeros(more, dtype=np.bool_)])
+        self.shown_here = np.concatenate([self.shown_here, np.zeros(more, dtype=np.bool_)])
         for name, values in self.statistics.items():
             self.statistics[name] = np.concatenate([values, np.full(more, np.nan)])
 
@@ -74,7 +77,7 @@ class _View:
         self.t[slot] = t
         self.v[slot] = v
         self.q[slot] = q
-        self.changed[slot] = True
+        self.changed[slot] = self.shown_here[slot]
 
     def scored(self, slot: Slots, result: Scored) -> None:
         # Between the periods of a plant's own clock there is no new score: the last one stays.
@@ -87,7 +90,7 @@ class _View:
             if name not in self.statistics:
                 self.statistics[name] = np.full(len(self.t), np.nan)
             self.statistics[name][slot] = values[told]
-        self.changed[slot] = True
+        self.changed[slot] = self.shown_here[slot]
 
 
 class Live:
@@ -102,16 +105,20 @@ class Live:
         self._id = newest // MS
         self._turn = 0
 
-    def bound(self, layout: Layout, gateway: str) -> None:
-        """A gateway was bound to a layout: its assets have a place now."""
+    def bound(self, layout: Layout, gateway: str, current: bool) -> None:
+        """A gateway was bound to a layout: its assets have a place now; that of its current birth is shown."""
         slot = layout.gateways[gateway]
         places = []
         for n, part in enumerate(layout.parts):
             view = self._views.setdefault((layout.number, n), _View(part))
             view.grow(len(part.assets))
-            view.changed[slot] = True
             places.append((view, slot))
-        self._places[gateway] = places
+        if current:
+            for view, at in self._places.get(gateway, ()):
+                view.shown_here[at] = view.changed[at] = False
+            for view, at in places:
+                view.shown_here[at] = view.changed[at] = True
+            self._places[gateway] = places
 
     def mark(self, gateway: str) -> None:
         """Something about a gateway changed: show its assets again."""

@@ -44,6 +44,7 @@ class Source:
         "bindings",
         "birth",
         "boot",
+        "current",
         "expire_ns",
         "id",
         "layout",
@@ -67,6 +68,8 @@ class Source:
         self.boot = 0
         self.bindings: dict[str, Binding] = {}
         """By schema hash."""
+        self.current: Layout | None = None
+        """That of its newest birth; only its rows are scored."""
         self.refused = ""
         """The quarantine code of its refused birth; its frames wait."""
         self.said: State | None = None
@@ -102,14 +105,15 @@ class Sources:
     """All gateways."""
 
     def __init__(
-        self, catalogue: Catalogue, book: Book, quarantine: Quarantine, bind: Callable[[Birth], Binding]
+        self, catalogue: Catalogue, book: Book, quarantine: Quarantine, bind: Callable[[Birth, bool], Binding]
     ) -> None:
         """
         Args:
             catalogue: what is known of them across restarts.
             book: their ledgers.
             quarantine: where goes what is not taken.
-            bind: makes a birth's binding (historian ids, scoring); may raise HistorianError.
+            bind: makes a birth's binding (historian ids; scoring if it is its gateway's newest); may raise
+                HistorianError.
         """
         self.catalogue, self.book, self.quarantine, self._bind = catalogue, book, quarantine, bind
         self.all: dict[tuple[str, str], Source] = {}
@@ -139,7 +143,8 @@ class Sources:
                 source.refused = "asset_taken"
                 continue
             for birth in self.catalogue.births.get(known.id, {}).values():
-                source.bindings[birth.h] = self._bind(birth)
+                if birth.h != known.birth.h:
+                    source.bindings[birth.h] = self._bind(birth, False)
             self._enter(source, known.birth)
             source.turns = Turns(known.boot, self.book.get(known.id, known.boot).next)
 
@@ -150,7 +155,8 @@ class Sources:
         return source
 
     def _enter(self, source: Source, birth: Birth) -> None:
-        source.bindings[birth.h] = self._bind(birth)
+        binding = source.bindings[birth.h] = self._bind(birth, True)
+        source.current = binding.layout
         source.birth, source.boot = birth, birth.b
         expires = [channel.expire_s for channel in birth.channels if channel.expire_s]
         source.expire_ns = int(max(expires, default=EXPIRE_S) * SECOND)
@@ -223,7 +229,8 @@ class Sources:
         self.catalogue.check(source.path, source.id, birth, at)
         known = self.catalogue.gateways.get(source.id)
         if known is not None and not known.by_hand and birth.b < known.boot:
-            source.bindings[birth.h] = self._bind(birth)
+            if birth.h not in source.bindings:
+                source.bindings[birth.h] = self._bind(birth, False)
             self.catalogue.remember(birth)
         else:
             before = source.birth
@@ -259,7 +266,7 @@ class Sources:
     def _state(self, source: Source, name: str, payload: bytes, at: int) -> None:
         try:
             state = msgspec.json.decode(payload, type=State)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.quarantine.add(at, name, "bad_state", str(error), payload)
             return
         source.said = state
