@@ -176,6 +176,29 @@ def test_a_missing_file_is_named(tmp_path):
     assert "nowhere.csv: no such file" in done.output
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no sending Ctrl-C to one process on Windows")
+def test_ctrl_c_ends_a_replay_in_order(broker, press, tmp_path):
+    file, _ = table(tmp_path)
+    command = [
+        sys.executable, "-m", "lab", "replay", str(file), "--asset", "press-1", "--speed", "10",
+        "--data-dir", str(tmp_path), "--broker", f"127.0.0.1:{broker.port}",
+    ]  # fmt: skip
+    environ = {**os.environ, "LAB_LANG": "en"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, text=True)
+    try:
+        assert until(lambda: len(press.frames) >= 3, 60)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+    rows = sum(frame.samples for frame in press.frames.values())
+    assert rows < 300
+    assert f"{rows} rows sent: {len(press.frames)} frames published, {len(press.frames)} acknowledged" in said
+    assert until(lambda: len(press.got("state")) == 2)
+
+
 def test_the_running_labs_broker_is_found(tmp_path):
     (tmp_path / "run").mkdir()
     config = Config(data_dir=str(tmp_path), path="kyushu/lab/demo/line9")
