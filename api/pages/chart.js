@@ -1,6 +1,6 @@
 /** A line chart over time on a canvas: envelope of decimated history, gaps, limits, episode bands, a cursor. */
 
-import { clock } from './i18n.js';
+import { clock, t } from './i18n.js';
 import { holdRange, logTicks, niceTicks, timeTicks } from './scale.js';
 import { onTheme, palette } from './theme.js';
 
@@ -32,6 +32,28 @@ import { onTheme, palette } from './theme.js';
  */
 
 const FONT = '13px system-ui, "Noto Sans JP", "Noto Sans CJK JP", "Yu Gothic UI", "Hiragino Sans", sans-serif';
+
+/** Stretches without a gap, as [first, past the last], and whether any point stands for several readings. */
+function runsOf(series, start) {
+  const { t, v, lo, hi, n, gapMs } = series;
+  const runs = [];
+  let open = -1;
+  let wide = false;
+  for (let i = start; i < n; i += 1) {
+    const value = v[i];
+    if (value !== value) {
+      if (open >= 0) runs.push([open, i]);
+      open = -1;
+    } else if (open < 0) open = i;
+    else if (t[i] - t[i - 1] > gapMs) {
+      runs.push([open, i]);
+      open = i;
+    }
+    if (hi[i] > lo[i]) wide = true;
+  }
+  if (open >= 0) runs.push([open, n]);
+  return { runs, wide };
+}
 
 export class Chart {
   /** @param {ChartOptions} options */
@@ -195,8 +217,10 @@ export class Chart {
       if (y > p.top - 4) g.fillText(scale.log ? String(+tick.toPrecision(1)) : tick.toFixed(decimals), p.left - 7, y);
     }
     g.stroke();
-    g.textAlign = 'center';
+    g.textAlign = 'left';
     g.textBaseline = 'alphabetic';
+    if (scale.log) g.fillText(t('page.score.log'), p.left + 5, p.top + 11);
+    g.textAlign = 'center';
     for (const t of timeTicks(from, this.now, p.right - p.left, 74)) {
       const at = Math.round(x(t));
       g.fillRect(at, p.bottom, 1, 4);
@@ -226,57 +250,41 @@ export class Chart {
     const { series } = curve;
     const g = this.g;
     const colours = palette();
-    const start = Math.max(0, series.at(from) - 1);
     const colour = colours[curve.colour];
-    const { y } = scale;
-    const line = new Path2D();
-    const runs = [];
-    let open = -1;
-    let last = 0;
-    for (let i = start; i < series.n; i += 1) {
-      const v = series.v[i];
-      if (Number.isNaN(v)) {
-        if (open >= 0) runs.push([open, i]);
-        open = -1;
-        continue;
-      }
-      const px = x(series.t[i]);
-      if (open >= 0 && series.t[i] - last <= series.gapMs) line.lineTo(px, y(v));
-      else {
-        if (open >= 0) runs.push([open, i]);
-        open = i;
-        line.moveTo(px, y(v));
-      }
-      last = series.t[i];
-    }
-    if (open >= 0) runs.push([open, series.n]);
-    this.drawEnvelope(series, runs, x, y, colour);
+    const { runs, wide } = runsOf(series, Math.max(0, series.at(from) - 1));
+    if (wide) this.drawEnvelope(series, runs, x, scale.y, colour);
+    if (first && this.options.score && this.limits.length) this.fillOver(series, runs, x, scale, colours);
     g.setLineDash(curve.dash ?? []);
     g.lineWidth = curve.width ?? 1.6;
     g.strokeStyle = colour;
-    if (first && this.options.score && this.limits.length) this.fillOver(series, runs, x, scale, colours);
-    g.stroke(line);
-    g.setLineDash([]);
     g.fillStyle = colour;
+    const { t, v } = series;
+    // Straight axes are worked out here: a call a point would cost more than the point.
+    const x0 = x(from);
+    const kx = (x(this.now) - x0) / (this.now - from);
+    const y0 = scale.y(scale.lo);
+    const ky = (scale.y(scale.hi) - y0) / (scale.hi - scale.lo);
+    g.beginPath();
+    for (const [a, b] of runs) {
+      g.moveTo(x(t[a]), scale.y(v[a]));
+      if (scale.log) for (let i = a + 1; i < b; i += 1) g.lineTo(x(t[i]), scale.y(v[i]));
+      else for (let i = a + 1; i < b; i += 1) g.lineTo(x0 + kx * (t[i] - from), y0 + ky * (v[i] - scale.lo));
+    }
+    g.stroke();
+    g.setLineDash([]);
     // A reading alone between two gaps has no line to be seen by.
-    for (const [a, b] of runs) if (b - a === 1) g.fillRect(x(series.t[a]) - 1.2, y(series.v[a]) - 1.2, 2.4, 2.4);
+    for (const [a, b] of runs) if (b - a === 1) g.fillRect(x(t[a]) - 1.2, scale.y(v[a]) - 1.2, 2.4, 2.4);
   }
 
   drawEnvelope(series, runs, x, y, colour) {
     const g = this.g;
-    let any = false;
     g.beginPath();
     for (const [a, b] of runs) {
-      let wide = false;
-      for (let i = a; i < b && !wide; i += 1) wide = series.hi[i] > series.lo[i];
-      if (!wide) continue;
-      any = true;
       g.moveTo(x(series.t[a]), y(series.hi[a]));
       for (let i = a + 1; i < b; i += 1) g.lineTo(x(series.t[i]), y(series.hi[i]));
       for (let i = b - 1; i >= a; i -= 1) g.lineTo(x(series.t[i]), y(series.lo[i]));
       g.closePath();
     }
-    if (!any) return;
     g.globalAlpha = 0.22;
     g.fillStyle = colour;
     g.fill();

@@ -94,9 +94,14 @@ export function when(at) {
 
 /**
  * What people call a sensor: the catalogue's name for its kind of plant, else its own, else its tag.
- * @param {string} kind kind of the asset @param {{tag: string, name?: string}} sensor
+ * @param {string} kind kind of the asset @param {{tag: string, name?: string, unit?: string}} sensor
  */
-export const sensorName = (kind, sensor) => texts[`tag.${kind}.${sensor.tag}`] ?? (sensor.name || sensor.tag);
+export function sensorName(kind, sensor) {
+  const name = sensor.name ?? '';
+  // A file's heading may carry the unit, which has its own place.
+  const own = sensor.unit && sensor.unit !== '1' ? name.replace(/\s*\[[^\]]*\]$/, '') : name;
+  return texts[`tag.${kind}.${sensor.tag}`] ?? (own || sensor.tag);
+}
 
 const UNITS = { 'kPa gauge': 'kPaG',  degC: '°C', m3: 'm³', m2: 'm²', umol: 'µmol', 1: '' };
 

@@ -132,10 +132,13 @@ export function beyond(sensor, value) {
   return null;
 }
 
-/** A value with its unit as the sensor declares it. @param {import('./lab.js').Sensor} sensor */
+/** Digits to show where a glance must do: one fewer than the sensor gives. @param {import('./lab.js').Sensor} sensor */
+export const glanceDigits = (sensor) => (sensor.decimals ? sensor.decimals - 1 : undefined);
+
+/** A value with its unit, for a glance. @param {import('./lab.js').Sensor} sensor @param {number|null} value */
 export function reading(sensor, value) {
   const unit = unitText(sensor.unit);
-  return `${number(value, sensor.decimals ?? undefined)}${unit ? ` ${unit}` : ''}`;
+  return `${number(value, glanceDigits(sensor))}${unit ? `\u00a0${unit}` : ''}`;
 }
 
 const TABLE_ROWS = 16;

@@ -324,6 +324,18 @@ def test_unknown_asset_says_so(visit: Open) -> None:
     expect(here.page.locator(".error:visible")).to_contain_text("There is no asset 'nothing'.")
 
 
+def test_a_gateway_started_twice_is_one_card_with_the_sum(visit: Open) -> None:
+    here = visit()
+    here.open("#/data")
+    page = here.page
+    card = page.locator(".gateway[data-key=sim-tep-1]")
+    expect(card.locator(".term").first).to_contain_text("121,412")
+    page.wait_for_timeout(2500)  # over a refresh
+    expect(page.locator(".gateway")).to_have_count(4)
+    card.locator("summary").click()
+    expect(card.locator("tbody tr")).to_have_count(2)
+
+
 def test_no_plants_explains_how_to_add_data(browser: Browser) -> None:
     with serving(empty=True) as server, browser.new_context(locale="en-US") as context:
         page = context.new_page()

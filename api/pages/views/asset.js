@@ -4,7 +4,7 @@ import { get, segment } from '../api.js';
 import { attr, h, icon, put } from '../dom.js';
 import { ago, t } from '../i18n.js';
 import { badge, errorLine, panel, segmented } from '../widgets.js';
-import { controlPanel } from './control.js';
+import { controlPanel, paceText } from './control.js';
 import { episodeList } from './episodes.js';
 import { mimicPanel } from './mimic.js';
 import { contributionsPanel, scorePanel } from './score.js';
@@ -144,7 +144,8 @@ export function assetView({ lab, path }) {
   }
 
   function showSpeed(plant) {
-    put(speed, plant?.speed ? (plant.running ? t('page.plants.speed', { n: plant.speed }) : t('page.control.paused')) : '');
+    put(speed, plant?.speed ? paceText(asset.kind, plant) : '');
+    attr(speed, 'class', plant?.tripped ? 'is-over' : 'muted');
   }
 
   function facts() {
@@ -158,7 +159,9 @@ export function assetView({ lab, path }) {
   start();
   return {
     element,
-    title: lab.assets.get(id)?.name ?? id,
+    get title() {
+      return lab.assets.get(id)?.name ?? id;
+    },
     refresh,
     refreshMs: 5000,
     frame() {

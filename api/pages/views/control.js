@@ -48,8 +48,9 @@ export function controlPanel(lab, asset, closer = null) {
       h('div', { class: 'control-facts' }, clock, cost),
       h('div', { class: 'control-run' }, run, speed),
       error, done),
-    ...sections.map(([title, content, open]) => section(title, content, open || !closer)),
+    section(...sections[0]),
     resetForm(desk),
+    ...sections.slice(1).map(([title, content, open]) => section(title, content, open || !closer)),
   );
   let closed = false;
   let noteTimer;
@@ -135,6 +136,12 @@ const TRIPS = [
 
 /** The catalogue's words for a trip (they are numbered from 1), else the plant's own. */
 const tripName = (kind, name) => known(`trip.${kind}.${TRIPS.indexOf(name) + 1 || name}`, name);
+
+/** How fast a plant runs, or why it does not. @param {string} kind @param {any} plant its status */
+export function paceText(kind, plant) {
+  if (plant.tripped) return t('page.control.stopped', { name: tripName(kind, plant.tripped) });
+  return plant.running === false ? t('page.control.paused') : t('page.plants.speed', { n: plant.speed });
+}
 
 /** Where a measurement stands between its trips; the hatched ends are where the plant stops. */
 function tripBar(asset, tag) {

@@ -12,6 +12,7 @@ const TERMS = [
   ['missing', 'page.ledger.missing'],
 ];
 const ENTRIES = 20;
+const RANGES = 6;
 
 /** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
 export function dataView({ lab }) {
@@ -22,7 +23,7 @@ export function dataView({ lab }) {
   totals.head.append(chip);
   const gateways = h('div', { class: 'gateways' });
   const quarantine = quarantinePanel();
-  const system = systemPanel(lab);
+  const system = systemPanel();
   const element = h(
     'div',
     { class: 'view data' },
@@ -41,7 +42,7 @@ export function dataView({ lab }) {
     if (ledger.value) {
       total.update(ledger.value.totals);
       chip.update(ledger.value.totals.missing);
-      keyed(gateways, ledger.value.gateways, (one) => one.gateway, gatewayCard);
+      keyed(gateways, byGateway(ledger.value.gateways), (one) => one.gateway, gatewayCard);
     }
     if (entries.value) quarantine.show(entries.value.entries);
     if (facts.value) system.show(facts.value);
@@ -71,36 +72,76 @@ function equation() {
 
 const term = (value, caption) => h('span', { class: 'term' }, value, h('span', { class: 'caption', text: caption }));
 
+const COUNTS = ['published', 'accepted', 'duplicates', 'rejected', 'missing', 'unsequenced', 'forks'];
+
+/** The ledger keeps one account for each start of a gateway; people look for the gateway: its sum, the newest start first. */
+function byGateway(rows) {
+  const gateways = new Map();
+  for (const row of rows) gateways.set(row.gateway, [...(gateways.get(row.gateway) ?? []), row]);
+  return [...gateways].map(([gateway, boots]) => {
+    boots.sort((a, b) => b.boot - a.boot);
+    const sums = Object.fromEntries(COUNTS.map((name) => [name, boots.reduce((sum, row) => sum + row[name], 0)]));
+    return { ...boots[0], ...sums, gateway, boots, proof: boots.every((row) => row.proof) };
+  });
+}
+
 function gatewayCard(first) {
   const row = equation();
   const chip = h('span', { class: 'chip' });
   const state = h('span', { class: 'muted' });
   const facts = h('dl', { class: 'facts-list' });
   const missing = h('p', { class: 'error', hidden: true });
-  const element = panel(first.gateway, 'gateway', row, missing, facts);
+  const starts = startsTable();
+  const element = panel(first.gateway, 'gateway', row, missing, facts, starts);
   element.head.append(state, chip);
   element.update = (one) => {
     row.update(one);
-    const online = one.state === 'online';
-    put(state, online ? t('page.online') : t('page.health.offline'));
+    put(state, one.state === 'online' ? t('page.online') : t('page.health.offline'));
     chip.replaceChildren(icon(one.proof ? 'proof' : 'alarm'), h('span', { text: one.proof ? t('page.proof.holds') : t('page.proof.broken') }));
     chip.classList.toggle('is-bad', !one.proof);
-    const ranges = (one.missing_ranges ?? []).slice(0, 6).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
+    const ranges = one.boots.flatMap((start) => start.missing_ranges ?? []).slice(0, RANGES).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
     missing.hidden = !ranges.length;
     put(missing, t('page.ledger.ranges', { ranges: ranges.join(', ') }));
     facts.replaceChildren(
-      ...pair(t('page.ledger.boot'), number(one.boot, 0)),
-      ...pair(t('page.ledger.upto'), number(one.upto, 0)),
-      ...pair(t('page.ledger.skew'), one.skew_ms === null ? '–' : `${number(one.skew_ms, 1)} ms`),
-      ...pair(t('page.ledger.seen'), one.seen ? ago((Date.now() - Date.parse(one.seen)) / 1000) : '–'),
-      ...pair(t('page.ledger.unsequenced'), number(one.unsequenced, 0)),
-      ...pair(t('page.ledger.forks'), number(one.forks, 0)),
+      pair(t('page.ledger.seen'), one.seen ? ago((Date.now() - Date.parse(one.seen)) / 1000) : '–'),
+      pair(t('page.ledger.skew'), one.skew_ms === null ? '–' : `${number(one.skew_ms, 1)} ms`),
+      pair(t('page.ledger.upto'), number(one.upto, 0)),
+      pair(t('page.ledger.boot'), String(one.boot)),
+      pair(t('page.ledger.unsequenced'), number(one.unsequenced, 0)),
+      pair(t('page.ledger.forks'), number(one.forks, 0)),
     );
+    starts.update(one.boots);
   };
   return element;
 }
 
-const pair = (name, value) => [h('div', {}, h('dt', { text: name }), h('dd', { text: value }))];
+/** The accounts of a gateway's single starts, shown when it has had several. */
+function startsTable() {
+  const caption = h('summary', { class: 'muted' });
+  const names = ['page.ledger.boot', 'page.ledger.published', ...TERMS.map(([, key]) => key)];
+  const body = h('tbody');
+  const head = h('tr', {}, ...names.map((key, k) => h('th', { scope: 'col', class: k ? 'number' : null, text: t(key) })));
+  const table = h('div', { class: 'scroll', tabindex: '0' }, h('table', {}, h('thead', {}, head), body));
+  const element = h('details', { class: 'starts' }, caption, table);
+  element.update = (boots) => {
+    element.hidden = boots.length < 2;
+    put(caption, t('page.ledger.starts', { n: boots.length }));
+    keyed(body, boots, (row) => String(row.boot), startRow);
+  };
+  return element;
+}
+
+function startRow(first) {
+  const cells = ['published', ...TERMS.map(([name]) => name)].map((name) => [name, h('td', { class: 'number' })]);
+  const element = h('tr', {}, h('th', { scope: 'row', text: String(first.boot) }), ...cells.map(([, cell]) => cell));
+  element.update = (row) => {
+    for (const [name, cell] of cells) put(cell, number(row[name], 0));
+    attr(element, 'class', row.proof ? null : 'is-over');
+  };
+  return element;
+}
+
+const pair = (name, value) => h('div', {}, h('dt', { text: name }), h('dd', { text: value }));
 
 function quarantinePanel() {
   const list = h('ul', { class: 'quarantine' });
@@ -145,7 +186,8 @@ function systemPanel() {
   const head = h('tr', {}, ...columns.map((key, k) => h('th', { scope: 'col', class: k > 1 ? 'number' : null, text: t(key) })));
   const facts = h('dl', { class: 'facts-list' });
   const table = h('table', { class: 'processes' }, h('thead', {}, head), body);
-  const element = panel(t('page.system'), 'system-panel', table, facts);
+  const libraries = h('p', { class: 'muted libraries' });
+  const element = panel(t('page.system'), 'system-panel', table, facts, libraries);
   return {
     element,
     show(system) {
@@ -162,8 +204,8 @@ function systemPanel() {
       }
       if (system.memory_mb) rows.push([t('page.system.memory'), `${number(system.memory_mb, 0)} MB`]);
       if (system.clients !== undefined) rows.push([t('page.system.clients'), number(system.clients, 0)]);
-      for (const [name, version] of Object.entries(versions)) rows.push([name, version]);
-      facts.replaceChildren(...rows.flatMap(([name, value]) => pair(name, value)));
+      put(libraries, Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(' · '));
+      facts.replaceChildren(...rows.map(([name, value]) => pair(name, value)));
     },
   };
 }

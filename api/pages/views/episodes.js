@@ -53,5 +53,5 @@ function summary(asset, row) {
     return `${sensorName(asset?.kind ?? '', sensor)}\u00a0${percent(share)}`;
   });
   if (row.cause) parts.push(known(`cause.${row.cause}`, row.cause));
-  return [...parts, ...names].join(' · ');
+  return [...parts, ...names].join('\u00a0· ');
 }

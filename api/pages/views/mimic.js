@@ -2,7 +2,7 @@
 
 import { attr, put, s } from '../dom.js';
 import { number, sensorName, t, unitText } from '../i18n.js';
-import { beyond, panel } from '../widgets.js';
+import { beyond, glanceDigits, panel } from '../widgets.js';
 import { TALL, WIDE } from './mimic_layout.js';
 
 const NARROW = 640;
@@ -158,7 +158,7 @@ function valueMark(asset, [tag, x, y, anchor, key], sizes) {
       const bad = (asset.frame?.q?.[tag] ?? 0) >= 64;
       const side = beyond(sensor, current);
       const leads = led.has(tag);
-      put(value, number(current, sensor.decimals ?? undefined));
+      put(value, number(current, glanceDigits(sensor)));
       put(mark, bad ? '? ' : side ? (side.startsWith('hi') ? '▲ ' : '▼ ') : leads ? '◆ ' : '');
       const cls = bad ? 'is-bad' : side ? 'is-over' : leads ? 'is-leading' : '';
       attr(element, 'class', `value-mark ${cls}`);

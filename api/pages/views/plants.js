@@ -2,13 +2,17 @@
 
 import { get, segment } from '../api.js';
 import { Chart } from '../chart.js';
-import { h, keyed, put } from '../dom.js';
-import { ago, number, sensorName, t } from '../i18n.js';
+import { attr, h, keyed, put } from '../dom.js';
+import { ago, number, sensorName, t, unitText } from '../i18n.js';
 import { Series } from '../series.js';
-import { URGENCY, badge, errorLine, fact, panel, proofChip } from '../widgets.js';
+import { URGENCY, badge, beyond, errorLine, fact, glanceDigits, panel, proofChip } from '../widgets.js';
+import { paceText } from './control.js';
 import { episodeList } from './episodes.js';
 
 const RANGE_MS = 900_000;
+const LEAST_RANGE_MS = 120_000;
+const VALUES = 3;
+const VALUES_SINGLE = 6;
 const EPISODES = 12;
 
 /** @param {import('../main.js').Context} context */
@@ -53,7 +57,7 @@ export function plantsView({ lab }) {
   function show() {
     const assets = [...lab.assets.values()].sort((a, b) => rank(a) - rank(b) || (a.id < b.id ? -1 : 1));
     keyed(cards, assets, (asset) => asset.id, (asset) => card(lab, asset));
-    for (const child of cards.children) child.show(speeds.get(child.dataset.key));
+    for (const child of cards.children) child.show(speeds.get(child.dataset.key), assets.length === 1);
     empty.hidden = assets.length > 0 || !lab.loadedAt;
     cards.classList.toggle('is-single', assets.length === 1);
     const healths = assets.map((asset) => asset.health());
@@ -98,6 +102,7 @@ function card(lab, asset) {
   const age = h('span');
   const speed = h('span');
   const score = h('span', { class: 'card-score' });
+  const values = h('dl', { class: 'card-values' });
   const chart = new Chart({ label: t('page.score.of', { name: asset.name }), bare: true, fromZero: true, score: true });
   const series = new Series(600);
   chart.rangeMs = RANGE_MS;
@@ -106,8 +111,9 @@ function card(lab, asset) {
   const element = h(
     'a',
     { class: 'card', href: `#/asset/${segment(asset.id)}` },
-    h('div', { class: 'card-head' }, h('div', { class: 'card-name' }, title, h('span', { class: 'muted' }, `${asset.id} · `, age)), state),
+    h('div', { class: 'card-head' }, h('div', { class: 'card-name' }, title, h('span', { class: 'muted' }, asset.name === asset.id ? null : `${asset.id} · `, age)), state),
     note,
+    values,
     chart.canvas,
     h('div', { class: 'card-foot' }, score, speed),
   );
@@ -119,23 +125,58 @@ function card(lab, asset) {
   element.take = () => {
     if (asset.frame?.score !== null && asset.frame) series.push(asset.frame.t, asset.frame.score);
   };
-  element.show = (plant) => {
+  element.show = (plant, single) => {
+    if (chart.options.bare === single) {
+      chart.options.bare = !single;
+      chart.canvas.className = single ? 'chart' : 'chart bare';
+    }
+    keyed(values, telling(asset).slice(0, single ? VALUES_SINGLE : VALUES), (tag) => tag, (tag) => cardValue(asset, tag));
+    for (const child of values.children) child.show();
     const health = asset.health();
     state.update(health);
     element.className = `card is-${health}`;
     put(note, noteText(asset, health));
     const seconds = asset.ageSeconds();
     put(age, seconds === null ? t('page.plants.never') : ago(seconds));
-    put(speed, plant ? (plant.running ? t('page.plants.speed', { n: plant.speed }) : t('page.control.paused')) : '');
+    put(speed, plant ? paceText(asset.kind, plant) : '');
+    attr(speed, 'class', plant?.tripped ? 'is-over' : null);
     const limit = t('page.score.limit', { value: number(asset.limit, 2) });
     put(score, asset.score === null ? t('page.score.none') : `${t('page.score.value', { value: number(asset.score, 2) })} · ${limit}`);
     chart.limits = asset.limit ? [{ value: asset.limit, label: '', kind: 'alarm', side: 'high' }] : [];
     chart.canvas.hidden = series.n === 0;
     chart.curves[0].colour = health === 'stale' || health === 'offline' ? 'grey' : 'ink';
   };
-  element.draw = (now) => chart.draw(now);
+  element.draw = (now) => {
+    // A lab that has just been started shows its first minutes, not an empty quarter of an hour.
+    if (series.n) chart.rangeMs = Math.min(RANGE_MS, Math.max(LEAST_RANGE_MS, now - series.t[0]));
+    chart.draw(now);
+  };
   element.destroy = () => chart.destroy();
   element.load();
+  return element;
+}
+
+/** The sensors that say most: those the score comes from while it is high, then those with limits. */
+function telling(asset) {
+  const measured = asset.sensors.filter((sensor) => sensor.role === 'measurement');
+  const top = asset.alarmed ? asset.top().map(([tag]) => tag) : [];
+  const known = new Set(asset.sensors.map((sensor) => sensor.tag));
+  const limited = measured.filter((sensor) => sensor.limits);
+  return [...new Set([...top, ...[...limited, ...measured].map((sensor) => sensor.tag)])].filter((tag) => known.has(tag));
+}
+
+function cardValue(asset, tag) {
+  const index = asset.sensors.findIndex((one) => one.tag === tag);
+  const sensor = asset.sensors[index];
+  const figure = h('span');
+  const value = h('dd', {}, figure, ' ', h('span', { class: 'unit', text: unitText(sensor.unit) }));
+  const element = h('div', {}, h('dt', { text: sensorName(asset.kind, sensor) }), value);
+  element.show = () => {
+    const now = asset.value(index);
+    const side = beyond(sensor, now);
+    put(figure, `${side ? (side.startsWith('hi') ? '▲\u00a0' : '▼\u00a0') : ''}${number(now, glanceDigits(sensor))}`);
+    attr(value, 'class', side ? 'is-over' : null);
+  };
   return element;
 }
 

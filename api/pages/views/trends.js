@@ -25,6 +25,7 @@ export function trendsPanel(lab, asset) {
   let picked = read(storage);
   let tags = [];
   let chosenAt = -Infinity;
+  let alarmed = false;
   let rangeMs = 900_000;
 
   const modes = [{ value: 'auto', text: t('page.trends.auto') }, { value: 'own', text: t('page.trends.own') }];
@@ -51,9 +52,11 @@ export function trendsPanel(lab, asset) {
 
   function choose() {
     const now = performance.now();
-    if (now - chosenAt < HOLD_MS || !asset.sensors.length) return;
+    const turned = asset.alarmed !== alarmed;
+    if ((now - chosenAt < HOLD_MS && !turned) || !asset.sensors.length) return;
     chosenAt = now;
-    const next = picked ? picked.filter((tag) => asset.sensors.some((s) => s.tag === tag)) : leading(asset, tags);
+    alarmed = asset.alarmed;
+    const next = picked ? picked.filter((tag) => asset.sensors.some((s) => s.tag === tag)) : leading(asset, turned && alarmed ? [] : tags);
     if (next.join() === tags.join()) return;
     tags = next;
     for (const [tag, one] of trends) {
@@ -131,9 +134,9 @@ function leading(asset, shown) {
   const limited = measured.filter((sensor) => sensor.limits).map((sensor) => sensor.tag);
   const top = asset.alarmed ? asset.top().map(([tag]) => tag).filter((tag) => known.has(tag)) : [];
   const wanted = [...new Set([...top, ...limited, ...measured.map((sensor) => sensor.tag)])].slice(0, SHOWN);
-  const stay = shown.filter((tag) => wanted.includes(tag));
-  const come = wanted.filter((tag) => !stay.includes(tag));
-  return asset.alarmed ? wanted : [...stay, ...come];
+  const come = wanted.filter((tag) => !shown.includes(tag));
+  const kept = shown.map((tag) => (wanted.includes(tag) ? tag : come.shift())).filter(Boolean);
+  return [...kept, ...come];
 }
 
 function trend(asset, tag, rangeMs, onCursor) {
@@ -149,12 +152,13 @@ function trend(asset, tag, rangeMs, onCursor) {
   const value = h('strong');
   const unit = h('span', { class: 'unit', text: unitText(sensor.unit) });
   const at = h('span', { class: 'trend-at' });
+  const output = h('output', { 'aria-live': 'off' }, value, unit);
   const flag = h('span', { class: 'trend-flag' });
   const element = h(
     'figure',
     { class: 'trend' },
     h('figcaption', {}, h('span', { class: 'trend-name' }, h('span', { text: name, title: tag }), flag),
-      h('span', { class: 'trend-value' }, h('output', {}, value, unit), at)),
+      h('span', { class: 'trend-value' }, output, at)),
     chart.canvas,
   );
   const format = (v) => number(v, sensor.decimals ?? undefined);
@@ -174,6 +178,8 @@ function trend(asset, tag, rangeMs, onCursor) {
       chart.draw(now);
       const i = chart.cursor === null ? -1 : series.nearest(chart.cursor);
       const current = chart.cursor === null ? asset.value(index) : i < 0 ? null : series.v[i];
+      // Read out only what was asked for with the cursor; a value of every second would never stop talking.
+      attr(output, 'aria-live', document.activeElement === chart.canvas && chart.cursor !== null ? 'polite' : 'off');
       put(value, format(current));
       put(at, chart.cursor === null ? '' : clock(chart.cursor));
       const side = beyond(sensor, chart.cursor === null ? current : null);
