@@ -166,6 +166,19 @@ def _try_lock(file: IO[bytes], *, exclusive: bool) -> bool:
     return True
 
 
+def stop_event() -> threading.Event:
+    """An event that SIGTERM, Ctrl-C and, on Windows, Ctrl-Break set; for the main thread of a command to wait on.
+
+    The handler runs in the main thread, maybe while that is inside `wait` and holds the event's lock: setting the event
+    there can lock up for ever, so a thread of its own sets it.
+    """
+    stop = threading.Event()
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
+    return stop
+
+
 def watch_parent(grace_s: float = 10.0) -> None:
     """End this process when its parent is gone: when its standard input, a pipe the parent holds, comes to its end.
 

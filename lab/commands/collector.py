@@ -19,12 +19,10 @@ def register(app: typer.Typer) -> None:
         verbose: Annotated[bool, typer.Option("--verbose", help=text("collector.option.verbose"))] = False,
     ) -> None:
         import logging
-        import signal
-        import threading
 
         from lab.collector import run
         from lab.config import load_config
-        from lab.running import AlreadyRunning
+        from lab.running import AlreadyRunning, stop_event
         from lab.store import StoreError
 
         settings = load_config(config, data_dir=data_dir, broker=broker)
@@ -33,10 +31,7 @@ def register(app: typer.Typer) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             datefmt="%Y-%m-%d %H:%M:%S",
         )
-        stop = threading.Event()
-        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # SIGBREAK: Ctrl-Break, how Windows asks a process to end
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), lambda *_: stop.set())
+        stop = stop_event()
         try:
             run(settings, stop)
         except StoreError as error:

@@ -21,12 +21,11 @@ def register(app: typer.Typer) -> None:
         verbose: Annotated[bool, typer.Option("--verbose", help=text("devices.option.verbose"))] = False,
     ) -> None:
         import logging
-        import signal
-        import threading
 
         from devices.spool import SpoolError
         from lab.config import PlantConfig
         from lab.plant import device_config, run
+        from lab.running import stop_event
 
         settings = device_config(config, data_dir, broker)
         if plants is not None:
@@ -43,10 +42,7 @@ def register(app: typer.Typer) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             datefmt="%Y-%m-%d %H:%M:%S",
         )
-        stop = threading.Event()
-        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # SIGBREAK: Ctrl-Break, how Windows asks a process to end
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), lambda *_: stop.set())
+        stop = stop_event()
         try:
             run(settings, stop)
         except SpoolError as error:

@@ -193,20 +193,16 @@ def _stream(
 ) -> bool:
     """Send the table; true when the lab acknowledged all of it."""
     import logging
-    import signal
-    import threading
 
     from devices.frame import Asset
     from devices.replay import channels, play
     from lab.plant import connect
+    from lab.running import stop_event
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     asset = Asset(id, "csv", table.path.name, learn_rows=learn, period_s=table.period_s)
     agent = connect(config, id, asset, channels(table.columns))
-    stop = threading.Event()
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
+    stop = stop_event()
     agent.start()
     try:
         where = f"{config.broker.host}:{config.broker.port}"
