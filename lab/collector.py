@@ -372,9 +372,8 @@ class Collector:
         at = time.time_ns()
         keep = self.config.historian.keep_days
         self.intake.earliest = EARLIEST_NS if keep is None else max(EARLIEST_NS, at - int(keep * 86400 * SECOND))
-        for source in self.sources.watch(at):
-            quiet = (at - source.seen) / SECOND
-            log.warning("gateway %s has said nothing for %.0f s: its values are stale", source.id, quiet)
+        # While messages queue up, nobody is quiet who has one waiting.
+        self.sources.watch(self.inbox.data[0][3] if self.inbox.data else at)
         for gateway in self.sources.moved:
             self.live.mark(gateway)
         self.sources.moved.clear()
@@ -389,6 +388,11 @@ class Collector:
         self.latency.next_second()
 
 
+def calm_gc() -> None:
+    """Look for cycles more rarely: frames are short-lived lists in great numbers, and in none."""
+    gc.set_threshold(100_000, 20, 50)
+
+
 def run(config: Config, stop: threading.Event) -> None:
     """Collect until `stop` is set; then commit, acknowledge and close.
 
@@ -397,8 +401,7 @@ def run(config: Config, stop: threading.Event) -> None:
         AlreadyRunning: another collector works on this data directory.
     """
     lock = Lock(config.data / "run" / "collector")
-    # Frames are short-lived lists in great numbers, and none of them in a cycle: look for those more rarely.
-    gc.set_threshold(100_000, 20, 50)
+    calm_gc()
     inbox = Inbox(config.broker, CLIENT_ID)
     try:
         collector = _open(config, inbox, stop)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -29,6 +29,8 @@ MAX_WAITING_BYTES: Final = 64 * 2**20
 MAX_NEW_PER_HOUR: Final = 1000
 """New boots and new channel lists of one gateway."""
 MAX_SOURCES: Final = 200_000
+MAX_NAMES: Final = 10
+"""Gateways (or assets of one) named in the log at a time."""
 
 Message = tuple[str, bytes, bool, int]
 """Topic, payload, retained, time of arrival (ns)."""
@@ -123,6 +125,8 @@ class Sources:
         """To be asked for their birth."""
         self.moved: set[str] = set()
         """Gateways that came, went, or went quiet."""
+        self.news: dict[str, list[str]] = {}
+        """Lines for the log, by what happened; told by `watch`: a thousand gateways are not a thousand lines."""
         self.deferred = 0
         """Frames let go unacknowledged: their gateway sends them again."""
         self.routes: dict[str, tuple[Source, str]] = {}
@@ -243,8 +247,9 @@ class Sources:
             for displaced in self.catalogue.register(source.path, birth, at, state):
                 self._displace(displaced, source)
             if before is None or before.h != birth.h or before.b != birth.b:
-                names = ", ".join(asset.id for asset in birth.assets)
-                log.info("gateway %s, boot %d: %s, %d channels", source.id, birth.b, names, len(birth.channels))
+                names = ", ".join(asset.id for asset in birth.assets[:MAX_NAMES])
+                line = f"gateway {source.id}, boot {birth.b}: {names}, {len(birth.channels)} channels"
+                self.news.setdefault("introduced themselves", []).append(line)
         source.refused = ""
         self.moved.add(source.id)
         self._owe_receipts(source, birth.b)
@@ -279,7 +284,7 @@ class Sources:
             return
         if state.state != was:
             self.moved.add(source.id)
-            log.info("gateway %s is %s", source.id, state.state)
+            self.news.setdefault(f"are {state.state}", []).append(f"gateway {source.id} is {state.state}")
         if state.state == "online":
             self._owe_receipts(source, known.boot)
 
@@ -369,8 +374,12 @@ class Sources:
 
     # the watch
 
-    def watch(self, now: int) -> Iterator[Source]:
-        """Once a second: note who was heard; gives the gateways that have just gone quiet."""
+    def watch(self, now: int) -> None:
+        """Once a second: note who was heard and who has gone quiet, and log what happened.
+
+        Args:
+            now: up to when messages were taken, ns (they may be queueing up).
+        """
         for source in self.all.values():
             if source.seen > source.touched and now - source.touched >= 5 * SECOND:
                 source.touched = source.seen
@@ -378,4 +387,13 @@ class Sources:
             if not source.stale and now - source.seen > source.expire_ns:
                 source.stale = True
                 self.moved.add(source.id)
-                yield source
+                quiet = (now - source.seen) / SECOND
+                line = f"gateway {source.id} has said nothing for {quiet:.0f} s: its values are stale"
+                self.news.setdefault("have gone quiet, their values are stale", []).append(line)
+        for what, lines in self.news.items():
+            level = logging.WARNING if "stale" in what else logging.INFO
+            for line in lines[:MAX_NAMES]:
+                log.log(level, "%s", line)
+            if len(lines) > MAX_NAMES:
+                log.log(level, "… and %d more gateways %s", len(lines) - MAX_NAMES, what)
+        self.news.clear()

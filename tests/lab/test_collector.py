@@ -601,12 +601,23 @@ def test_the_status_has_the_numbers_of_the_ledger(lab: Lab, gw: Gateway) -> None
 def test_a_gateway_that_says_nothing_is_stale(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     gw = Gateway(channels=[Channel("a", expire_s=5.0)])
     lab.give(gw.birth(), gw.frame(0, at=gw.now))
-    assert list(lab.collector.sources.watch(gw.now + 4 * SECOND)) == []
-    quiet = list(lab.collector.sources.watch(gw.now + 6 * SECOND))
-    assert [source.id for source in quiet] == ["gw"]
+    source = lab.collector.sources.all[PATH, "gw"]
+    lab.collector.sources.watch(gw.now + 4 * SECOND)
+    assert not source.stale
+    lab.collector.sources.watch(gw.now + 6 * SECOND)
+    assert source.stale
+    assert "gateway gw has said nothing for 6 s" in caplog.text
     assert lab.collector._describe("asset-gw", 0)["online"] is False
     lab.give(gw.frame(1))
     assert lab.collector._describe("asset-gw", 0)["online"] is True
+
+
+def test_a_thousand_gateways_are_not_a_thousand_lines(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    lab.give(*(Gateway(f"g{n}").birth() for n in range(50)))
+    lab.collector.sources.watch(0)
+    assert 0 < len(caplog.records) < 20
+    assert "40 more gateways" in caplog.text
 
 
 def test_the_catalogue_tells_readers_what_was_declared(lab: Lab) -> None:

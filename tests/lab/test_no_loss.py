@@ -221,7 +221,7 @@ def test_asked_to_end_it_commits_and_acknowledges_first(tmp_path: Path, broker: 
             check=False,
         )
         assert twin.returncode == 1
-        assert b"already running" in twin.stderr
+        assert b"already running" in twin.stderr, twin.stderr.decode()
         assert collector.stop() == 0
         assert gateway.agent.wait_acknowledged(10)
         assert same(stored(collector.data, gateway.asset), gateway.rows)
