@@ -1,6 +1,7 @@
 """The device process: the configured simulated plants, sent to the broker of the running lab."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def device_config(file: Path | None, data_dir: str | None, broker: str | None) -
         ConfigError: the configuration is not valid.
     """
     settings = load_settings(file, broker, {"data_dir": data_dir})
-    if not any(field.startswith("broker") for field in settings.given):
+    if not broker and not os.environ.get("LAB_BROKER"):
         effective = settings.config.data / "run" / "config.toml"
         if running(settings.config.data) is not None and effective.is_file():
             return load_config(effective, data_dir=settings.config.data_dir)

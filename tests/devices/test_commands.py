@@ -199,17 +199,20 @@ def test_ctrl_c_ends_a_replay_in_order(broker, press, tmp_path):
     assert until(lambda: len(press.got("state")) == 2)
 
 
-def test_the_running_labs_broker_is_found(tmp_path):
+def test_the_running_labs_broker_is_found(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     config = Config(data_dir=str(tmp_path), path="kyushu/lab/demo/line9")
     config.broker.port = 21883
     write_config(config, tmp_path / "run" / "config.toml")
+    (tmp_path / "lab.toml").write_text('[broker]\nkind = "amqtt"\n')
     assert device_config(None, str(tmp_path), None).broker.port == 1883
     info = RunInfo(os.getpid(), "1", 0.0, str(tmp_path), "mosquitto", "2", "127.0.0.1", 21883, "127.0.0.1", 8000)
     run_file(tmp_path).write_bytes(msgspec.json.encode(info))
     found = device_config(None, str(tmp_path), None)
     assert (found.broker.port, found.path) == (21883, "kyushu/lab/demo/line9")
     assert device_config(None, str(tmp_path), "mqtt://example.org:99").broker.port == 99
+    monkeypatch.setenv("LAB_BROKER", "mqtt://example.org:98")
+    assert device_config(None, str(tmp_path), None).broker.port == 98
 
 
 def test_the_plant_process(broker: Broker, tmp_path: Path) -> None:
