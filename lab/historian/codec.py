@@ -25,6 +25,9 @@ RECORD: Final = np.dtype([("t", "<i8"), ("v", "<f8"), ("sensor", "<i4"), ("q", "
 RECORDS_BELOW: Final = 512
 """Readings from which a batch is packed by columns instead."""
 
+MAX_CHUNK: Final = 1 << 26
+"""Readings of one sensor in an hour; 18 kHz."""
+
 MAX_DECIMALS: Final = 15
 _POWERS: Final = 10.0 ** np.arange(MAX_DECIMALS + 1)
 _MINUS_ZERO: Final = np.iinfo(np.int64).min  # its bits; a whole number has no sign without a value
@@ -84,6 +87,8 @@ def unpack_batch(kind: int, data: bytes) -> Batch:
     try:
         n, *lengths = struct.unpack_from("<5I", data)
         sensor, t, v, q = _sections(data, 20, lengths)
+        if len(v) != 8 * n:
+            raise CodecError(f"{len(v)} bytes of values for {n} readings")
         batch = Batch(
             _unpack_runs(sensor, n).astype(np.int32),
             _unpack_runs(t, n),
@@ -185,6 +190,8 @@ def unpack_chunk(data: bytes, times: Times | None = None) -> Column:
         version, kind, n, *lengths = _HEAD.unpack_from(data)
         if version != _VERSION:
             raise CodecError(f"chunk format {version}; this lab knows {_VERSION}")
+        if n > MAX_CHUNK:
+            raise CodecError(f"{n} readings in one chunk")
         own, values, mask, rest, quality = _sections(data, _HEAD.size, lengths)
         t = _unpack_ints(own, n) if times is None else times
         whole = _unpack_ints(values, n)

@@ -257,7 +257,8 @@ class Compactor:
             ).fetchall()
             sizes = np.cumsum([size for _, _, size in rows])
             count = max(1, int(np.searchsorted(sizes, 8 * COMMIT_BYTES)))
-            gone, rest = rows[:count], len(rows) > count or len(rows) == 4 * COMMIT_ROWS
+            gone = rows[:count]
+            rest = bool(gone) and gone[-1][0] < upto
             # from the oldest on: what is left must go on covering it
             db.execute("DELETE FROM historian_log WHERE id <= ?", (gone[-1][0] if rest else upto,))
             moved = max(0, state(db, "job_moved") - sum(n for _, n, _ in gone)) if rest else 0

@@ -142,8 +142,12 @@ class EmbeddedHistorian:
         try:
             with self._store.transaction() as db:
                 self._register_again(db)
+                # never an id that a job would take for one of its own
                 db.execute(
-                    "INSERT INTO historian_log (kind, n, t0, t1, s0, s1, crc, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO historian_log VALUES (1 + max("
+                    "coalesce((SELECT max(id) FROM historian_log), 0), "
+                    "coalesce((SELECT value FROM historian_state WHERE name = 'job_upto'), 0)), "
+                    "?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
         except sqlite3.Error as error:

@@ -80,6 +80,7 @@ class _Gateway(BaseHTTPRequestHandler):
     """What a 2.x server answers, made from a 1.x one: `/api/v2/write`, tokens, its version."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
     timeout = 2  # then an idle connection is closed, which its client must bear
     server: "GatewayServer"
 
