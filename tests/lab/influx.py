@@ -40,10 +40,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def influxd(folder: Path) -> Iterator[str]:
+def influxd(folder: Path, port: int | None = None) -> Iterator[str]:
     """Start Debian's influxd with its files in a folder; its URL. It is stopped in the end."""
     assert INFLUXD is not None
-    rpc, port = _free_ports(2)
+    rpc, free = _free_ports(2)
+    port = port or free
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "influxdb.conf"
     config.write_text(CONFIG.format(rpc=rpc, http=port, folder=folder.as_posix()), encoding="utf-8")
