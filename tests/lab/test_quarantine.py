@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
-from devices.frame import MAX_FRAME_BYTES
+from devices.frame import MAX_FRAME_BYTES, ErrorCode
 from lab import quarantine
 from lab.cli import build
 from lab.quarantine import HOUR_NS, MAX_HOURLY, REASONS, Quarantine, counts, entries, entry
@@ -31,6 +32,10 @@ def save(kept: Quarantine, store: Store) -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_reason_has_a_text(lang: str) -> None:
     assert all(text(f"quarantine.reason.{reason}", lang) for reason in REASONS)
+
+
+def test_every_error_of_a_frame_is_a_reason() -> None:
+    assert set(get_args(ErrorCode)) <= set(REASONS)
 
 
 def test_a_message_is_kept_whole_with_its_reason(store: Store) -> None:
