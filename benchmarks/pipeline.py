@@ -84,7 +84,7 @@ def end_to_end(kind: str, rate: int, gateways: int, seconds: float) -> tuple[obj
                 with process(load) as sender:
                     wait_for(statuses, lambda status: status["gateways"]["known"] == gateways, 30)
                     begin = wait_for(statuses, lambda status: status["rates"]["readings_s"] > 0, 30)
-                    if sender.wait(seconds + 60) != 0:
+                    if sender.wait(seconds + 90) != 0:
                         raise RuntimeError("the load generator failed")
                 during = statuses[-1]
                 sent = rate * seconds
@@ -208,7 +208,8 @@ def load(port: int, rate: int, gateways: int, seconds: float) -> None:
     sock.sendall(packet(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name))
     if sock.recv(4)[:1] != b"\x20":
         raise RuntimeError("the broker does not answer")
-    threading.Thread(target=discard, args=(sock,), daemon=True).start()
+    answers = [0]
+    threading.Thread(target=count, args=(sock, answers), daemon=True).start()
     everyone = births(gateways)
     heads = []
     for gateway, birth in everyone:
@@ -233,14 +234,15 @@ def load(port: int, rate: int, gateways: int, seconds: float) -> None:
             out.append(publish(heads[gateway], body, n % 65_535 + 1))
         sock.sendall(b"".join(out))
         sent += len(out)
-    time.sleep(2)  # what the broker has not read yet must not go with the connection
-    sock.close()
+    until = time.monotonic() + 60
+    while answers[0] < 4 * (total + gateways) and time.monotonic() < until:
+        time.sleep(0.05)  # what the broker has not read yet must not go with the connection
 
 
-def discard(sock: socket.socket) -> None:
-    """Read what the broker answers."""
-    while sock.recv(1 << 16):
-        pass
+def count(sock: socket.socket, answers: list[int]) -> None:
+    """Count the bytes of the broker's answers, four a PUBACK."""
+    while more := sock.recv(1 << 16):
+        answers[0] += len(more)
 
 
 def packet(kind: int, body: bytes) -> bytes:
