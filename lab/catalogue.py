@@ -10,6 +10,8 @@ from lab.store import Store, room
 
 BY_HAND: Final = "by hand"
 """`Birth.version` of a gateway that never introduced itself and names its channels in every frame."""
+MAX_TAGS_EVER: Final = 20_000
+"""Different tags that one gateway may have over all its births: each is a series that is kept."""
 QUIET_NS: Final = 60 * 10**9
 """A gateway by hand has no will: after so long without a message its names are free again."""
 
@@ -117,6 +119,13 @@ class Catalogue:
             raise Refused(
                 "gateway_twice", f"gateway {gateway!r} is online at {known.path}; give one of the two another id"
             )
+        earlier = self.births.get(gateway, {})
+        if birth.h not in earlier:
+            tags = {channel.tag for old in (*earlier.values(), birth) for channel in old.channels}
+            if len(tags) > MAX_TAGS_EVER:
+                raise Refused(
+                    "too_many_tags", f"with it the gateway would have had {len(tags)} tags; use the same ones again"
+                )
         for asset in birth.assets:
             owner = self.gateways.get(self.owners.get(asset.id, gateway))
             if owner is not None and owner.id != gateway and owner.active(now):

@@ -35,6 +35,7 @@ REASONS: Final = (
     "bad_topic",
     "asset_taken",
     "gateway_twice",
+    "too_many_tags",
     "clock_ahead",
     "clock_behind",
     "retained",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devices.frame import Asset, Birth, Channel, State, schema_hash
+from lab import catalogue as module
 from lab.catalogue import BY_HAND, QUIET_NS, Catalogue, Refused, asset_channels, birth_by_hand
 from lab.store import Store
 
@@ -53,6 +54,19 @@ def test_channel_lists_of_the_past_are_remembered(store: Store) -> None:
     again = saved(catalogue, store)
     assert len(again.births["g"]) == 3
     assert [row[0] for row in store.db.execute("SELECT tag FROM sensor")] == ["c"]
+
+
+def test_a_gateway_cannot_have_ever_new_tags(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TAGS_EVER", 5)
+    catalogue = Catalogue(store)
+    for boot in range(1, 4):
+        one = birth(b=boot, tags=("a", f"x{boot}"))
+        catalogue.check("p/q/r/s", "g", one, NOW)
+        catalogue.register("p/q/r/s", one, NOW)
+    with pytest.raises(Refused) as refused:
+        catalogue.check("p/q/r/s", "g", birth(b=9, tags=("a", "x9", "x10")), NOW)
+    assert refused.value.reason == "too_many_tags"
+    catalogue.check("p/q/r/s", "g", birth(b=9, tags=("a", "x2")), NOW)
 
 
 def test_an_asset_goes_over_when_its_gateway_is_offline(store: Store) -> None:
