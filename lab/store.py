@@ -19,6 +19,7 @@ Rooms add theirs with `room(name, *statements)` where they are imported; a state
 
 BUSY_S: Final = 10.0
 """How long a writer waits for another before it gives up."""
+POLL_S: Final = 0.001
 
 
 class StoreError(Exception):
@@ -95,7 +96,8 @@ class Store:
         self.db.execute(f"PRAGMA synchronous={synchronous}")
         # some builds overwrite what is deleted with zeros, which would wear an SD card for nothing
         self.db.execute("PRAGMA secure_delete=OFF")
-        self.db.execute("PRAGMA wal_autocheckpoint=4000")
+        # moving pages from the WAL into the file takes time, which a live commit should not: compaction does it sooner
+        self.db.execute(f"PRAGMA wal_autocheckpoint={8_000 if synchronous == 'FULL' else 2_000}")
         self.db.execute(f"PRAGMA journal_size_limit={64 << 20}")
         if self._pending():
             self._migrate()
@@ -151,7 +153,10 @@ class Store:
         """
         outer = self._depth == 0
         point = f"s{self._depth}"
-        self.db.execute("BEGIN IMMEDIATE" if outer else f"SAVEPOINT {point}")
+        if outer:
+            self._begin()
+        else:
+            self.db.execute(f"SAVEPOINT {point}")
         self._depth += 1
         try:
             try:
@@ -169,6 +174,22 @@ class Store:
             raise
         if outer:
             self._tell(True)
+
+    def _begin(self) -> None:
+        """Take the write lock. SQLite itself would look every 100 ms in the end; others hold it for a few at most."""
+        deadline = time.monotonic() + BUSY_S
+        self.db.execute("PRAGMA busy_timeout=0")
+        try:
+            while True:
+                try:
+                    self.db.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(POLL_S)
+        finally:
+            self.db.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:

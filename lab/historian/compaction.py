@@ -40,8 +40,8 @@ GROUP_SENSORS: Final = 1024
 """What is packed at a time: bounds the memory of a step."""
 MANY_PARTS: Final = 16
 """So many parts are merged before their hour is over: bounds what a reader must put together."""
-COMMIT_ROWS: Final = 256
-COMMIT_BYTES: Final = 256 * 1024
+COMMIT_ROWS: Final = 128
+COMMIT_BYTES: Final = 128 * 1024
 """What is written at a time: bounds how long a live commit waits."""
 WAL_BYTES: Final = 4 << 20
 
