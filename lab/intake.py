@@ -126,13 +126,13 @@ class Intake:
             reason = "clock_behind"
             detail = f"its time, {first / 1e9:.0f} s after 1970, is before what is kept: set its clock (NTP)"
             source.skew.wild(at, at - last)
-        else:
-            code = source.skew.observe(at, at - last)
 
         if s is None or boot is None:
             if reason:
                 self.quarantine.add(at, name, reason, detail, payload)
                 return
+            if t is not None:
+                code = source.skew.observe(at, at - last)
             self._unsequenced(source, at)
             todo = turns.turn(first)
         else:
@@ -149,6 +149,8 @@ class Intake:
                 self.quarantine.add(at, name, reason, detail, payload)
                 self._skip(source, boot, s, at)
                 return
+            if t is not None:  # only now: frames sent again say nothing of the clock, they only get older
+                code = source.skew.observe(at, at - last)
             ledger.accepted += 1
             if boot == turns.boot and s == turns.next:
                 turns.next = s + 1

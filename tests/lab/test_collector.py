@@ -291,6 +291,16 @@ def test_a_spool_worked_off_is_late_but_its_clock_is_good(lab: Lab, gw: Gateway)
     assert set(lab.series("asset-gw/a")[2]) == {GOOD}
 
 
+def test_frames_sent_again_while_nothing_new_comes_do_not_make_the_clock_look_late(lab: Lab, gw: Gateway) -> None:
+    again = [gw.frame(9, at=gw.time(9) + later * SECOND) for later in (2, 6, 14, 30, 62, 122)]
+    back = gw.time(9) + 158 * SECOND
+    kept = [gw.frame(s, at=back + s * SECOND // 1000) for s in range(10, 400)]
+    lab.give(gw.birth(), *(gw.frame(s) for s in range(10)), *again, *kept)
+    lab.commit()
+    assert set(lab.series("asset-gw/a")[2]) == {GOOD}
+    assert lab.ledger().duplicates == len(again)
+
+
 def test_a_clock_behind_shows_after_some_seconds(lab: Lab, gw: Gateway) -> None:
     lab.give(gw.birth(), *(gw.frame(s, at=gw.time(s) + 3600 * SECOND) for s in range(100)))
     lab.commit()
