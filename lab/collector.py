@@ -34,7 +34,7 @@ from lab.historian.upkeep import Upkeep
 from lab.inbox import Inbox
 from lab.intake import Intake
 from lab.ledger import Book
-from lab.live import Latency, Live, build_status
+from lab.live import Latency, Live, StoreState, build_status
 from lab.quarantine import Quarantine
 from lab.running import Lock
 from lab.scoring import RowBlock, Scored, ScoringRuntime
@@ -53,6 +53,10 @@ RECEIPTS: Final = 2000
 RECEIPTS_S: Final = 0.1
 RETRY_S: Final = (0.5, 10.0)
 LIVE_S: Final = 0.2
+GONE_S: Final = 10.0
+"""A gateway that said goodbye (or whose will came) so long ago has ended; what it sent before is scored by then."""
+QUIET_S: Final = 60.0
+"""So has one that says nothing for so long, and for twice the time after which its values are stale."""
 CLIENT_ID: Final = "lab-collector"
 
 
@@ -89,6 +93,7 @@ class Collector:
         self._receipts_at = self._live_at = self._status_at = 0.0
         self._last_readings = (time.monotonic(), 0)
         self._connections = 0
+        self._began = time.time_ns()
         self.store = Store(config.database)
         try:
             self.historian = open_historian(config, self.store)
@@ -166,7 +171,8 @@ class Collector:
     @property
     def _dirty(self) -> bool:
         """Is there something to commit?"""
-        return bool(self._batches or self.book.changed or self.quarantine.waiting or self.catalogue.waiting)
+        told = self.book.changed or self.quarantine.waiting or self.catalogue.waiting or self.scoring.waiting
+        return bool(self._batches or self._scores or told)
 
     def _take(self, now: int) -> None:
         clean = not self._dirty
@@ -229,20 +235,24 @@ class Collector:
         for number, part in enumerate(layout.parts):
             block = RowBlock(part.assets[slot], t, part.pick(v), part.pick(q))
             scored = self.scoring.ingest(block)
-            self._scores.append((block.asset, t, scored))
-            self.intake.counters.scored += int(np.isfinite(scored.score).sum())
-            self.intake.counters.late += int(scored.late.sum())
-            self._scores += [(earlier.asset, earlier.t, result) for earlier, result in scored.earlier]
+            self._keep([*scored.earlier, (block, scored)])
             self.live.scored(layout, number, slot, scored)
-            for what, episode in scored.changes:
-                if what != "updated":
-                    log.info("asset %s: %s episode %s, peak %.2f", episode.asset, episode.kind, what, episode.peak)
         now = time.time_ns()
         for rows in group:
             last = rows.t[rows.samples - 1 :: rows.samples]
             if rows.todo is not None:  # what had to wait for its turn says nothing of how fast we are
                 last = last[rows.todo[rows.samples - 1 :: rows.samples] == STORE | SCORE]
             self.latency.add(now - last)
+
+    def _keep(self, results: Sequence[tuple[RowBlock, Scored]]) -> None:
+        """Keep scores for the next commit."""
+        for block, scored in results:
+            self._scores.append((block.asset, block.t, scored))
+            self.intake.counters.scored += int(np.isfinite(scored.score).sum())
+            self.intake.counters.late += int(scored.late.sum())
+            for what, episode in scored.changes:
+                if what != "updated":
+                    log.info("asset %s: %s episode %s, peak %.2f", episode.asset, episode.kind, what, episode.peak)
 
     # the store
 
@@ -369,12 +379,28 @@ class Collector:
         online = gateway is not None and gateway.state == "online" and source is not None and not source.stale
         return {"online": online, **self.scoring.describe(number)}
 
+    def _end_episodes(self, now: int) -> None:
+        """Close the open episodes of assets whose gateway has gone; they open again if its rows go on after all."""
+        for number in self.scoring.open_episodes():
+            owner = self.catalogue.owners.get(self._names.get(number, ""), "")
+            gateway = self.catalogue.gateways.get(owner)
+            source = self.sources.all.get((gateway.path, gateway.id)) if gateway else None
+            if gateway is None or source is None:
+                continue  # its birth was refused since: nobody's episode to judge
+            quiet = (now - max(source.seen, self._began)) / SECOND
+            if quiet > (GONE_S if gateway.state == "offline" else max(QUIET_S, 2 * source.expire_ns / SECOND)):
+                self.scoring.ended(number)
+                self.live.mark(owner)
+
     def _second(self, now: float) -> None:
         at = time.time_ns()
         keep = self.config.historian.keep_days
         self.intake.earliest = EARLIEST_NS if keep is None else max(EARLIEST_NS, at - int(keep * 86400 * SECOND))
         # While messages queue up, nobody is quiet who has one waiting.
-        self.sources.watch(self.inbox.data[0][3] if self.inbox.data else at)
+        taken = self.inbox.data[0][3] if self.inbox.data else at
+        self.sources.watch(taken)
+        self._keep(self.scoring.poll())  # rows that waited for a model, also when no other rows come
+        self._end_episodes(taken)
         for gateway in self.sources.moved:
             self.live.mark(gateway)
         self.sources.moved.clear()
@@ -384,7 +410,8 @@ class Collector:
         self._last_readings = (now, readings)
         self._status_at = now
         if self.inbox.connected:
-            status = build_status(self, at)
+            store = StoreState(self.trouble, self.full, self.commits, self.failed_commits, self.staged)
+            status = build_status(at, self.inbox, self.sources, self.intake, self.live, self.latency, store, self.rate)
             self.inbox.publish(CORE_STATUS, orjson.dumps(status), retain=True)
         self.latency.next_second()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from devices.frame import Channel
 from lab import __version__
 from lab.decode import Layout, Part, Rows
+from lab.inbox import Inbox
+from lab.intake import Intake
 from lab.scoring import Scored
-
-if TYPE_CHECKING:
-    from lab.collector import Collector
+from lab.sources import Sources
 
 MAX_ASSETS: Final = 200
 """In one frame; the others come in the next."""
@@ -30,6 +30,7 @@ TOP: Final = 5
 """Leading sensors told with a score."""
 MAX_NAMES: Final = 100
 """Gateways named in the status."""
+CLOCK_OFF_MS: Final = 2000.0
 MS: Final = 1_000_000
 
 Floats = NDArray[np.float64]
@@ -249,13 +250,34 @@ def quantiles(counts: NDArray[np.int64], wanted: tuple[float, ...]) -> list[floa
     return [float(edges[int(np.searchsorted(running, share * total))]) for share in wanted]
 
 
-def build_status(collector: "Collector", now: int) -> dict[str, Any]:
-    """What `lab/core/v1/status` says; every number in it is a metric."""
-    inbox, sources, counters = collector.inbox, collector.sources, collector.intake.counters
-    p50, p99 = collector.latency.quantiles(0.5, 0.99)
-    online = [known for known in collector.catalogue.gateways.values() if known.state == "online"]
+class StoreState(NamedTuple):
+    """How the collector's store is."""
+
+    trouble: str
+    """Why it does not take readings; empty when it does."""
+    full: bool
+    commits: int
+    failed_commits: int
+    staged: int
+    """Readings taken, not committed yet."""
+
+
+def build_status(
+    now: int,
+    inbox: Inbox,
+    sources: Sources,
+    intake: Intake,
+    live: Live,
+    latency: Latency,
+    store: StoreState,
+    rate: float,
+) -> dict[str, Any]:
+    """What `lab/core/v1/status` says at `now` (ns), given readings a second; every number in it is a metric."""
+    p50, p99 = latency.quantiles(0.5, 0.99)
+    online = [known for known in sources.catalogue.gateways.values() if known.state == "online"]
     stale = sorted(source.id for source in sources.all.values() if source.stale and source.birth is not None)
     waiting = sorted(source.id for source in sources.waiting)
+    deferred = intake.counters.deferred + sources.deferred + inbox.dropped
     return {
         "t": stamp(now),
         "pid": os.getpid(),
@@ -267,27 +289,25 @@ def build_status(collector: "Collector", now: int) -> dict[str, Any]:
             "detail": inbox.trouble,
         },
         "store": {
-            "state": "full" if collector.full else "failing" if collector.trouble else "ok",
-            "ok": not collector.trouble,
-            "detail": collector.trouble,
-            "commits": collector.commits,
-            "failed_commits": collector.failed_commits,
+            "state": "full" if store.full else "failing" if store.trouble else "ok",
+            "ok": not store.trouble,
+            "detail": store.trouble,
+            "commits": store.commits,
+            "failed_commits": store.failed_commits,
         },
-        "counters": msgspec.to_builtins(counters)
-        | {"deferred": counters.deferred + sources.deferred + inbox.dropped}
-        | {"live_dropped": collector.live.dropped},
+        "counters": msgspec.to_builtins(intake.counters) | {"deferred": deferred, "live_dropped": live.dropped},
         "queue": {
             "messages": len(inbox.data),
             "bytes": inbox.waiting_bytes,
-            "held": collector.intake.held,
-            "staged_readings": collector.staged,
+            "held": intake.held,
+            "staged_readings": store.staged,
         },
-        "rates": {"readings_s": collector.rate},
+        "rates": {"readings_s": rate},
         "latency_ms": {"p50": p50, "p99": p99},
-        "ledger": collector.book.totals,
-        "quarantine": collector.quarantine.counts,
+        "ledger": sources.book.totals,
+        "quarantine": sources.quarantine.counts,
         "gateways": {
-            "known": len(collector.catalogue.gateways),
+            "known": len(sources.catalogue.gateways),
             "online": len(online),
             "stale": len(stale),
             "waiting_for_birth": len(waiting),
@@ -295,7 +315,9 @@ def build_status(collector: "Collector", now: int) -> dict[str, Any]:
         "stale": stale[:MAX_NAMES],
         "waiting_for_birth": waiting[:MAX_NAMES],
         "clocks_off": {
-            known.id: known.skew_ms for known in online if known.skew_ms is not None and abs(known.skew_ms) > 2000
+            known.id: known.skew_ms
+            for known in online
+            if known.skew_ms is not None and abs(known.skew_ms) > CLOCK_OFF_MS
         },
         "process": {"cpu_s": round(time.process_time(), 3), "rss_bytes": rss_bytes()},
     }
