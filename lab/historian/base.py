@@ -27,7 +27,7 @@ class Series(NamedTuple):
     Raw (`raw` true): `v`, `lo` and `hi` are the same values. Decimated: each point is a time bucket with the mean in
     `v`, the extremes in `lo` and `hi`, the worst quality in `q`, and the time of the bucket's first reading in `t`
     (InfluxDB, which does not tell that: of the bucket's start, which is not later). Readings without a value count for
-    the quality alone.
+    the quality alone. Sensors may share arrays: do not change them in place.
     """
 
     t: Times

@@ -62,6 +62,8 @@ class InfluxHistorian:
         self._connection = kind(parts.hostname, parts.port or 8086, timeout=TIMEOUT_S)
         self._base = parts.path.rstrip("/")
         self._url, self._database, self._org, self._token = url, database, org, token
+        self.version = (0, 0)
+        """(major, minor) of the server."""
         self._keys: list[str] = []
         self._ids: dict[str, int] = {}
         self._prefixes: list[str] = []
@@ -111,8 +113,7 @@ class InfluxHistorian:
         return answer, dict(response.getheaders())
 
     def _token_is_login(self) -> bool:
-        # before the version is known nothing needs a token
-        return ":" in (self._token or "") and getattr(self, "version", (1, 0)) < (2, 0)
+        return ":" in (self._token or "") and self.version < (2, 0)
 
     def _query(self, *statements: str, method: str = "GET") -> list[list[dict[str, Any]]]:
         """The series that each InfluxQL statement gives."""

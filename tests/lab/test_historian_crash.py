@@ -63,12 +63,13 @@ def run_and_kill(path: Path, start: int, batches: int, delay: float) -> int:
         return max([told, *(int(line) for line in rest[:-1])])
 
 
-def test_killed_at_random_points(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [6, pytest.param(40, marks=pytest.mark.slow)])
+def test_killed_at_random_points(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "lab.db"
-    rng = np.random.default_rng(20)
+    rng = np.random.default_rng(rounds)
     done = 0
     compacted = 0
-    for _ in range(6):
+    for _ in range(rounds):
         told = run_and_kill(path, done, int(rng.integers(5, 60)), float(rng.uniform(0, 0.02)))
         with Store(path) as store:
             found = check(store)
