@@ -41,7 +41,10 @@ def purge(x: Value, xmv: Value, sp: Value, err: Value, override: Value, auto: Va
         fell = (memory == 1.0) & (p <= PRESSURE_NORMAL)
         low = (p <= PRESSURE_LOW) | ((memory == 2.0) & (p <= PRESSURE_NORMAL))
         rose = (memory == 2.0) & (p >= PRESSURE_NORMAL)
-        mode = where(high, 1.0, where(fell, 3.0, where(low, 2.0, where(rose, 3.0, 0.0)))) * auto[PURGE]
+        mode = where(high, 1.0, where(fell, 3.0, where(low, 2.0, where(rose, 3.0, 0.0))))
+        if gaps:  # without a pressure an override goes on
+            mode = where(p == p, mode, memory)
+        mode = mode * auto[PURGE]
         override[0] = where(mode == 3.0, 0.0, mode)
         output = where(mode == 1.0, 100.0, where(mode == 2.0, 0.0, where(mode == 3.0, PURGE_RETURN, output)))
         err[PURGE] = where(mode == 0.0, err[PURGE], where(mode == 3.0, 0.0, before))

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,8 @@ def drive(
         within its trip limits.
     """
     n = state.plants
+    if path not in get_args(Path):
+        raise ValueError(f"path {path!r}: want one of {', '.join(get_args(Path))}")
     if path == "auto":
         path = _fastest(n, steps, state.generator == "reference")
     size = CHUNK if path == "batch" else 1
@@ -239,7 +241,8 @@ class _Drive:
         kinds = inputs.sensor_kind[here]
         faulty = np.flatnonzero((kinds > 0).any(axis=0))
         jolting = [f for f, j in enumerate(faulty) if ((kinds[:, j] == SPIKE) | (kinds[:, j] == NOISY)).any()]
-        gaps = bool(np.isnan(np.array(work.offset)).any())
+        # the first control acts on what was measured last, which may be a gap of a sensor mended since
+        gaps = bool(np.isnan(np.array(work.offset)).any() or np.isnan(np.array(work.x)).any())
         acting = bool((inputs.actuator_kind[here] > 0).any())
         forcing = bool(np.isfinite(np.array(work.forced)).any())
         keyed_noise = self.noise and not self.reference

@@ -40,7 +40,7 @@ def derivatives(y: Floats, xmv: Floats, idv: Floats, walk: Floats) -> tuple[Floa
 
     Returns:
         (n, 50) derivatives per hour, all zero where a trip is active, and (n, 41) measurements, the analysers showing
-        the true composition of this moment.
+        the true composition of this moment. A row that is no state of a plant (NaN, an empty vessel) gives NaN.
 
     Raises:
         ValueError: a shape is not as above.
@@ -51,9 +51,13 @@ def derivatives(y: Floats, xmv: Floats, idv: Floats, walk: Floats) -> tuple[Floa
             raise ValueError(f"{name} has shape {np.shape(array)}: want ({n}, {width})")
     channels = np.tile(np.array(CHANNEL_BASE), (n, 1))
     channels[:, :12] = walk
-    dy, x, running = _evaluate(np.asarray(y, float), np.asarray(idv, float), channels)
+    if n == 0:
+        return np.empty((0, STATES)), np.empty((0, MEASUREMENTS))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        dy, x, running = _evaluate(np.asarray(y, float), np.asarray(idv, float), channels)
     dy[:, 38:] = (np.clip(xmv, 0.0, 100.0) - np.asarray(y)[:, 38:]) / (np.array(VALVE_TIME_S) / 3600.0)
-    return np.where(running[:, None], dy, 0.0), x
+    moves = running | np.isnan(x).any(axis=1)  # no comparison holds for NaN, which is not a trip
+    return np.where(moves[:, None], dy, 0.0), x
 
 
 def _evaluate(y: Floats, idv: Floats, channels: Floats) -> tuple[Floats, Floats, Any]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
 from simulators.tep.drive import Path
 from simulators.tep.plant import advance_recording, start
-from simulators.tep.state import REFERENCE_SEED, Floats, Generator, Inputs, State
+from simulators.tep.state import REFERENCE_SEED, Floats, Generator, Inputs, State, whole
 
 RECORD_S = 180
 """The benchmark files have one record every three minutes."""
@@ -68,8 +69,9 @@ def simulate(
     inputs = Inputs.none(state.plants)
     end = int(round(hours * 3600.0) // every_s * every_s)
     waiting = sorted(changes, key=lambda change: change.at_h)
-    if waiting and not waiting[0].at_h >= 0.0:
-        raise ValueError(f"change at {waiting[0].at_h} h: want a time from 0 h")
+    for change in waiting:
+        if not isfinite(change.at_h) or change.at_h < 0.0:
+            raise ValueError(f"change at {change.at_h} h: want a time from 0 h")
     pieces = []
     while state.steps < end:
         # a change at step i is made before step i
@@ -144,12 +146,15 @@ def run_many(
     Raises:
         ValueError: as `run`, or not as many faults as seeds.
     """
-    each = [faults] * len(seeds) if isinstance(faults, int) else list(faults)
+    asked: Any = [faults] * len(seeds) if np.ndim(faults) == 0 else faults
+    each = [whole(fault, "fault") for fault in asked]
     if len(each) != len(seeds):
         raise ValueError(f"{len(each)} faults for {len(seeds)} seeds: want one for all or one each")
     for fault in each:
         if not 0 <= fault <= 21:
             raise ValueError(f"fault {fault}: want 0 (none) to 21")
+    if not isfinite(fault_at_h) or fault_at_h < 0.0:
+        raise ValueError(f"fault_at_h {fault_at_h}: want a time from 0 h")
     fresh = np.random.SeedSequence().generate_state(len(seeds), np.uint32)
     given = [
         seed if seed is not None else REFERENCE_SEED if generator == "reference" else int(fresh[k])

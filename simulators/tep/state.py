@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from simulators.tep.constants import (
     STEP_S,
     VALVES,
 )
-from simulators.tep.variables import LOOP_INDEX, LOOPS
+from simulators.tep.disturbances import following
+from simulators.tep.variables import LOOP_INDEX, LOOPS, VARIABLES
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,6 +38,7 @@ freeze (the last value stays) and dropout (NaN) take no size."""
 ACTUATOR_FAULTS: Final = ("none", "stuck", "slow", "bias", "lossofeffect")
 """By code in `Inputs.actuator_kind`. Sizes: slow multiplies the valve's time constant (> 1); bias adds % to the command
 that reaches the valve; lossofeffect takes that share (0 to 1) of the command away; stuck takes no size."""
+_SENSORS: Final = tuple(variable.tag for variable in VARIABLES[:MEASUREMENTS])
 
 
 @dataclass(slots=True)
@@ -147,15 +149,14 @@ class Inputs:
         Raises:
             ValueError: no such tag or kind, or a size that makes no sense for the kind.
         """
-        number = tag.removeprefix("xmeas_")
-        if tag == number or not number.isdecimal() or not 1 <= int(number) <= MEASUREMENTS:
+        if tag not in _SENSORS:
             raise ValueError(f"sensor {tag!r}: want xmeas_1 to xmeas_{MEASUREMENTS}")
         if kind not in SENSOR_FAULTS:
             raise ValueError(f"sensor fault {kind!r}: want one of {', '.join(SENSOR_FAULTS)}")
         if not np.isfinite(size) or (kind == "noise" and size < 0.0):
             raise ValueError(f"sensor fault {kind} of size {size}: want a finite number, for noise not below 0")
-        self.sensor_kind[plant, int(number) - 1] = SENSOR_FAULTS.index(kind)
-        self.sensor_size[plant, int(number) - 1] = size
+        self.sensor_kind[plant, _SENSORS.index(tag)] = SENSOR_FAULTS.index(kind)
+        self.sensor_size[plant, _SENSORS.index(tag)] = size
 
     def set_actuator_fault(self, plant: int, xmv: int, kind: str, size: float = 0.0) -> None:
         """Put a fault on valve 1..12, kind one of `ACTUATOR_FAULTS` ("none" mends it).
@@ -253,9 +254,14 @@ def initial(seeds: Sequence[int], generator: Generator) -> State:
     if generator not in ("reference", "numpy"):
         raise ValueError(f"generator {generator!r}: want reference or numpy")
     least = 1 if generator == "reference" else 0
-    seeds = tuple(int(seed) for seed in seeds)
+    seeds = tuple(whole(seed, "seed") for seed in seeds)
     if not seeds or min(seeds) < least or max(seeds) >= 2**64:
         raise ValueError(f"seeds {seeds[:8]}: want at least one, each from {least} to 2**64 - 1")
+    if generator == "reference":
+        for seed in seeds:
+            g = following(float(seed))
+            if following(g) == g:  # 0 or 2^31: a multiple of 2^31, or a seed so large that its product rounds to one
+                raise ValueError(f"seed {seed} stops the reference generator: want an odd number below 2**32")
     n = len(seeds)
     base = np.array(CHANNEL_BASE)
     segment = np.zeros((n, CHANNELS, 6))
@@ -289,6 +295,21 @@ def initial(seeds: Sequence[int], generator: Generator) -> State:
         sensor_onset=np.zeros((n, MEASUREMENTS), np.int64),
         sensor_held=np.zeros((n, MEASUREMENTS)),
     )
+
+
+def whole(value: Any, name: str) -> int:
+    """A number without a fraction, of whatever type, as an int.
+
+    Raises:
+        ValueError: it has a fraction, or is no number.
+    """
+    try:
+        exact = not isinstance(value, str) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise ValueError(f"{name} {value!r}: want a whole number")
+    return int(value)
 
 
 def loop_index(number: int) -> int:

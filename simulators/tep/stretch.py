@@ -207,7 +207,7 @@ def stretch(
                 force(work.xmv, work.forced)
         if every > 0 and i % every == 0:
             record(work.snapshot, work.x, work.xmv)
-        if i % 3 < 2:
+        if i % 3 < 2 or i == first:  # between two controls only `stick` changes, before `first`
             commands(work.command, work.xmv, work.stick, t == 0.0)
         if len(moving) > 0:
             walks(work.walk, work.segment, moving, t)

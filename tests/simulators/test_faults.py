@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simulators import tep
+from tests.simulators.helpers import PATHS
 
 STEPS = 900
 
@@ -79,6 +80,29 @@ def test_a_loop_without_measurement_holds_its_valve() -> None:
     later = tep.advance(state, inputs, 300)
     assert np.isfinite(later.xmeas).all()
     assert later.xmv[0, 5] != 40.064
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("steps", [29, 30, 31])  # the control comes with step 30: right before, between, right after
+def test_a_mended_dropout_leaves_nothing_behind(path: tep.Path, steps: int) -> None:
+    inputs = tep.Inputs.none(2)
+    for tag in ("xmeas_1", "xmeas_9", "xmeas_10", "xmeas_21"):
+        inputs.set_sensor_fault(0, tag, "dropout")
+    state = tep.advance(tep.start([1, 2]), inputs, steps, path=path)
+    assert np.isnan(state.xmeas[0]).sum() == 4
+    state = tep.advance(state, tep.Inputs.none(2), 9, path=path)
+    for values in (state.xmeas, state.xmv, state.command, state.errors, state.setpoints, state.y):
+        assert np.isfinite(values).all()
+
+
+def test_an_override_goes_on_while_the_pressure_is_missing() -> None:
+    inputs = tep.Inputs.none(1)
+    inputs.set_sensor_fault(0, "xmeas_13", "bias", 400.0)
+    state = tep.advance(tep.start([1]), inputs, 30, noise=False)
+    inputs.set_sensor_fault(0, "xmeas_13", "dropout")
+    state = tep.advance(state, inputs, 30, noise=False)
+    assert state.xmv[0, 5] == 100.0
+    assert state.override[0] == 1.0
 
 
 def test_an_analyser_drops_out_for_its_loop_alone() -> None:
@@ -176,6 +200,16 @@ def test_sticking_valves_ignore_small_commands() -> None:
         positions.append(len(seen))
     assert positions[0] > 90
     assert positions[1] < 60
+
+
+@pytest.mark.parametrize("wait", [1, 2, 3])
+def test_a_valve_that_no_longer_sticks_takes_its_command_at_once(wait: int) -> None:
+    inputs = tep.Inputs.none(1)
+    inputs.set_fault(0, 14)
+    state = tep.advance(tep.start([1]), inputs, 60 + wait, path="plain")
+    assert state.command[0, 9] != state.xmv[0, 9]
+    state = tep.advance(state, tep.Inputs.none(1), 1, path="plain")
+    assert state.command[0, 9] == state.xmv[0, 9]
 
 
 def test_cost_and_margins_of_the_base_case() -> None:

@@ -69,6 +69,25 @@ def test_a_trip_stops_everything() -> None:
     assert not dydt[1].any()
 
 
+def test_a_row_that_is_no_plant_gives_nan_and_spares_the_others() -> None:
+    y = np.array([BASE_STATE] * 3)
+    y[1, 4] = np.nan
+    y[2] = 0.0
+    rest = (y[:, 38:] + 1.0, np.zeros((3, 20)), np.array([CHANNEL_BASE[:12]] * 3))
+    dydt, xmeas = tep.derivatives(y, *rest)
+    alone = tep.derivatives(y[:1], *(part[:1] for part in rest))
+    assert np.array_equal(dydt[:1], alone[0])
+    assert np.array_equal(xmeas[:1], alone[1])
+    assert np.isnan(dydt[1:]).any(axis=1).all()
+    assert np.isnan(xmeas[1:]).any(axis=1).all()
+
+
+def test_no_rows_give_no_rows() -> None:
+    dydt, xmeas = tep.derivatives(*(np.empty((0, k)) for k in (50, 12, 20, 12)))
+    assert dydt.shape == (0, 50)
+    assert xmeas.shape == (0, 41)
+
+
 def test_wrong_shapes_are_named() -> None:
     y = np.array([BASE_STATE])
     with pytest.raises(ValueError, match=r"idv has shape \(1, 12\): want \(1, 20\)"):

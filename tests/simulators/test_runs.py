@@ -201,7 +201,17 @@ def test_rounding_is_to_significant_digits_half_to_even() -> None:
         ({"hours": 0.0}, "want a positive time"),
         ({"hours": float("nan")}, "want a positive time"),
         ({"hours": 1.0, "fault": 22}, "fault 22: want 0"),
+        ({"hours": 1.0, "fault": 1.5}, "fault 1.5: want a whole number"),
+        ({"hours": 1.0, "fault": "1"}, "fault '1': want a whole number"),
+        ({"hours": 1.0, "fault": [1]}, r"fault \[1\]: want a whole number"),
         ({"hours": 1.0, "seed": 0}, "seeds"),
+        ({"hours": 1.0, "seed": 7.5}, "seed 7.5: want a whole number"),
+        ({"hours": 1.0, "seed": float("nan")}, "want a whole number"),
+        ({"hours": 1.0, "seed": 2**33}, "seed 8589934592 stops the reference generator"),
+        ({"hours": 1.0, "seed": 3 * 2**31}, "stops the reference generator"),
+        ({"hours": 1.0, "seed": 2**63 + 2**11}, "stops the reference generator"),
+        ({"hours": 1.0, "path": "other"}, "path 'other': want one of auto"),
+        ({"hours": 1.0, "fault": 1, "fault_at_h": float("inf")}, "from 0 h"),
         ({"hours": 1.0, "generator": "other"}, "want reference or numpy"),
         ({"hours": 1.0, "fault": 1, "fault_at_h": -1.0}, "from 0 h"),
     ],
@@ -209,3 +219,9 @@ def test_rounding_is_to_significant_digits_half_to_even() -> None:
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tep.run(**arguments)  # type: ignore[arg-type]
+
+
+def test_whole_numbers_of_any_type_are_seeds_and_faults() -> None:
+    plain = tep.run(0.1, fault=4, fault_at_h=0.0, seed=77)[1]
+    assert np.array_equal(plain, tep.run(0.1, fault=np.int8(4), fault_at_h=0.0, seed=77.0)[1])  # type: ignore[arg-type]
+    assert np.array_equal(plain, tep.run_many(0.1, [77], np.array([4]), 0.0, generator="reference")[1][0])  # type: ignore[arg-type]
