@@ -12,10 +12,14 @@ from lab.store import Store, room
 
 LEADING: Final = 5
 """Sensors named in an episode."""
-DOMINANT: Final = 0.5
-"""A sensor with so much of the score, that was frozen or without good values meanwhile, makes it the instrument's."""
+RECENT: Final = 50
+"""Rows before an episode within which a sensor that failed may be its cause whatever its share."""
+PARTNER: Final = 0.5
+"""A sensor that failed earlier must have so much of the leading share to be the cause."""
 QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
+HIGHER: Final = 1.01
+"""A peak higher by this factor is written at once."""
 
 room(
     "episodes",
@@ -57,7 +61,12 @@ class Change(NamedTuple):
 
 
 class Tracker:
-    """An open episode that grows row by row. `S` sensors."""
+    """An open episode that grows row by row. `S` sensors.
+
+    It is the process's until a measurement is known to have failed (frozen or silent, `Group.ill`) that did so before
+    the episode began, so not because of it, and either shortly before or with a large share of the score. From then on
+    it is the instrument's.
+    """
 
     def __init__(self, asset: str, model: str, start: int, sensors: Sequence[str]) -> None:
         self.asset, self.model, self.start, self.sensors = asset, model, start, sensors
@@ -65,39 +74,61 @@ class Tracker:
         self.peak = -np.inf
         self.peak_at = self.last = start
         self.shares: NDArray[np.float64] = np.zeros(len(sensors))
-        self.ill: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
-        self.told: tuple[float, list[str], str, int] | None = None
+        self.rows = 0
+        """Rows since the start, those without a score too."""
+        self.instrument = False
+        self.ended = False
+        """The stream has ended; should it go on, so does the episode."""
+        self.told: tuple[float, bool, int] | None = None
 
-    def add(self, t: int, score: float, shares: NDArray[np.float64], ill: NDArray[np.bool_]) -> None:
-        """Take in a scored row: its shares (S,) of the score, and which sensors (S,) were frozen or without a value."""
+    def add(self, t: int, score: float, shares: NDArray[np.float64]) -> None:
+        """Take in a row's score and the sensors' shares (S,) of it; NaN for a row without a score."""
+        self.rows += 1
+        if score != score:
+            return
         self.last = t
         self.shares = self.shares + shares
-        self.ill = self.ill | ill
         if score > self.peak:
             self.peak, self.peak_at = score, t
+
+    def judge(self, ill: NDArray[np.bool_], run: NDArray[np.int32], needed: NDArray[np.int64]) -> None:
+        """See whether a sensor's failure explains the episode; after `add` of the same row.
+
+        Args:
+            ill: (S,) measurements that are frozen or silent now.
+            run: (S,) for how many rows they have been.
+            needed: (S,) rows after which that is known.
+        """
+        before = run - (self.rows - 1)  # as long it was at the first row
+        recent = before <= needed + RECENT
+        weighty = self.shares >= PARTNER * self.shares.max()
+        self.instrument = self.instrument or bool((ill & (before > 0) & (recent | weighty)).any())
 
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
         total = float(self.shares.sum())
         parts = self.shares / total if total > 0 else self.shares
         leading = np.argsort(-parts, kind="stable")[:LEADING]
-        first = int(leading[0])
-        instrument = bool(self.ill[first]) and parts[first] >= DOMINANT
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
-        kind: Literal["process", "instrument"] = "instrument" if instrument else "process"
+        kind: Literal["process", "instrument"] = "instrument" if self.instrument else "process"
         return Episode(
             self.id, self.asset, kind, self.start, end, float(self.peak), self.peak_at, named, None, self.model
         )
 
     def update(self) -> Change | None:
         """What to tell of it now, if it says something new."""
-        episode = self.episode()
-        names = [tag for tag, _ in episode.leading[:3]]
-        told = self.told
-        if told and told[:3] == (self.peak, names, episode.kind) and self.last - told[3] < QUIET_NS:
-            return None
-        self.told = (self.peak, names, episode.kind, self.last)
-        return Change("updated" if told else "opened", episode)
+        if self.told is not None:
+            peak, instrument, at = self.told
+            if self.peak < peak * HIGHER and self.instrument == instrument and self.last - at < QUIET_NS:
+                return None
+        what: Literal["opened", "updated"] = "updated" if self.told else "opened"
+        self.told = (self.peak, self.instrument, self.last)
+        return Change(what, self.episode())
+
+    def end(self) -> Change:
+        """The stream has ended, and with it the episode at its last scored row."""
+        self.ended, self.told = True, None
+        return Change("closed", self.episode(self.last))
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
@@ -109,7 +140,9 @@ class Tracker:
             "peak_at": self.peak_at,
             "last": self.last,
             "shares": self.shares.tolist(),
-            "ill": self.ill.tolist(),
+            "rows": self.rows,
+            "instrument": self.instrument,
+            "ended": self.ended,
         }
 
     @classmethod
@@ -118,8 +151,8 @@ class Tracker:
         tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"])
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares = np.array(dumped["shares"])
-        tracker.ill = np.array(dumped["ill"], dtype=np.bool_)
-        tracker.told = (tracker.peak, [], "", tracker.last)
+        tracker.rows, tracker.instrument, tracker.ended = dumped["rows"], dumped["instrument"], dumped["ended"]
+        tracker.told = None if tracker.ended else (tracker.peak, tracker.instrument, tracker.last)
         return tracker
 
 

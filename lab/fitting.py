@@ -10,7 +10,7 @@ from lab.tables import Table, TableError
 from models.detector import Detector, Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import fit
 
-TEP_FIT: Final = 1
+TEP_FIT: Final = 2
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_PLANTS: Final = 64
 TEP_HOURS: Final = 8.0

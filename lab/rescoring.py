@@ -128,7 +128,9 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
             episodes.update((change.episode.id, change.episode) for change in scored.changes)
     open_id = scorer.episode(number)
     if open_id is not None and (tracker := scorer.members[number].tracker):
-        episodes[open_id] = tracker.episode()
+        noted = store.db.execute('SELECT "end" FROM episode WHERE id = ?', (open_id,)).fetchone()
+        # a stream that ended was closed by the clock on the wall, which the readings do not tell
+        episodes[open_id] = tracker.episode(tracker.last if noted == (tracker.last,) else None)
     found = [each for each in episodes.values() if each.start < t1 and (each.end is None or each.end >= t0)]
     if not parts:
         empty = np.zeros(0)

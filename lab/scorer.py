@@ -11,21 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
-from devices.quality import is_bad
+from devices.quality import CODES, is_bad
 from lab.episodes import Change, Tracker
-from lab.groups import Group, Layout
+from lab.groups import Group, Layout, Places, together
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
 """After a jump of more periods the lags mean nothing: the warm-up begins again."""
 GAP_NS: Final = 5 * 10**9
 """A shorter jump is never one (a gateway that reads late)."""
+CACHED: Final = 1024
+"""Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 NEVER: Final = np.iinfo(np.int64).min
+REASONS: Final = ("", "model", "clock", "gap")
+"""Why an asset begins anew, by the code that stands for it; 0 is that it does not."""
+NEW_MODEL, CLOCK_BACK, GAP = range(1, 4)
+RANGE: Final = CODES["bad:range"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
+Reasons = NDArray[np.int8]
 
 
 class RowBlock(NamedTuple):
@@ -174,12 +181,21 @@ class Scorer:
 
     def fits(self, number: int, model: Model) -> bool:
         """Whether the asset has at least half of the sensors that the model wants."""
-        return 2 * len(self.members[number].layout.columns(model)[0]) >= len(model.detector.sensors)
+        return 2 * len(self.members[number].layout.places(model).known) >= len(model.detector.sensors)
 
     def episode(self, number: int) -> str | None:
         """Id of the asset's open episode."""
         tracker = self.members[number].tracker
-        return tracker.id if tracker else None
+        return tracker.id if tracker and not tracker.ended else None
+
+    def in_episode(self) -> list[int]:
+        """Numbers of the assets with an open episode."""
+        return [number for number in np.flatnonzero(self._open).tolist() if self.episode(number) is not None]
+
+    def end(self, number: int) -> Change | None:
+        """The asset's stream has ended: its open episode closes, to go on if the stream does after all."""
+        tracker = self.members[number].tracker
+        return tracker.end() if tracker and not tracker.ended else None
 
     def warm(self, number: int) -> bool:
         """Whether the asset has had a score since it began."""
@@ -195,11 +211,14 @@ class Scorer:
     def ingest(self, block: RowBlock) -> Scored:
         """Score a block of rows."""
         count, width = block.v.shape
+        numbers = block.asset
+        order = None if count < 2 or (numbers[1:] > numbers[:-1]).all() else np.argsort(numbers, kind="stable")
+        single = order is None or bool((np.diff(numbers[order]) > 0).all())  # one row of each, the usual case
         scored = Scored(
             score=np.full(count, np.nan),
             alarm=np.zeros(count, dtype=np.bool_),
             warm=np.zeros(count, dtype=np.bool_),
-            late=self._late(block),
+            late=block.t <= self.last[numbers],
             limit=np.full(count, np.nan),
             contributions=np.zeros((count, width)),
             statistics={},
@@ -207,31 +226,33 @@ class Scorer:
         )
         if count == 0:
             return scored
+        if order is not None and not single:
+            self._find_late(block, order, scored.late)
         good = ~scored.late
-        everyone = bool(good.all())
-        groups = self._group[block.asset]
-        for index in np.unique(groups if everyone else groups[good]).tolist():
+        rows = np.flatnonzero(good) if order is None else order[good[order]]
+        groups = self._group[numbers[rows]]
+        for index in sorted(set(groups.tolist())):
             of_group = groups == index
-            rows = np.flatnonzero(of_group if everyone else of_group & good)
+            theirs = rows if of_group.all() else rows[of_group]
             if index >= 0:
-                self._score_group(self._listed[index], block, rows, scored)
+                self._score_group(self._listed[index], block, theirs, single, scored)
             else:
-                self._not_scored(block, rows, scored)
-        scored.warm[:] = self._warm[block.asset] & good
-        np.maximum.at(self.last, block.asset[good], block.t[good])
+                self._not_scored(block, theirs, scored)
+        np.logical_and(self._warm[numbers], good, out=scored.warm)
+        if single:
+            self.last[numbers[rows]] = block.t[rows]
+        else:
+            np.maximum.at(self.last, numbers[rows], block.t[rows])
         return scored
 
-    def _late(self, block: RowBlock) -> Flags:
-        late: Flags = block.t <= self.last[block.asset]
-        if len(np.unique(block.asset)) < len(block.asset):
-            order = np.argsort(block.asset, kind="stable")
-            same = block.asset[order][1:] == block.asset[order][:-1]
-            if (same & (np.diff(block.t[order]) <= 0)).any():
-                newest = self.last.copy()
-                for row, (number, t) in enumerate(zip(block.asset.tolist(), block.t.tolist(), strict=True)):
-                    late[row] = t <= newest[number]
-                    newest[number] = max(newest[number], t)
-        return late
+    def _find_late(self, block: RowBlock, order: Rows, late: Flags) -> None:
+        """Find also the rows that are not newer than one before them in the block; `order` sorts it by asset."""
+        same = block.asset[order][1:] == block.asset[order][:-1]
+        if (same & (np.diff(block.t[order]) <= 0)).any():
+            newest = self.last.copy()
+            for row, (number, t) in enumerate(zip(block.asset.tolist(), block.t.tolist(), strict=True)):
+                late[row] = t <= newest[number]
+                newest[number] = max(newest[number], t)
 
     def _not_scored(self, block: RowBlock, rows: Rows, scored: Scored) -> None:
         fresh = self._fresh[block.asset[rows]]
@@ -252,147 +273,152 @@ class Scorer:
             member.tracker = None
             self._open[number] = False
 
-    def _score_group(self, group: Group, block: RowBlock, rows: Rows, scored: Scored) -> None:
+    def _score_group(self, group: Group, block: RowBlock, rows: Rows, single: bool, scored: Scored) -> None:
         group.grow()
         model = group.model
         scored.limit[rows] = model.detector.limit
-        numbers = block.asset[rows]
-        order = np.argsort(numbers, kind="stable")
-        every = rows[order]
-        was_open = self._open[block.asset[every]]
-        clocked = self._clock_at[block.asset[every]] >= 0
+        clocked = self._clock_at[block.asset[rows]] >= 0
         if not clocked.any():
-            self._score_selected(group, block, *self._by_time(block, every, model.detector.period_s), scored)
+            self._score_selected(group, block, *self._by_time(block, rows, model.detector.period_s), single, scored)
             return
         if not clocked.all():
-            plain = every[~clocked]
-            self._score_selected(group, block, *self._by_time(block, plain, model.detector.period_s), scored)
-            every, was_open = every[clocked], was_open[clocked]
-        rows, restart, why = self._by_clock(block, every, model.detector.period_s)
-        if len(rows):
-            self._score_selected(group, block, rows, restart, why, scored)
-        if len(rows) < len(every):  # between the rows that count an episode stays on
-            numbers = block.asset[every]
-            begins = np.concatenate([[True], numbers[1:] != numbers[:-1]])
-            known = np.isin(every, rows)
-            on = np.where(known, scored.alarm[every], was_open)
-            at = np.maximum.accumulate(np.where(known | begins, np.arange(len(every)), 0))
-            scored.alarm[every] = on[at]
+            plain = self._by_time(block, rows[~clocked], model.detector.period_s)
+            self._score_selected(group, block, *plain, single, scored)
+            rows = rows[clocked]
+        numbers = block.asset[rows]
+        was_open = self._open[numbers]
+        counted, begins = self._by_clock(block, rows, model.detector.period_s)
+        if len(counted):
+            self._score_selected(group, block, counted, begins, single, scored)
+        if len(counted) < len(rows):  # between the rows that count an episode stays on
+            first = np.append(True, numbers[1:] != numbers[:-1])
+            known = np.isin(rows, counted)
+            on = np.where(known, scored.alarm[rows], was_open)
+            at = np.maximum.accumulate(np.where(known | first, np.arange(len(rows)), 0))
+            scored.alarm[rows] = on[at]
 
     def _score_selected(
-        self, group: Group, block: RowBlock, rows: Rows, restart: Flags, why: NDArray[np.str_], scored: Scored
+        self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, single: bool, scored: Scored
     ) -> None:
         """Score rows that are sorted by asset, as many together as have the same number of rows."""
+        if single:
+            for first in range(0, len(rows), CACHED):
+                some = slice(first, first + CACHED)
+                self._score_rows(group, block, rows[some, None], begins[some], scored)
+            return
         numbers = block.asset[rows]
-        firsts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
-        counts = np.diff(np.append(firsts, len(rows)))
-        inner = restart.copy()
+        firsts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+        inner = begins > 0
         inner[firsts] = False
-        if inner.any():  # an asset that begins anew in the middle is cut there
-            cuts = np.flatnonzero(inner)
-            firsts = np.sort(np.concatenate([firsts, cuts]))
-            counts = np.diff(np.append(firsts, len(rows)))
-            alone = np.isin(numbers[firsts], numbers[cuts])
-        else:
-            alone = np.zeros(len(firsts), dtype=np.bool_)
+        cuts = np.flatnonzero(inner)  # an asset that begins anew in the middle is cut there
+        firsts = np.union1d(firsts, cuts)
+        counts = np.diff(np.append(firsts, len(rows)))
+        alone = np.isin(numbers[firsts], numbers[cuts])
         for count in np.unique(counts[~alone]).tolist():
             starts = firsts[~alone & (counts == count)]
-            self._score_rows(
-                group, block, rows[starts[:, None] + np.arange(count)], restart[starts], why[starts], scored
-            )
+            self._score_rows(group, block, rows[starts[:, None] + np.arange(count)], begins[starts], scored)
         for start, count in zip(firsts[alone].tolist(), counts[alone].tolist(), strict=True):
-            piece = slice(start, start + 1)
-            self._score_rows(group, block, rows[None, start : start + count], restart[piece], why[piece], scored)
+            self._score_rows(group, block, rows[None, start : start + count], begins[start : start + 1], scored)
 
-    def _by_time(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Flags, NDArray[np.str_]]:
+    def _by_time(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons]:
         """Rows sorted by asset, all of which count; which of them begin anew, and why."""
         numbers, t = block.asset[rows], block.t[rows]
-        before, fresh = self.last[numbers], self._fresh[numbers]
         first = np.append(True, numbers[1:] != numbers[:-1])
-        if not first.all():
-            before = np.where(first, before, np.append(0, t[:-1]))
-            fresh &= first
+        before = np.where(first, self.last[numbers], np.append(0, t[:-1]))
         longest = max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
-        gap = (before != NEVER) & (t - np.maximum(before, 0) > longest)
-        return rows, fresh | gap, np.where(fresh, "model", "gap")
+        begins = np.zeros(len(rows), dtype=np.int8)
+        begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
+        begins[first & self._fresh[numbers]] = NEW_MODEL
+        return rows, begins
 
-    def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Flags, NDArray[np.str_]]:
+    def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons]:
         """Of rows sorted by asset the first in each period of the asset's clock; which begin anew, and why."""
         column = self._clock_at[block.asset[rows]]
         clock = np.where(is_bad(block.q[rows, column]), np.nan, block.v[rows, column])
-        told = ~np.isnan(clock)
+        told = np.isfinite(clock)
         rows, clock = rows[told], clock[told]
         numbers = block.asset[rows]
         first = np.append(True, numbers[1:] != numbers[:-1])[: len(rows)]
         before = np.where(first, self._clock[numbers], np.append(0.0, clock[:-1])[: len(rows)])
         slot = np.floor((clock + 1e-6) / period_s)  # a clock is a sum of steps, at times a hair below the full period
         slot_before = np.floor((before + 1e-6) / period_s)
-        fresh = first & self._fresh[numbers]
-        back = clock < before
-        restart = fresh | back | (slot - slot_before > GAP_PERIODS)
-        taken = restart | (slot != slot_before)
+        begins = np.zeros(len(rows), dtype=np.int8)
+        begins[slot - slot_before > GAP_PERIODS] = GAP
+        begins[clock < before] = CLOCK_BACK
+        begins[first & self._fresh[numbers]] = NEW_MODEL
+        taken = (begins > 0) | (slot != slot_before)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
-        why = np.where(fresh, "model", np.where(back, "clock", "gap"))
-        return rows[taken], restart[taken], why[taken]
+        return rows[taken], begins[taken]
 
-    def _score_rows(
-        self, group: Group, block: RowBlock, rows: Rows, restart: Flags, why: NDArray[np.str_], scored: Scored
-    ) -> None:
-        """Score rows (A, T) of A assets; `restart` (A,) says which begin anew at their first one."""
+    def _score_rows(self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, scored: Scored) -> None:
+        """Score rows (A, T) of A assets; `begins` (A,) says which begin anew at their first one."""
         numbers = block.asset[rows[:, 0]]
-        places = self._row[numbers]
-        if restart.any():
-            for at in np.flatnonzero(restart).tolist():
-                self._begin(int(numbers[at]), int(block.t[rows[at, 0]]), str(why[at]), scored)
-            group.reset(places[restart])
-        detector = group.model.detector
-        known, columns = self.members[int(numbers[0])].layout.columns(group.model)
-        v = block.v[rows[..., None], columns]
-        v = np.where(is_bad(block.q[rows[..., None], columns]) | ~np.isfinite(v), np.nan, v)
-        if len(known) == len(detector.sensors):
-            x = v
-        else:
-            x = np.full((*rows.shape, len(detector.sensors)), np.nan)
-            x[..., known] = v
-        same = group.unchanged(places, x)
-        result = group.score(places, x)
-        flat = rows.ravel()
+        at = self._row[numbers]
+        if begins.any():
+            anew = np.flatnonzero(begins)
+            for row in anew.tolist():
+                reason = REASONS[begins[row]]
+                self._begin(int(numbers[row]), int(block.t[rows[row, 0]]), reason, scored)
+            group.reset(at[anew])
+        places = self.members[int(numbers[0])].layout.places(group.model)
+        flat, theirs = together(rows.ravel()), together(at)
+        x, over = _values(block, rows, flat, places, group.last.shape[1])
+        same = group.unchanged(theirs, x)
+        result = group.score(theirs, x)
         scored.score[flat] = result.score.ravel()
         scored.alarm[flat] = result.alarm.ravel()
-        scored.contributions[flat[:, None], columns] = result.contributions[..., known].reshape(len(flat), -1)
+        contributions = result.contributions.reshape(rows.size, -1)
+        if not places.complete:
+            contributions = contributions[:, places.known]
+        if isinstance(flat, slice):
+            scored.contributions[flat, places.columns] = contributions
+        else:
+            columns = np.arange(scored.contributions.shape[1])[places.columns]
+            scored.contributions[flat[:, None], columns] = contributions
         for name, chart in result.statistics.items():
             if name not in scored.statistics:
                 scored.statistics[name] = np.full(len(scored.score), np.nan)
             scored.statistics[name][flat] = chart.ravel()
         self._warm[numbers] |= np.isfinite(result.score).any(axis=1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
-        for at in np.flatnonzero(busy).tolist():
-            part = Result(result.score[at], result.alarm[at], result.contributions[at], {})
-            frozen = same[at] > group.frozen
-            # a plant that stops freezes all its sensors, and that is no instrument's fault
-            frozen &= frozen.sum(axis=1, keepdims=True) <= frozen.shape[1] // 2
-            self._follow(int(numbers[at]), block.t[rows[at]], part, frozen | np.isnan(x[at]), scored)
+        for asset in np.flatnonzero(busy).tolist():
+            ill = group.ill(places, x[asset], same[asset], None if over is None else over[asset])
+            needed = np.where(np.isnan(x[asset]), group.silent, group.frozen) if ill.any() else None
+            part = Result(result.score[asset], result.alarm[asset], result.contributions[asset], {})
+            self._follow(int(numbers[asset]), block.t[rows[asset]], part, ill, same[asset], needed, scored)
 
-    def _follow(self, number: int, times: Times, result: Result, ill: Flags, scored: Scored) -> None:
-        """Open, feed and close an asset's episode along its rows (T,)."""
+    def _follow(
+        self,
+        number: int,
+        times: Times,
+        result: Result,
+        ill: Flags,
+        same: NDArray[np.int32],
+        needed: NDArray[np.int64] | None,
+        scored: Scored,
+    ) -> None:
+        """Open, feed and close an asset's episode along its rows (T,); `needed` is None when no sensor was ill."""
         member = self.members[number]
         assert member.model is not None
+        tracker = member.tracker
+        alarms, scores = result.alarm.tolist(), result.score.tolist()
         for row, t in enumerate(times.tolist()):
-            tracker = member.tracker
-            if result.alarm[row]:
+            if alarms[row]:
                 if tracker is None:
-                    sensors = member.model.detector.sensors
-                    tracker = member.tracker = Tracker(member.asset.id, member.model.id, t, sensors)
-                if np.isfinite(result.score[row]):
-                    tracker.add(t, float(result.score[row]), result.contributions[row], ill[row])
+                    tracker = Tracker(member.asset.id, member.model.id, t, member.model.detector.sensors)
+                tracker.ended = False
+                tracker.add(t, scores[row], result.contributions[row])
+                if needed is not None and not tracker.instrument and ill[row].any():
+                    tracker.judge(ill[row], same[row], needed[row])
             elif tracker is not None:
                 if tracker.told is None:
                     scored.changes.append(Change("opened", tracker.episode()))
                 scored.changes.append(Change("closed", tracker.episode(t)))
-                member.tracker = None
-        self._open[number] = member.tracker is not None
-        if member.tracker is not None and (change := member.tracker.update()):
+                tracker = None
+        member.tracker = tracker
+        self._open[number] = tracker is not None
+        if tracker is not None and (change := tracker.update()):
             scored.changes.append(change)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
@@ -433,7 +459,7 @@ class Scorer:
         """
         state = model.detector.initial(1)
         width = len(model.detector.sensors)
-        wanted = {**state, "~last": np.zeros((1, width)), "~same": np.zeros((1, width), dtype=np.int64)}
+        wanted = {**state, "~last": np.zeros((1, width)), "~same": np.zeros((1, width), dtype=np.int32)}
         arrays, start = {}, 0
         for name, dtype, shape in head["arrays"]:
             size = np.dtype(dtype).itemsize * int(np.prod(shape))
@@ -458,3 +484,25 @@ class Scorer:
         if head["episode"] is not None:
             member.tracker = Tracker.restore(member.asset.id, head["episode"])
         self._open[number] = member.tracker is not None
+
+
+def _values(block: RowBlock, rows: Rows, flat: slice | Rows, places: Places, width: int) -> tuple[Floats, Flags | None]:
+    """What the model sees of rows (A, T): (A, T, S) values, and which are missing for being beyond their range."""
+    v, q = block.v[flat][:, places.columns], block.q[flat][:, places.columns]
+    v, q = v.reshape(*rows.shape, -1), q.reshape(*rows.shape, -1)
+    bad = is_bad(q)
+    bad |= ~np.isfinite(v)
+    over = None
+    if bad.any():
+        v = np.where(bad, np.nan, v)
+        beyond = q == RANGE
+        over = beyond if beyond.any() else None
+    if places.complete:
+        return v, over
+    x = np.full((*rows.shape, width), np.nan)
+    x[..., places.known] = v
+    if over is not None:
+        beyond = np.zeros(x.shape, dtype=np.bool_)
+        beyond[..., places.known] = over
+        over = beyond
+    return x, over

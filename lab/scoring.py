@@ -33,7 +33,7 @@ log = logging.getLogger("lab.scoring")
 LOOK_S: Final = 1.0
 """How often the folder of models is looked at."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 
 room(
     "scoring",
@@ -275,7 +275,28 @@ class ScoringRuntime:
             if key not in self._again:
                 news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
 
+    # the end of a stream
+
+    def open_episodes(self) -> list[int]:
+        """Numbers of the assets with an open episode."""
+        return self.scorer.in_episode()
+
+    def ended(self, number: int) -> None:
+        """Nothing more comes of an asset for now: its open episode ends with its last scored row.
+
+        Should its rows go on without a gap after all, so does the episode, and nothing of the scores is different.
+        """
+        change = self.scorer.end(number)
+        if change is not None:
+            self._news.episodes[change.episode.id] = change.episode
+            log.info("asset %s has gone quiet: its episode is closed", change.episode.asset)
+
     # the database
+
+    @property
+    def waiting(self) -> bool:
+        """Whether episodes wait to be saved."""
+        return bool(self._news.episodes)
 
     def save(self, force: bool = False) -> None:
         """Write episodes, and at times snapshots, into the transaction that the caller has begun.

@@ -42,6 +42,19 @@ class Result(NamedTuple):
     """(A, T) each: the charts behind the score, every one scaled so that its limit is 1 (`t2`, `spe`, …)."""
 
 
+class Usual(NamedTuple):
+    """What each of `S` sensors did in the normal record."""
+
+    low: Floats
+    """(S,) its lowest value."""
+    high: Floats
+    """(S,) its highest value."""
+    same: NDArray[np.int64]
+    """(S,) its longest run of equal values, rows."""
+    missing: NDArray[np.int64]
+    """(S,) its longest run without a value, rows."""
+
+
 @runtime_checkable
 class Detector(Protocol):
     """A fitted model. It holds no state of a stream and knows no clock."""
@@ -63,8 +76,8 @@ class Detector(Protocol):
         """The score from which a row counts towards an episode."""
 
     @property
-    def longest(self) -> NDArray[np.int64]:
-        """(S,) longest run of equal values in the normal record (`longest_runs`): beyond it a sensor looks frozen."""
+    def usual(self) -> "Usual":
+        """What each sensor did in the normal record, by which a frozen or silent one is told from a healthy one."""
 
     def initial(self, assets: int) -> State:
         """State of `assets` streams that have not begun."""
@@ -102,16 +115,28 @@ class Model(NamedTuple):
     """Twelve hex digits over the file's content."""
 
 
-def longest_runs(records: Sequence[Floats]) -> NDArray[np.int64]:
-    """Longest run of equal values of each sensor in records (n, S) each: (S,). A missing value ends a run."""
-    longest = np.ones(records[0].shape[1], dtype=np.int64)
+def usual(records: Sequence[Floats]) -> Usual:
+    """What the sensors did in records (n, S) each, NaN for no value; every sensor has a value in one of them."""
+    width = records[0].shape[1]
+    same, missing = np.ones(width, dtype=np.int64), np.zeros(width, dtype=np.int64)
+    low, high = np.full(width, np.inf), np.full(width, -np.inf)
     for record in records:
-        at = np.arange(len(record))[:, None]
+        gone = np.isnan(record)
         changed = np.ones(record.shape, dtype=np.bool_)
         changed[1:] = record[1:] != record[:-1]
-        begun = np.maximum.accumulate(np.where(changed, at, 0), axis=0)
-        longest = np.maximum(longest, (at - begun + 1).max(axis=0, initial=1))
-    return longest
+        same = np.maximum(same, _longest_wait(changed) + 1)
+        missing = np.maximum(missing, _longest_wait(~gone))
+        low = np.minimum(low, np.where(gone, np.inf, record).min(axis=0, initial=np.inf))
+        high = np.maximum(high, np.where(gone, -np.inf, record).max(axis=0, initial=-np.inf))
+    return Usual(low, high, same, missing)
+
+
+def _longest_wait(events: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Most rows since the last event in each column of (n, S), counted from before the first row: (S,)."""
+    at = np.arange(len(events))[:, None]
+    last = np.maximum.accumulate(np.where(events, at, -1), axis=0)
+    waited: NDArray[np.int64] = (at - last).max(axis=0, initial=0)
+    return waited
 
 
 def dumps(detector: Detector, about: Mapping[str, Any] | None = None) -> bytes:

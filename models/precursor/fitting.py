@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detector import Floats, longest_runs
+from models.detector import Floats, usual
 from models.precursor.detector import Precursor
 
 FOLDS: Final = 8
@@ -60,7 +60,7 @@ def fit(
     bare = Precursor(
         sensors=tuple(sensors),
         period_s=float(period_s),
-        longest=longest_runs(records),
+        usual=usual(records),
         center=center + shift * scale,
         scale=scale * spread,
         loadings=loadings,

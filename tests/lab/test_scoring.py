@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
+from devices.quality import CODES
 from lab.config import Config
 from lab.episodes import list_episodes
+from lab.fitting import learn
 from lab.historian import open_historian
 from lab.historian.base import Batch
+from lab.scorer import Scorer
 from lab.scoring import RowBlock, replay_scores
-from models.detector import Model, load, save
+from models.detector import Model, dumps, load, loads, save
+from simulators import tep
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.models.plants import SENSORS, fitted, record, refit
 
@@ -315,26 +319,139 @@ def test_a_reset_ends_the_open_episode(tmp_path: Path) -> None:
     rig.crash()
 
 
-def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
-    def kinds(x: np.ndarray, id: str) -> set[tuple[str, str]]:
-        rig.declare(Asset(id, "pump"), CHANNELS)
-        rig.feed(id, seconds(len(x)), x)
-        rig.commit()
-        return {(e.kind, e.leading[0][0]) for e in list_episodes(rig.store, id)}
+def kinds(rig: Rig, id: str, x: np.ndarray, q: np.ndarray | None = None, role: str = "measurement") -> set[str]:
+    channels = [Channel(tag, role=role) for tag in SENSORS]  # type: ignore[arg-type]
+    rig.declare(Asset(id, "pump"), channels)
+    rig.feed(id, seconds(len(x)), x, q)
+    rig.commit()
+    check_replay(rig, id)
+    return {episode.kind for episode in list_episodes(rig.store, id)}
 
-    frozen = record(400, 5)
-    frozen[100:, 3] = frozen[99, 3] + 20.0
-    assert kinds(frozen, "frozen") == {("instrument", "level")}
-    dropping = record(400, 5)
-    dropping[100:, 3] += 20.0
-    dropping[110:130:2, 3] = np.nan
-    assert kinds(dropping, "dropping") == {("instrument", "level")}
+
+def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
     moved = record(400, 5)
     moved[100:, 3] += 20.0
-    assert kinds(moved, "moved") == {("process", "level")}
-    dead = record(400, 5)
-    dead[100:] = dead[99] + 20.0
-    assert {kind for kind, _ in kinds(dead, "dead")} == {"process"}
+    assert kinds(rig, "moved", moved) == {"process"}
+    frozen = moved.copy()
+    frozen[90:, 0] = frozen[89, 0]
+    assert kinds(rig, "frozen", frozen) == {"instrument"}
+    assert kinds(rig, "resting-valve", frozen, role="manipulated") == {"process"}
+    later = moved.copy()
+    later[115:, 0] = later[114, 0]
+    assert kinds(rig, "frozen-later", later) == {"process"}
+    gone_to_nothing = moved.copy()
+    gone_to_nothing[90:, 0] = 0.0
+    assert kinds(rig, "gone-to-nothing", gone_to_nothing) == {"process"}
+    dead = moved.copy()
+    dead[99:] = dead[150]
+    assert kinds(rig, "dead", dead) == {"process"}
+
+
+def test_a_silent_sensor_is_the_instruments_but_not_one_beyond_its_range(rig: Rig) -> None:
+    x = record(400, 5)
+    x[100:, 3] += 20.0
+    gaps = x.copy()
+    gaps[95:300:2, 0] = np.nan
+    assert kinds(rig, "gaps", gaps) == {"process"}
+    silent = x.copy()
+    silent[95:, 0] = np.nan
+    assert kinds(rig, "silent", silent) == {"instrument"}
+    q = np.zeros(x.shape, dtype=np.uint8)
+    q[95:, 0] = CODES["bad:range"]
+    assert kinds(rig, "beyond", x, q) == {"process"}
+    q[95:, 0] = CODES["bad:sensor"]
+    assert kinds(rig, "bad", x, q) == {"instrument"}
+
+
+@pytest.fixture(scope="module")
+def upsets() -> tuple[Model, list[str], np.ndarray]:
+    """A model of the simulated plant, its columns, and its records (5, rows, columns) with an upset from 3 h on."""
+    runs = tep.simulate(6.0, range(50, 66), every_s=180).records
+    model = loads(dumps(learn(list(tep.round_records(runs, 5)), tep.COLUMNS, 180.0)))
+
+    def fault(plant: int, tag: str, kind: str) -> tep.Change:
+        return tep.Change(3.0, lambda inputs: inputs.set_sensor_fault(plant, tag, kind))
+
+    changes = [
+        tep.Change(3.0, lambda inputs: inputs.set_fault(0, 6)),
+        *(fault(1 + at, "xmeas_9", kind) for at, kind in enumerate(("freeze", "dropout"))),
+        tep.Change(3.0, lambda inputs: inputs.set_fault(3, 1)),
+        tep.Change(3.0, lambda inputs: inputs.set_fault(4, 7)),
+    ]
+    run = tep.simulate(20.0, range(80, 85), changes, every_s=180)
+    assert tep.trip_hours(run.state)[0] < 15
+    return model, list(tep.COLUMNS), tep.round_records(run.records, 5)
+
+
+@pytest.mark.parametrize("limits", [False, True])
+def test_a_lost_feed_is_the_processs_and_a_failed_sensor_the_instruments(
+    upsets: tuple[Model, list[str], np.ndarray], limits: bool
+) -> None:
+    model, columns, records = upsets
+    for plant, (want, x) in enumerate(zip(["process", *["instrument"] * 2, *["process"] * 2], records, strict=True)):
+        scorer = Scorer()
+        roles = ["manipulated" if tag.startswith("xmv") else "measurement" for tag in columns]
+        channels = [Channel(tag, role=role) for tag, role in zip(columns, roles, strict=True)]  # type: ignore[arg-type]
+        number = scorer.declare(Asset("tep-1", "tep"), channels)
+        scorer.use(number, model)
+        told: list[str] = []
+        for row in range(len(x)):
+            q = np.where(np.isnan(x[row]), 128, 0).astype(np.uint8)
+            if limits:  # a flow of nothing with noise is now and then below its range
+                q[x[row] < 0.01] = CODES["bad:range"]
+            block = RowBlock(np.array([number], dtype=np.int32), seconds(1, 180 * row), x[None, row], q[None])
+            told += [change.episode.kind for change in scorer.ingest(block).changes]
+        assert told, plant
+        assert told[-1] == want, plant
+        assert told == sorted(told, reverse=True), plant  # a process may turn out the instrument's, never back
+
+
+def test_an_episode_ends_with_its_stream_and_goes_on_with_it(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(), seconds(300)
+    rig.feed("pump-1", t[:130], x[:130])
+    rig.commit()
+    (number,) = rig.runtime.open_episodes()
+    rig.runtime.ended(number)
+    assert rig.runtime.waiting
+    assert rig.runtime.open_episodes() == []
+    assert rig.runtime.describe(number)["episode"] is None
+    rig.commit()
+    assert not rig.runtime.waiting
+    (ended,) = list_episodes(rig.store)
+    assert ended.end == t[129]
+    check_replay(rig, "pump-1")
+    assert replay_scores(rig.memory, rig.store, "pump-1", START, t[129] + 1).episodes == [ended]
+    rig.runtime.ended(number)
+    assert not rig.runtime.waiting
+    rig.stop()
+    rig.open()
+    assert list_episodes(rig.store) == [ended]
+    assert rig.runtime.open_episodes() == []
+    rig.feed("pump-1", t[130:140], x[130:140])
+    rig.commit()
+    (again,) = list_episodes(rig.store, open=True)
+    assert again.id == ended.id
+    assert rig.runtime.open_episodes() == [number]
+    rig.feed("pump-1", t[140:], x[140:])
+    rig.commit()
+    (closed,) = list_episodes(rig.store)
+    assert closed.end is not None
+    assert closed.end > t[160]
+    check_replay(rig, "pump-1")
+
+
+def test_an_ended_episode_stays_ended_after_a_gap(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(), seconds(300)
+    rig.feed("pump-1", t[:130], x[:130])
+    rig.runtime.ended(0)
+    rig.commit()
+    (ended,) = list_episodes(rig.store)
+    rig.feed("pump-1", t[150:], x[150:])
+    rig.commit()
+    assert list_episodes(rig.store)[-1] == ended
+    check_replay(rig, "pump-1")
 
 
 def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> None:

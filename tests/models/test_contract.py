@@ -55,7 +55,7 @@ def test_every_kind_has_its_fit(kind: str) -> None:
     assert model.kind == kind
     assert model.sensors == SENSORS
     assert model.period_s == 1.0
-    assert model.longest.tolist() == [1] * len(SENSORS)
+    assert model.usual.same.tolist() == [1] * len(SENSORS)
 
 
 @settings(max_examples=25, deadline=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.detector import ModelError, load, longest_runs, save
+from models.detector import ModelError, load, usual, save
 from tests.models.plants import fitted
 
 
@@ -47,8 +47,13 @@ def test_files_and_folders_that_are_not_there(tmp_path: Path) -> None:
         save(fitted("precursor"), tmp_path / "file" / "a.model")
 
 
-def test_longest_runs() -> None:
+def test_usual() -> None:
     nan = np.nan
-    a = np.array([[1, 5], [1, 5], [2, 5], [2, nan], [2, nan], [3, nan]])
-    assert longest_runs([a]).tolist() == [3, 3]
-    assert longest_runs([a, a]).tolist() == [3, 3]
+    a = np.array([[1, 5, nan], [1, 5, 0], [2, 5, nan], [2, nan, nan], [2, nan, 0], [3, nan, nan]])
+    b = np.array([[7.0, nan, nan], [2, -1, 0]])
+    found = usual([a, b])
+    assert found.low.tolist() == [1, -1, 0]
+    assert found.high.tolist() == [7, 5, 0]
+    assert found.same.tolist() == [3, 3, 1]
+    assert found.missing.tolist() == [0, 3, 2]
+    assert [array.tolist() for array in usual([a, a])] == [[1, 5, 0], [3, 5, 0], [3, 3, 1], [0, 3, 2]]
