@@ -1,0 +1,89 @@
+"""The collector and streams that end: rows that wait for a model, and open episodes."""
+
+from concurrent.futures import wait
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.frame import Asset
+from lab import collector
+from lab.episodes import list_episodes
+from models.detector import save
+from tests.lab.gateways import Gateway, Lab
+from tests.models.plants import SENSORS, fitted, record
+
+
+def pump(learn_rows: int | None = None) -> Gateway:
+    return Gateway(tags=SENSORS, assets=[Asset("pump-1", "pump", learn_rows=learn_rows)])
+
+
+def give(lab: Lab, gateway: Gateway, x: np.ndarray, start: int = 0) -> None:
+    gateway.values = lambda s: x[s - start].tolist()  # type: ignore[method-assign]
+    lab.give(*(gateway.frame(start + row) for row in range(len(x))))
+
+
+def second(lab: Lab) -> None:
+    """Let the collector do what it does once a second."""
+    lab.collector._status_at = -1e9
+    lab.collector.tick()
+
+
+def test_rows_that_wait_for_a_model_are_scored_when_no_more_come(tmp_path: Path) -> None:
+    lab, gateway = Lab(tmp_path), pump(learn_rows=100)
+    lab.give(gateway.birth())
+    x = record(200, 1)
+    give(lab, gateway, x[:150])
+    assert lab.collector.intake.counters.scored == 0
+    lab.commit()
+    wait([lab.collector.scoring._learning[0].result])
+    second(lab)
+    assert lab.collector.intake.counters.scored == 48
+    assert lab.collector._dirty
+    lab.commit()
+    assert lab.series("pump-1/~score")[0] == [gateway.time(s) for s in range(102, 150)]
+    lab.collector.close()
+
+
+def test_an_open_episode_ends_when_its_gateway_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth(), gateway.state("online"))
+    x = record(300, 5)
+    x[100:, 1] -= 12.0
+    give(lab, gateway, x[:150])
+    second(lab)
+    lab.commit()
+    (episode,) = list_episodes(lab.collector.store, open=True)
+    monkeypatch.setattr(collector, "QUIET_S", 0.0)
+    lab.collector.sources.all[gateway.path, gateway.id].expire_ns = 10**12
+    second(lab)
+    assert not lab.collector.scoring.waiting  # quiet, but not long enough
+    lab.give(gateway.state("offline"))
+    second(lab)
+    assert not lab.collector.scoring.waiting  # it said goodbye just now
+    monkeypatch.setattr(collector, "GONE_S", -1e9)
+    second(lab)
+    assert lab.collector._dirty
+    lab.commit()
+    (ended,) = list_episodes(lab.collector.store)
+    assert (ended.id, ended.end) == (episode.id, gateway.time(149))
+    lab.collector._live_at = -1e9
+    lab.collector.tick()
+    assert lab.live()[-1]["assets"]["pump-1"]["episode"] is None
+    # it comes back and goes on
+    monkeypatch.setattr(collector, "GONE_S", 10.0)
+    lab.give(gateway.state("online"))
+    give(lab, gateway, x[150:160], start=150)
+    lab.commit()
+    assert [each.id for each in list_episodes(lab.collector.store, open=True)] == [episode.id]
+    # and falls silent without a word
+    lab.restart()
+    second(lab)
+    assert not lab.collector.scoring.waiting
+    monkeypatch.setattr(collector, "QUIET_S", -1e9)
+    lab.collector.sources.all[gateway.path, gateway.id].expire_ns = -(10**18)
+    second(lab)
+    lab.commit()
+    assert [each.end for each in list_episodes(lab.collector.store)] == [gateway.time(159)]
+    lab.collector.close()
