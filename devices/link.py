@@ -131,7 +131,7 @@ class Link:
     def _failed(self, why: str) -> None:
         text = f"broker {self.broker.host}:{self.broker.port}: {why}"
         if text != self.last_error:  # once, not at every attempt
-            log.warning("%s: %s; trying on", self._client_id, text)
+            log.warning("%s: %s; trying again until it answers", self._client_id, text)
         self.last_error = text
 
     def _client(self, accepted: threading.Event, gone: threading.Event) -> mqtt.Client:

@@ -39,6 +39,8 @@ class Log:
         self._lost = False
         self._shown: list[float] = []
         self._muted = False
+        self.last: bytes | None = None
+        """The newest line, unless it is on the console already."""
 
     def line(self, line: bytes) -> None:
         """Take one line of output. A disk that is full loses lines, never stops the process that writes them."""
@@ -55,8 +57,16 @@ class Log:
             if not self._lost:
                 self._say(text("up.log_lost", log=self.path, why=error.strerror))
             self._lost = True
+        self.last = line if line.strip() else self.last
         if _MATTERS.match(line) and not _DOES_NOT.search(line):
+            self.last = None
             self._show(line)
+
+    def show_last(self) -> None:
+        """Show the newest line if it is not on the console yet: of a process that failed, it says why."""
+        if self.last is not None:
+            self._show(self.last)
+            self.last = None
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

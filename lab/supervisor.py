@@ -255,6 +255,8 @@ class Supervisor:
             child.to("done" if code == 0 else "failed")
             self._on_done(child.spec.name, code)
             return
+        if code > 0:
+            child.log.show_last()
         self._later(child, text("up.signal", number=-code) if code < 0 else text("up.exit_code", code=code))
 
     def _later(self, child: Child, how: str) -> None:

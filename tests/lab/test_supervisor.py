@@ -130,6 +130,13 @@ def test_a_process_that_cannot_live_is_tried_ever_more_slowly(lab: Callable[[lis
     assert any("ValueError: no" in line for line in one.said), "the console shows why"
 
 
+def test_the_last_words_of_a_process_that_failed_are_shown_once(lab: Callable[[list[Spec]], Lab]) -> None:
+    one = lab([Spec("bad", (PYTHON, "-S", "-c", "print('lab.db: no database\\n'); raise SystemExit(1)"))])
+    until(lambda: one.process("bad").restarts >= 2)
+    said = [line for line in one.said if "exit code 1" in line or "no database" in line][:4]
+    assert ["no database" in line for line in said] == [True, False, True, False]
+
+
 def test_a_program_that_is_not_there_is_reported_and_stopping_still_works(lab: Callable[[list[Spec]], Lab]) -> None:
     one = lab([Spec("gone", ("/nonexistent/program",), foreign=True)])
     until(lambda: one.process("gone").state == "backoff")
