@@ -79,6 +79,7 @@ def test_an_open_episode_ends_when_its_gateway_has_gone(tmp_path: Path, monkeypa
     assert [each.id for each in list_episodes(lab.collector.store, open=True)] == [episode.id]
     # and falls silent without a word
     lab.restart()
+    lab.commit()
     second(lab)
     assert not lab.collector.scoring.waiting
     monkeypatch.setattr(collector, "QUIET_S", -1e9)
