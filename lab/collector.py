@@ -51,6 +51,7 @@ MAX_STAGED: Final = 100_000
 RECEIPTS: Final = 2000
 """Sent at most at a time; the others wait their turn."""
 RECEIPTS_S: Final = 0.1
+WAL_PAGES: Final = 40_000
 RETRY_S: Final = (0.5, 10.0)
 LIVE_S: Final = 0.2
 GONE_S: Final = 10.0
@@ -443,6 +444,8 @@ def run(config: Config, stop: threading.Event) -> None:
             keep = config.historian
             upkeep = Upkeep(config.database, keep_days=keep.keep_days, keep_gb=keep.keep_gb)
             upkeep.start()
+            # It also writes the WAL back into the file, beside us; we do so only should it be unable to.
+            collector.store.db.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         inbox.start()
         try:
             due = time.monotonic()
