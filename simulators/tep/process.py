@@ -223,8 +223,8 @@ def evaluate(y: Value, idv: Value, walk: Value, guess: Value, dy: Value, x: Valu
     add_scaled(dy, 9, leaving, part_s, -(f_rec + f_pur) / p_s)
     subtract5(dy, 12, fed)
     dy[17] = energy_out - energy_rec - f_pur * mole - energy_sl + heat_s
-    add_scaled(dy, 18, join(gas_a, gas_b, gas_c, fed), sump, -product)
-    subtract8(dy, 18, top)
+    add_scaled(dy, 18, join(gas_a, gas_b, gas_c, fed), top, -1.0)  # the large flows first, for the last digits' sake
+    add_scaled(dy, 18, eight(dy, 18), sump, -product)
     dy[26] = energy_ac + energy_sl - energy_top - f_pr * y[26] / n_c + heat_c
     add_scaled(dy, 27, top, part_s, recycled)
     subtract8(dy, 27, into)
