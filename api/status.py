@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
@@ -29,6 +30,9 @@ from lab.running import running
 from lab.text import catalogue, text
 
 PACKAGES: Final = ("fastapi", "uvicorn", "paho-mqtt", "numpy", "orjson", "msgspec")
+
+FULL_BYTES: Final = 8 * 2**20
+"""With less room on the disk its writers fail one after the other, the gateways' spools perhaps first."""
 
 router = api_router("status")
 probes = api_router("status", prefix="")
@@ -242,9 +246,19 @@ def ailments(lab: Context) -> list[tuple[str, str, dict[str, object]]]:
     store = lab.bus.collector.get("store")
     if isinstance(store, dict) and store.get("ok") is False:
         found.append(("store", "api.store", {"detail": store.get("detail", "")}))
+    if (free := room(lab.config.data)) is not None and free < FULL_BYTES:
+        found.append(("disk", "api.disk", {"free": f"{free / 2**20:.1f}", "folder": str(lab.config.data)}))
     if not lab.config.database.is_file():
         found.append(("database", "api.no_database", {"file": str(lab.config.database)}))
     return found
+
+
+def room(folder: Path) -> int | None:
+    """Free bytes on a folder's disk; None when it cannot be said."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 @probes.get(
@@ -267,6 +281,7 @@ def metrics(lab: Context) -> Iterator[str]:
         "lab_api_dropped_frames_total": ("counter", lab.hub.dropped),
         "lab_api_bad_messages_total": ("counter", lab.hub.bad + lab.bus.bad),
         "lab_api_broker_connected": ("gauge", int(lab.bus.connected)),
+        "lab_api_disk_free_bytes": ("gauge", room(lab.config.data)),
         "lab_api_collector_silent_seconds": ("gauge", round(lab.bus.silent_s, 3)),
         "process_cpu_seconds_total": ("counter", time.process_time()),
         "process_resident_memory_bytes": ("gauge", None if (mb := memory_mb()) is None else round(mb * 2**20)),

@@ -171,6 +171,22 @@ def test_before_the_collector_has_started(broker: Broker, tmp_path: Path) -> Non
         server.stop()
 
 
+def test_health_names_a_full_disk(tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure(tmp_path, broker.port)
+    fill(config, time.time_ns())
+    server = Server(config)
+    server.start()
+    try:
+        with httpx.Client(base_url=server.url, trust_env=False) as http:
+            wait_for(lambda: http.get("/healthz").status_code == 200, "a healthy lab")
+            monkeypatch.setattr("api.status.FULL_BYTES", 2**62)
+            reasons = problem(http.get("/healthz", headers={"accept-language": "en"}), 503, "unhealthy")["reasons"]
+            assert [reason["code"] for reason in reasons] == ["disk"]
+            assert str(config.data) in reasons[0]["detail"]
+    finally:
+        server.stop()
+
+
 def test_health_names_a_silent_collector_and_a_missing_broker(tmp_path: Path, broker: Broker) -> None:
     config = configure(tmp_path, broker.port)
     fill(config, time.time_ns())
