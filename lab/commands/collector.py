@@ -40,3 +40,6 @@ def register(app: typer.Typer) -> None:
         except AlreadyRunning:
             typer.echo(text("collector.twice", data=settings.data), err=True)
             raise typer.Exit(1) from None
+        except OSError as error:
+            typer.echo(text("up.data_dir", data=settings.data, why=error.strerror or error), err=True)
+            raise typer.Exit(1) from None

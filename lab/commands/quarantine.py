@@ -51,8 +51,8 @@ def register(app: typer.Typer) -> None:
         typer.echo("")
         for each in found:
             times = f" ×{each.count}" if each.count > 1 else ""
-            typer.echo(f"{each.id:>6}  {_time(each.at)}  {each.reason}{times}  {each.topic}")
-            typer.echo(f"        {each.detail}")
+            typer.echo(f"{each.id:>6}  {_time(each.at)}  {each.reason}{times}  {_visible(each.topic)}")
+            typer.echo(f"        {_visible(each.detail)}")
 
     @group.command("show", help=text("quarantine.show.help"), epilog="lab quarantine show 17")
     def show(number: int, as_json: Json = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
@@ -66,14 +66,14 @@ def register(app: typer.Typer) -> None:
         if as_json:
             typer.echo(json.dumps(_plain(found), ensure_ascii=False))
             return
-        typer.echo(f"{found.id}  {_time(found.at)}  {found.topic}")
+        typer.echo(f"{found.id}  {_time(found.at)}  {_visible(found.topic)}")
         typer.echo(f"{found.reason}: {text(f'quarantine.reason.{found.reason}')}")
-        typer.echo(found.detail)
+        typer.echo(_visible(found.detail))
         if found.payload is None:
             typer.echo(text("quarantine.counted", count=found.count))
         else:
             typer.echo("")
-            typer.echo(found.payload.decode("utf-8", "backslashreplace"))
+            typer.echo(_visible(found.payload.decode("utf-8", "backslashreplace")))
 
     @group.command("export", help=text("quarantine.export.help"), epilog="lab quarantine export rescued.jsonl")
     def export(
@@ -124,6 +124,11 @@ class _database:
 
 def _time(ns: int) -> str:
     return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _visible(said: str) -> str:
+    """What a stranger sent, with its control characters written out: a terminal would carry them out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in said)
 
 
 def _plain(entry: "Entry") -> dict[str, object]:

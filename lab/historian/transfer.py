@@ -186,7 +186,8 @@ def export(historian: Historian, path: Path, keys: Sequence[str], t0: int, t1: i
     except OSError as error:
         raise TransferError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk there is none; the first error says more
+            part.unlink(missing_ok=True)
     return count
 
 

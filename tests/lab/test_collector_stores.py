@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from lab import collector as module
+from lab.cli import build
 from lab.historian.base import Batch, HistorianError, HistorianStats, Latest, Series
 from tests.lab.gateways import Gateway, Lab
 
@@ -169,3 +171,11 @@ def test_the_inbox_stays_bounded_while_the_store_is_down(lab: Lab, outside: Outs
     lab.give()
     lab.commit()
     assert lab.acks()[-1].upto == 49
+
+
+def test_a_data_directory_that_cannot_be_used_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = CliRunner().invoke(build("collector"), ["collector", "--data-dir", str(tmp_path / "file" / "data")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert str(tmp_path / "file" / "data") in result.output

@@ -213,6 +213,8 @@ def test_bad_files_are_named(data: Path, tmp_path: Path) -> None:
     (tmp_path / "text.csv.gz").write_bytes(b"time,sensor,value\n")
     assert "text.csv.gz" in failure("import", tmp_path / "text.csv.gz", *folder)
     assert "cannot be written" in failure("export", tmp_path / "no folder" / "a.csv", "--data-dir", data)
+    (tmp_path / "in the way").write_text("no folder")
+    assert "cannot be written" in failure("export", tmp_path / "in the way" / "a.csv", "--data-dir", data)
     assert "no sensor matches 'tep-9/*'" in failure("export", tmp_path / "a.csv", "-s", "tep-9/*", "--data-dir", data)
     assert "is not a time" in failure("export", tmp_path / "a.csv", "--from", "noon", "--data-dir", data)
     assert "there is no database yet" in failure("export", tmp_path / "a.csv", "--data-dir", tmp_path / "nothing")

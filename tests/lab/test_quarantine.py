@@ -157,6 +157,18 @@ def test_show_prints_the_payload(lab: Path) -> None:
     assert run("show", "99", "--data-dir", str(lab))[0] == 1
 
 
+def test_a_strangers_message_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    with Store(tmp_path / "lab.db") as store:
+        kept = Quarantine(store)
+        kept.add(T0, "lab/v1/a/b/c/d/\x1b[2J/data", "not_json", "at \x1b[2J", b"\x1b]0;gone\x07 text\n\xff")
+        save(kept, store)
+    for arguments in (("list",), ("show", "1")):
+        code, output = run(*arguments, "--data-dir", str(tmp_path))
+        assert code == 0
+        assert not {"\x1b", "\x07"} & set(output)
+    assert "\\x1b]0;gone\\x07 text\n\\xff" in output
+
+
 def test_export_gives_the_payloads_back_byte_by_byte(lab: Path, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
     assert run("export", str(file), "--data-dir", str(lab))[0] == 0
