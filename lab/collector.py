@@ -311,7 +311,8 @@ class Collector:
     def _failed(self, error: Exception) -> None:
         full = isinstance(error, HistorianFull) or (isinstance(error, sqlite3.Error) and is_full(error))
         if str(error) != self.trouble:
-            log.error("the store does not take readings: %s. They stay with their gateways; trying again", error)
+            why = str(error).rstrip(".")
+            log.error("the store does not take readings: %s. They stay with their gateways; trying again", why)
         self.trouble, self.full = str(error), full
         self.failed_commits += 1
         self._retry_at = time.monotonic() + self._pause
@@ -320,7 +321,7 @@ class Collector:
     def _recover(self) -> None:
         if self._dirty and not self.commit():
             return
-        log.info("the store takes readings again")
+        log.warning("the store takes readings again")  # as loud as the trouble was: the console shows both
         self.trouble, self.full, self._pause = "", False, RETRY_S[0]
 
     def _score_ids(self, name: str, asset: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -470,7 +471,7 @@ def _open(config: Config, inbox: Inbox, stop: threading.Event) -> Collector | No
         try:
             return Collector(config, inbox)
         except HistorianError as error:
-            log.error("the store does not take readings: %s. Trying again", error)
+            log.error("the store does not take readings: %s. Trying again", str(error).rstrip("."))
             stop.wait(pause)
             pause = min(2 * pause, RETRY_S[1])
     return None

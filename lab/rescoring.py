@@ -117,7 +117,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
     runs = store.db.execute("SELECT t, model FROM run WHERE asset = ? AND t < ? ORDER BY t", (asset, t1)).fetchall()
     begins = [at for at, (t, _) in enumerate(runs) if t <= t0]
     runs = runs[begins[-1] if begins else 0 :]
-    ends = [t for t, _ in runs[1:]] + [t1]
+    ends = [*(t for t, _ in runs), t1][1:]
     parts: list[tuple[Times, Scored]] = []
     episodes: dict[str, Episode] = {}
     for (begin, model), end in zip(runs, ends, strict=True):

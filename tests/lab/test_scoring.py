@@ -597,6 +597,15 @@ def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture
     rig.crash()
 
 
+def test_an_asset_that_never_had_a_model_has_no_scores_to_repeat(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv"), CHANNELS)
+    rig.feed("new", seconds(20), record(20, 1))
+    check_replay(rig, "new")
+    assert rig.scores == {}
+    rig.crash()
+
+
 def test_a_snapshot_that_cannot_be_read_begins_anew(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.declare(PUMP, CHANNELS)
     rig.feed("pump-1", seconds(130), leaking()[:130])
