@@ -60,7 +60,8 @@ class Intake:
         self.earliest = EARLIEST_NS
         """Source times before this are refused, ns."""
         self._groups: list[Group] = []
-        self._layouts: list[Source] = []
+        self._round = 0
+        """Goes up whenever the open groups are closed."""
         self._stages: list[list[Rows]] = []
         self._order = 0
         self._holding: dict[Source, None] = {}
@@ -169,6 +170,7 @@ class Intake:
 
         if source.layout is layout and samples in layout.open and not absent and frame.q is None:
             group = layout.open[samples]
+            source.round = self._round
             if code or todo != SCORE:
                 group.plain = False
             if dt is not None:
@@ -281,11 +283,9 @@ class Intake:
         absent: list[int] | None,
     ) -> None:
         layout = binding.layout
-        if source.layout is not layout:
-            if source.layout is not None:
-                self._close()  # what one gateway sent under two channel lists is scored in order, too
-            source.layout = layout
-            self._layouts.append(source)
+        if source.layout is not layout and source.round == self._round:
+            self._close()  # what one gateway sent under two channel lists is scored in order, too
+        source.layout, source.round = layout, self._round
         samples = 1 if dt is None else len(dt)
         group = layout.open.get(samples)
         if group is None:
@@ -310,9 +310,7 @@ class Intake:
                 self.counters.frames += sum(frame[3] & STORE for frame in group.frames)
                 group.layout.open.clear()
             self._groups.clear()
-        for source in self._layouts:
-            source.layout = None
-        self._layouts.clear()
+            self._round += 1
 
     def flush(self) -> list[list[Rows]]:
         """The rows since the last flush, in stages to be scored one after the other."""

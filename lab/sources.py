@@ -54,6 +54,7 @@ class Source:
         "newest",
         "path",
         "refused",
+        "round",
         "said",
         "seen",
         "skew",
@@ -90,7 +91,8 @@ class Source:
         self.waiting: deque[Message] = deque()
         self.asked = -REBIRTH_NS
         self.layout: Layout | None = None
-        """Of its last frame since the last flush."""
+        """Of its last frame, which went into the groups of `round`."""
+        self.round = -1
         self._hour = -1
         self._new = 0
 

@@ -228,6 +228,16 @@ def test_rows_of_an_old_channel_list_are_stored_not_scored_and_not_shown(lab: La
     assert lab.series("asset-gw/a")[1] == [old.values(0)[0], new.values(1)[1], old.values(2)[0]]
 
 
+def test_two_channel_lists_of_one_gateway_in_one_tick(lab: Lab) -> None:
+    old, new = Gateway(tags=("a", "b")), Gateway(boot=2, tags=("c", "a"))
+    lab.give(old.birth(), new.birth())
+    lab.give(new.frame(0), old.frame(1), new.frame(1), new.frame(2), old.frame(0))
+    lab.commit()
+    assert lab.series("asset-gw/c")[1] == [new.values(s)[0] for s in range(3)]
+    assert lab.series("asset-gw/b")[1] == [old.values(s)[1] for s in range(2)]
+    assert lab.collector.intake.counters.frames == 5
+
+
 def test_frames_without_a_number_are_stored_and_counted_apart(lab: Lab, gw: Gateway) -> None:
     lab.give(gw.birth(), gw.frame(None), gw.frame(None, t=gw.time(7) / 1e9))
     lab.commit()
