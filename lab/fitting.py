@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from lab.tables import Table, TableError
+from lab.text import text
 from models.detector import Detector, Floats, Model, ModelError, dumps, load, loads, save
-from models.precursor import fit
+from models.precursor import LAGS, LEAST_ROWS, fit
 
 TEP_FIT: Final = 2
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
@@ -42,17 +43,24 @@ def fit_tables(tables: Sequence[Table], period_s: float | None = None) -> Model:
     others = [set(table.columns) for table in tables[1:]]
     sensors = [name for name in first.columns if all(name in columns for columns in others)]
     if not sensors:
-        raise TableError(f"{first.path}: no column that is in {tables[-1].path} too")
+        raise TableError(text("table.nothing_shared", path=first.path, other=tables[-1].path))
     period = period_s or first.period_s or 1.0
     runs = []
     for table in tables:
         values = table.values[:, [table.columns.index(name) for name in sensors]]
         steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
         runs += np.split(values, np.flatnonzero(steps > 5 * period) + 1)
+    path = ", ".join(str(table.path) for table in tables)
+    lengths = [len(run) for run in runs if len(run) > LAGS]
+    least = LEAST_ROWS + LAGS * max(1, len(lengths))  # the first ones of each run only fill the lags
+    if sum(lengths) < least:
+        raise TableError(text("table.few", path=path, rows=sum(lengths), least=least))
+    if not any(np.isfinite(run).any() for run in runs):
+        raise TableError(text("table.valueless", path=path))
     try:
         detector = learn(runs, sensors, period)
     except ValueError as error:
-        raise TableError(f"{', '.join(str(table.path) for table in tables)}: {error}") from error
+        raise TableError(f"{path}: {error}") from error
     about = {"rows": sum(len(table.values) for table in tables), "files": [table.path.name for table in tables]}
     return loads(dumps(detector, about))
 

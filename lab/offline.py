@@ -11,6 +11,7 @@ from devices.quality import BAD, GOOD
 from lab.episodes import Episode
 from lab.scorer import Floats, RowBlock, Scorer
 from lab.tables import Table, TableError, iso_times, write_table
+from lab.text import text
 from models.detector import Model
 
 TOP = 3
@@ -43,7 +44,7 @@ def score_table(model: Model, table: Table) -> Scores:
     number = scorer.declare(Asset("run", "file"), [Channel(name) for name in table.columns])
     missing = [name for name in model.detector.sensors if name not in table.columns]
     if not scorer.fits(number, model):
-        raise TableError(f"{table.path}: it lacks most of the model's sensors: {', '.join(missing[:10])}")
+        raise TableError(text("table.lacks", path=table.path, sensors=", ".join(missing[:10])))
     scorer.use(number, model)
     n = len(table.values)
     t = table.time

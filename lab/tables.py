@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lab.text import text
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -87,7 +89,7 @@ def read_table(
     if ".parquet" in suffixes[-2:]:
         source: _Source = _parquet_source(path, raw)
     elif suffixes[-1:] in ([".xlsx"], [".xls"]):
-        raise TableError(f"{path}: Excel workbooks are not read; save the sheet as CSV (UTF-8)")
+        raise TableError(text("table.excel", path=path))
     else:
         source = _CsvSource(path, raw)
     return _assemble(source, time, period_s, frozenset(ignore))
@@ -98,11 +100,11 @@ def _read_bytes(path: Path) -> bytes:
         raw = path.read_bytes()
         return gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw
     except FileNotFoundError:
-        raise TableError(f"{path}: no such file") from None
+        raise TableError(text("table.absent", path=path)) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TableError(f"{path}: not a whole gzip file: {error}") from error
+        raise TableError(text("table.gzip", path=path, reason=error)) from error
     except OSError as error:
-        raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+        raise TableError(text("table.unreadable", path=path, reason=error.strerror)) from error
 
 
 class _Source:
@@ -134,21 +136,24 @@ class _CsvSource(_Source):
     def __init__(self, path: Path, raw: bytes) -> None:
         self.path = path
         try:
-            text = raw.decode("utf-8-sig")
+            content = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             try:
-                text = raw.decode("cp932")
+                content = raw.decode("cp932")
             except UnicodeDecodeError as error:
-                raise TableError(
-                    f"{path}: byte {error.start + 1} is neither UTF-8 nor Shift_JIS; save the file as CSV (UTF-8)"
-                ) from error
-            raw = text.encode()
-        if "\0" in text[:65536]:
-            raise TableError(f"{path}: binary content, not a CSV file")
-        self.text = text
-        head = text[: 1 << 20].lstrip("\r\n").split("\n", 1)[0]
+                raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
+            raw = content.encode()
+        if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
+            content = content.replace("\r", "\n")
+            raw = content.encode()
+        if "\0" in content[:65536]:
+            raise TableError(text("table.binary", path=path))
+        self.content = content
+        head = content[: 1 << 20].lstrip("\r\n").split("\n", 1)[0]
         if not head.strip():
-            raise TableError(f"{path}: the file is empty")
+            raise TableError(text("table.empty", path=path))
+        if head.count('"') % 2:
+            raise TableError(text("table.quotes", path=path))
         self.delimiter = max(",;\t", key=head.count)
         self.names = [cell.strip() for cell in next(csv.reader([head.rstrip("\r")], delimiter=self.delimiter))]
         _check_names(path, self.names)
@@ -158,14 +163,17 @@ class _CsvSource(_Source):
 
     def _lines(self, characters: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Line number and cells of every row after the header, blank lines left out."""
-        reader = csv.reader(io.StringIO(self.text[:characters], newline=""), delimiter=self.delimiter)
+        reader = csv.reader(io.StringIO(self.content[:characters], newline=""), delimiter=self.delimiter)
         cells = (row for row in reader if row)
-        next(cells)
-        for row in cells:
-            yield reader.line_num, row
+        try:
+            next(cells)
+            for row in cells:
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise TableError(text("table.field", path=self.path, line=reader.line_num, reason=error)) from error
 
-    def _read(self, columns: Sequence[int], *, floats: bool = False) -> "pyarrow.Table":
-        """Some columns as texts or as numbers (then ArrowInvalid says that one is not)."""
+    def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
+        """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""
         import pyarrow
         from pyarrow import csv as arrow_csv
 
@@ -178,7 +186,10 @@ class _CsvSource(_Source):
                 arrow_csv.ReadOptions(column_names=keys, skip_rows_after_names=1),
                 arrow_csv.ParseOptions(delimiter=self.delimiter),
                 arrow_csv.ConvertOptions(
-                    include_columns=wanted, column_types=dict.fromkeys(wanted, kind), null_values=list(MISSING)
+                    include_columns=wanted,
+                    column_types=dict.fromkeys(wanted, kind),
+                    null_values=list(MISSING),
+                    decimal_point=point,
                 ),
             )
         except pyarrow.ArrowInvalid as error:
@@ -187,15 +198,15 @@ class _CsvSource(_Source):
             for line, cells in self._lines():
                 if len(cells) != len(self.names):
                     raise TableError(
-                        f"{self.path}: line {line} has {len(cells)} cells, the header has {len(self.names)}"
+                        text("table.ragged", path=self.path, line=line, cells=len(cells), columns=len(self.names))
                     ) from error
-            raise TableError(f"{self.path}: {error}") from error
+            raise TableError(text("table.csv", path=self.path, reason=error)) from error
 
     def place(self, row: int) -> str:
         for index, (line, _) in enumerate(self._lines()):
             if index == row:
-                return f"line {line}"
-        return f"row {row + 1}"
+                return text("table.line", number=line)
+        return text("table.row", number=row + 1)
 
     def first(self, column: int) -> str:
         return self._first[column].strip() if column < len(self._first) else ""
@@ -210,11 +221,15 @@ class _CsvSource(_Source):
         import pyarrow
 
         values = np.empty((self.rows, len(columns)))
-        try:
-            table = self._read(columns, floats=True)
+        for point in "." if self.delimiter == "," else ".,":  # where commas are free, they may be decimal ones
+            try:
+                table = self._read(columns, floats=True, point=point)
+            except pyarrow.ArrowInvalid:
+                continue
             for position in range(len(columns)):
                 values[:, position] = table.column(position).to_numpy()
-        except pyarrow.ArrowInvalid:  # which cell it is, and the rarer spellings (+1, spaces), cell by cell
+            break
+        else:  # which cell it is, and the rarer spellings (+1, spaces), cell by cell
             for position, column in enumerate(columns):
                 values[:, position] = self._slowly(column)
         infinite = np.argwhere(np.isinf(values))
@@ -227,6 +242,8 @@ class _CsvSource(_Source):
         for row, cell in enumerate(self.texts(column)):
             if cell not in MISSING:
                 try:
+                    if self.delimiter != "," and "." not in cell:
+                        cell = cell.replace(",", ".")
                     values[row] = float(cell.replace("_", "x"))  # Python alone would take 1_000
                 except ValueError:
                     self._bad(column, row)
@@ -235,8 +252,7 @@ class _CsvSource(_Source):
     def _bad(self, column: int, row: int) -> None:
         cell = self.texts(column)[row]
         raise TableError(
-            f"{self.path}: {self.place(row)}, column {self.names[column]!r}: {cell!r} is not a number "
-            "(leave the cell empty for a missing value, or ignore the column)"
+            text("table.number", path=self.path, place=self.place(row), column=self.names[column], cell=cell)
         )
 
 
@@ -244,10 +260,10 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name and name in seen:
-            raise TableError(f"{path}: two columns are named {name!r}")
+            raise TableError(text("table.twice", path=path, column=name))
         seen.add(name)
     if all(name in MISSING or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", name, re.I) for name in names):
-        raise TableError(f"{path}: line 1 has no column names; put a header line above the numbers")
+        raise TableError(text("table.headless", path=path))
 
 
 class _ParquetSource(_Source):
@@ -259,7 +275,7 @@ class _ParquetSource(_Source):
         _check_names(path, self.names)
 
     def place(self, row: int) -> str:
-        return f"row {row + 1}"
+        return text("table.row", number=row + 1)
 
     def first(self, column: int) -> str:
         return str(self._table.column(column)[0].as_py())
@@ -276,7 +292,7 @@ class _ParquetSource(_Source):
             return None
         if cells.null_count:
             row = cells.is_null().to_pylist().index(True)
-            raise TableError(f"{self.path}: {self.place(row)}, column {self.names[column]!r}: the time is missing")
+            raise TableError(text("table.no_time", path=self.path, place=self.place(row), column=self.names[column]))
         kind = pyarrow.timestamp("ns", tz=getattr(cells.type, "tz", None))
         return np.asarray(pc.cast(pc.cast(cells, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
 
@@ -295,11 +311,14 @@ class _ParquetSource(_Source):
             except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
                 sample = next((str(cell) for cell in cells.to_pylist() if cell is not None), "")
                 raise TableError(
-                    f"{self.path}: column {name!r} holds {cells.type} ({sample!r}), not numbers (ignore the column)"
+                    text("table.type", path=self.path, column=name, type=cells.type, cell=sample)
                 ) from error
             bad = np.flatnonzero(np.isinf(values[:, position]))
             if bad.size:
-                raise TableError(f"{self.path}: {self.place(int(bad[0]))}, column {name!r}: infinity is not a reading")
+                at = int(bad[0])
+                raise TableError(
+                    text("table.number", path=self.path, place=self.place(at), column=name, cell=values[at, position])
+                )
         return values
 
 
@@ -310,14 +329,14 @@ def _parquet_source(path: Path, raw: bytes) -> _ParquetSource:
     try:
         return _ParquetSource(path, parquet.read_table(pyarrow.BufferReader(raw)))
     except pyarrow.ArrowInvalid as error:
-        raise TableError(f"{path}: not a Parquet file: {error}") from error
+        raise TableError(text("table.parquet", path=path, reason=error)) from error
 
 
 def _assemble(source: _Source, time: str | None, period_s: float | None, ignore: frozenset[str]) -> Table:
     if source.rows == 0:
-        raise TableError(f"{source.path}: no rows under the header")
+        raise TableError(text("table.rowless", path=source.path))
     if period_s is not None and not 0 < period_s < float("inf"):
-        raise TableError(f"{source.path}: a period of {period_s} s; want a positive number of seconds")
+        raise TableError(text("table.period", path=source.path, period=period_s))
     clocks, elapsed_ns = _find_time(source, time, ignore)
     stamps = _times(source, clocks, elapsed_ns) if clocks else None
     keep = []
@@ -330,10 +349,10 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
             counts = index == 0 and all(cell.isdigit() for cell in cells[:3]) and len(cells) == source.rows
             if not cells or (counts and np.all(np.diff(source.numbers([index])[:, 0]) == 1)):
                 continue
-            raise TableError(f"{source.path}: column {index + 1} has no name in the header")
+            raise TableError(text("table.nameless", path=source.path, number=index + 1))
         keep.append(index)
     if not keep:
-        raise TableError(f"{source.path}: no column of readings beside the time")
+        raise TableError(text("table.no_readings", path=source.path))
     elapsed = elapsed_ns is not None
     if stamps is not None:
         elapsed = elapsed or abs(int(stamps[0])) < 10**8 * 10**9  # a `time` counting from zero is no date
@@ -348,7 +367,7 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> tup
     folded = [name.casefold() for name in source.names]
     if time is not None:
         if time not in source.names:
-            raise TableError(f"{source.path}: no column {time!r}; it has {', '.join(source.names)}")
+            raise TableError(text("table.no_column", path=source.path, column=time, columns=", ".join(source.names)))
         index = source.names.index(time)
         return [index], _elapsed_unit(time)
     usable = [index for index, name in enumerate(source.names) if name not in ignore]
@@ -389,10 +408,9 @@ def _times(source: _Source, clocks: Sequence[int], elapsed_ns: int | None) -> Ti
     steps = np.diff(times)
     if steps.size and steps.min() <= 0:
         row = int(np.flatnonzero(steps <= 0)[0]) + 1
-        what = "the same time as the line before" if steps[row - 1] == 0 else "earlier than the line before"
-        raise TableError(
-            f"{source.path}: {source.place(row)}, column {name!r}: {_show(source, clocks, row)!r} is {what}"
-        )
+        what = "table.same_time" if steps[row - 1] == 0 else "table.earlier"
+        cell = _show(source, clocks, row)
+        raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
     return times
 
 
@@ -403,7 +421,7 @@ def _show(source: _Source, clocks: Sequence[int], row: int) -> str:
 def _count_times(source: _Source, numbers: Floats, name: str, elapsed_ns: int | None) -> Times:
     missing = np.flatnonzero(np.isnan(numbers))
     if missing.size:
-        raise TableError(f"{source.path}: {source.place(int(missing[0]))}, column {name!r}: the time is missing")
+        raise TableError(text("table.no_time", path=source.path, place=source.place(int(missing[0])), column=name))
     scale = float(elapsed_ns or UNITS_NS["s"])
     if elapsed_ns is None:  # epoch seconds have 10 digits, milliseconds 13, and so on
         digits = float(np.abs(numbers).max())
@@ -420,21 +438,19 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> Times:
     cells = list(source.texts(clocks[0]))
     for column in clocks[1:]:
         cells = [f"{day} {clock}" for day, clock in zip(cells, source.texts(column), strict=True)]
-    text = pc.replace_substring(pyarrow.array(cells), "/", "-")
+    spelled = pc.replace_substring(pyarrow.array(cells), "/", "-")
     for kind in (pyarrow.timestamp("ns"), pyarrow.timestamp("ns", tz="UTC")):
         try:
-            return np.asarray(pc.cast(pc.cast(text, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
+            return np.asarray(pc.cast(pc.cast(spelled, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
         except pyarrow.ArrowInvalid:
             continue
     times = np.empty(source.rows, dtype=np.int64)
     for row, cell in enumerate(cells):
         parsed = _parse_stamp(cell)
         if parsed is None:
-            why = "the time is missing" if cell in MISSING else f"{cell!r} is not a time"
-            raise TableError(
-                f"{source.path}: {source.place(row)}, column {source.names[clocks[0]]!r}: {why} "
-                "(want 2026-03-09T10:14:33Z, 2026/3/9 10:14 or epoch seconds)"
-            )
+            what = "table.no_time" if cell in MISSING else "table.time"
+            name = source.names[clocks[0]]
+            raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
         times[row] = parsed
     return times
 
@@ -499,14 +515,25 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
     data = sink.getvalue()
     if path.suffix.lower() == ".gz":
         data = gzip.compress(data, 6, mtime=0)
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all, also when this is interrupted.
+
+    Raises:
+        TableError: it cannot be written.
+    """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         beside.write_bytes(data)
         beside.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise TableError(f"{path}: cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise TableError(text("table.unwritable", path=path, reason=error.strerror)) from error
+        raise
 
 
 def _plain(column: ArrayLike) -> Any:

@@ -160,6 +160,8 @@ def loads(content: bytes, name: str = "model") -> Model:
     Raises:
         ModelError: it is not a model, or one of a newer lab.
     """
+    if not content.startswith(b"PK"):  # what NumPy would say of other files speaks of pickles
+        raise ModelError(f"{name}: not a model file, or an empty one; `lab model fit` makes one")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as members:
             arrays = {key: members[key] for key in members.files}
@@ -167,7 +169,7 @@ def loads(content: bytes, name: str = "model") -> Model:
         version, kind = header["format"], header["kind"]
         about = dict(header["about"])
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{name}: not a model file: {error}") from error
+        raise ModelError(f"{name}: not a whole model file: {error}") from error
     if version != FORMAT or kind not in KINDS:
         raise ModelError(
             f"{name}: format {version}, kind {kind!r}; this lab reads format {FORMAT}, kinds {', '.join(KINDS)}. "
@@ -176,8 +178,8 @@ def loads(content: bytes, name: str = "model") -> Model:
     module, cls = KINDS[kind]
     try:
         detector = cast(type[Detector], getattr(importlib.import_module(module), cls)).from_arrays(arrays)
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"{name}: not a whole {kind} model: {error}") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{name}: not a whole {kind} model: {error}; fit it again") from error
     return Model(detector, about, hashlib.blake2b(content, digest_size=6).hexdigest())
 
 
@@ -193,10 +195,12 @@ def save(detector: Detector, path: Path, about: Mapping[str, Any] | None = None)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(content)
         beside.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
+        raise
     return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 

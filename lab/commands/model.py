@@ -28,14 +28,19 @@ def register(app: typer.Typer) -> None:
         from lab.tables import TableError, read_table
         from models.detector import ModelError, save
 
+        if output.resolve() in {file.resolve() for file in normal}:
+            raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
         period_s = parse_period(period)
         names = [name.strip() for name in ignore.split(",") if name.strip()]
         try:
             tables = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal]
             model = fit_tables(tables, period_s)
             save(model.detector, output, model.about)
-        except (TableError, ModelError) as error:
+        except TableError as error:
             typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        except ModelError as error:
+            typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
         typer.echo(text("model.fitted", output=output, sensors=len(model.detector.sensors), rows=model.about["rows"]))
 
@@ -70,8 +75,8 @@ def register(app: typer.Typer) -> None:
                     force=force,
                     progress=lambda share: bar.update(task, completed=share),
                 )
-        except ModelError as error:
-            typer.echo(str(error), err=True)
+        except (ModelError, ValueError) as error:  # too few hours to learn from
+            typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
         typer.echo(text("model.made" if made else "model.kept", path=path))
 
@@ -87,7 +92,7 @@ def register(app: typer.Typer) -> None:
         try:
             model = load(file)
         except ModelError as error:
-            typer.echo(str(error), err=True)
+            typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
         told = {
             "id": model.id,

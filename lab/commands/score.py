@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
 
         if bool(normal) == bool(model):
             raise typer.BadParameter(text("score.normal_or_model"), param_hint="--normal / --model")
+        check_output(output, [data, *(normal or []), *([model] if model else [])])
         period_s = parse_period(period)
         names = [name.strip() for name in ignore.split(",") if name.strip()]
         try:
@@ -46,10 +47,21 @@ def register(app: typer.Typer) -> None:
                 judge = fit_tables(files, period_s)
             scores = score_table(judge, table)
             write_scores(output, table, scores)
-        except (TableError, ModelError) as error:
+        except TableError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
+        except ModelError as error:
+            typer.echo(text("model.error", reason=error), err=True)
+            raise typer.Exit(1) from error
         _tell(scores, output, as_json)
+
+
+def check_output(output: Path, inputs: list[Path]) -> None:
+    """Exit with 2 when the output's name has no known ending, or would overwrite what is read."""
+    if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
+        raise typer.BadParameter(text("score.bad_output", file=output), param_hint="--output")
+    if output.resolve() in {file.resolve() for file in inputs}:
+        raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
 
 
 def parse_period(period: str | None) -> float | None:
@@ -57,7 +69,7 @@ def parse_period(period: str | None) -> float | None:
     if period is None:
         return None
     units = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-    number, unit = period.strip(), 1.0
+    number, unit = period.strip().lower(), 1.0
     for name, factor in units.items():
         if number.endswith(name):
             number, unit = number.removesuffix(name), factor

@@ -47,11 +47,12 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         import msgspec
 
+        from lab.tables import TableError
         from simulators import tep as plant
 
         if seed == 0 and generator == "reference":
             raise typer.BadParameter(text("simulate.error.seed"), param_hint="--seed")
-        if output.suffix not in (".csv", ".parquet") and output.suffixes[-2:] != [".csv", ".gz"]:
+        if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
             raise typer.BadParameter(text("simulate.error.output", file=output), param_hint="--output")
         if not output.parent.is_dir():
             raise typer.BadParameter(text("simulate.error.folder", folder=output.parent), param_hint="--output")
@@ -69,8 +70,8 @@ def register(app: typer.Typer) -> None:
         records = plant.round_records(run.records[0], digits) if digits else run.records[0]
         try:
             write(output, run.hours, records, plant.COLUMNS)
-        except OSError as error:
-            typer.echo(text("simulate.error.write", file=output, reason=error.strerror or error), err=True)
+        except TableError as error:
+            typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
         code = int(run.state.trip[0])
         tripped = float(plant.trip_hours(run.state)[0])
@@ -100,24 +101,28 @@ def write(file: Path, hours: "NDArray[np.float64]", records: "NDArray[np.float64
         columns: names of the other columns.
 
     Raises:
-        OSError: the file cannot be written.
+        TableError: the file cannot be written.
     """
     import gzip
     import io
 
-    if file.suffix == ".parquet":
+    from lab.tables import write_whole
+
+    if file.suffix.lower() == ".parquet":
         import pyarrow
         from pyarrow import parquet
 
         table = {"time_h": hours, **{name: records[:, k] for k, name in enumerate(columns)}}
-        parquet.write_table(pyarrow.table(table), file)
+        sink = io.BytesIO()
+        parquet.write_table(pyarrow.table(table), sink)
+        write_whole(file, sink.getvalue())
         return
     lines = io.StringIO()
     lines.write(",".join(("time_h", *columns)) + "\n")
     for hour, row in zip(hours.tolist(), records.tolist(), strict=True):
         lines.write(",".join((_shortest(hour), *("" if v != v else _shortest(v) for v in row))) + "\n")
     data = lines.getvalue().encode()
-    file.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
+    write_whole(file, gzip.compress(data, mtime=0) if file.suffix.lower() == ".gz" else data)
 
 
 def _shortest(value: float) -> str:

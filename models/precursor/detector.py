@@ -24,6 +24,8 @@ CAP: Final = 10.0
 """From so many limits on a row counts with its logarithm only, so that one wild row does not ring for an hour."""
 HOLD: Final = 10
 """Missing values are held so many rows, then taken as the mean."""
+FAR: Final = 1e12
+"""No value counts as further away, in scales: its square must stay a number."""
 CHARTS: Final = ("t2", "spe")
 
 
@@ -118,9 +120,11 @@ class Precursor:
         x[n:] = 0.0
         lagged = x[:n].reshape(assets, rows, depth, width)
         z = lagged[:, :, 0]
-        np.subtract(block, self.center, out=z)
-        np.divide(z, self.scale, out=z)
-        valid = np.isfinite(z)
+        valid = np.isfinite(block)
+        with np.errstate(over="ignore"):
+            np.subtract(block, self.center, out=z)
+            np.divide(z, self.scale, out=z)
+        np.minimum(np.maximum(z, -FAR, out=z), FAR, out=z)
         seen = before["seen"]
         whole = _all(valid)
         after["missing"][:] = 0 if whole else self._fill(before, z, valid)
@@ -270,11 +274,17 @@ class Precursor:
         fits = all(floats[name].shape == wanted for name, wanted in shapes.items())
         if not fits or not width or not wide or wide % width or any(array.shape != (width,) for array in usual):
             raise ValueError("arrays of different widths")
+        period_s, smoothing = float(arrays["period_s"]), float(arrays["smoothing"])
+        positive = [floats["scale"], floats["latent"], floats["limits"], np.array([period_s, smoothing, on, off])]
+        if not all(np.isfinite(array).all() for array in floats.values()) or smoothing > 1.0:
+            raise ValueError("numbers out of range")
+        if any(not np.all(array > 0) for array in positive) or len(set(sensors)) != width:
+            raise ValueError("numbers out of range, or names that repeat")
         return cls(
             sensors=sensors,
-            period_s=float(arrays["period_s"]),
+            period_s=period_s,
             usual=usual,
-            smoothing=float(arrays["smoothing"]),
+            smoothing=smoothing,
             on=on,
             off=off,
             **floats,

@@ -12,6 +12,10 @@ from models.detector import Floats, usual
 from models.precursor.detector import Precursor
 
 FOLDS: Final = 8
+LAGS: Final = 2
+"""Rows before the current one that are looked at, unless told otherwise."""
+HUGE: Final = 1e100
+"""What is larger is no reading, and its square no number."""
 LEAST_ROWS: Final = 50
 """Fewer rows of normal data say too little of how far normal strays."""
 
@@ -21,7 +25,7 @@ def fit(
     sensors: Sequence[str],
     period_s: float,
     *,
-    lags: int = 2,
+    lags: int = LAGS,
     explained: float = 0.9,
     smoothing: float = 0.2,
     false_alarms: float = 5e-4,
@@ -96,7 +100,7 @@ def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: fl
         record = np.array(run, dtype=np.float64, order="C")  # sums round by layout
         if record.ndim != 2 or record.shape[1] != len(sensors):
             raise ValueError(f"run {number} has shape {record.shape}; want (rows, {len(sensors)} sensors)")
-        record[~np.isfinite(record)] = np.nan
+        record[~(np.abs(record) < HUGE)] = np.nan
         if len(record) > lags:
             records.append(record)
     rows = sum(len(record) for record in records)

@@ -132,6 +132,23 @@ def test_time_of_rows_without_a_time_column(tmp_path: Path, period: str, step: f
     assert [float(row[0]) for row in rows(out)[1:4]] == [0.0, step, 2 * step]
 
 
+def test_an_output_of_another_kind_or_over_an_input_is_refused(tmp_path: Path) -> None:
+    normal, data = put(tmp_path / "n.csv", record(60, 1)), put(tmp_path / "d.csv", record(60, 2))
+    before = data.read_bytes()
+    for output in (tmp_path / "s.xlsx", data, normal, tmp_path / "x" / ".." / "d.csv"):
+        done = lab("score", "--normal", normal, "--data", data, "-o", output)
+        assert done.exit_code == 2, done.output
+    assert lab("model", "fit", "--normal", normal, "-o", normal).exit_code == 2
+    assert data.read_bytes() == before
+
+
+def test_the_plants_model_from_too_little(tmp_path: Path) -> None:
+    done = lab("model", "tep", "--data-dir", tmp_path, "--hours", 1, "--plants", 1)
+    assert done.exit_code == 1
+    assert "rows" in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
 def test_wrong_arguments(tmp_path: Path) -> None:
     data = put(tmp_path / "d.csv", record(60, 1))
     out = tmp_path / "s.csv"
@@ -140,8 +157,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     assert lab("score", "--data", data, "--normal", data, "--period", "soon", "-o", out).exit_code == 2
     for arguments, word in (
         (("--normal", tmp_path / "none.csv", "--data", data), "no such file"),
-        (("--model", data, "--data", data), "not a model file"),
-        (("--normal", put(tmp_path / "few.csv", record(20, 1)), "--data", data), "at least 50"),
+        (("--model", put(tmp_path / "m.csv", record(60, 1)), "--data", data), "not a model file"),
+        (("--normal", put(tmp_path / "few.csv", record(20, 1)), "--data", data), "at least 52"),
         (("--normal", put(tmp_path / "o.csv", record(60, 1), tuple("uvwxyz")), "--data", data), "lacks most"),
     ):
         done = lab("score", *arguments, "-o", out)

@@ -1,6 +1,8 @@
 """Reading and writing tables: what users hand in, and the errors that tell them what to mend."""
 
 import gzip
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.tables import TableError, iso_times, read_table, write_table
+from lab.text import language
 
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
@@ -122,6 +125,14 @@ def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> N
     assert table.columns == ("a", "b")
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("LAB_LANG", "en")
+    language.cache_clear()
+    yield
+    language.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -142,6 +153,9 @@ def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> N
         ("time,x\n2026-03-09T10:14:00Z,1\nyesterday,2\n", ["line 3", "'time'", "'yesterday'"]),
         ("time,x\n2026-02-30 10:14,1\n", ["line 2", "'time'", "2026-02-30"]),
         ("time_s,x\n1,1\n,2\n", ["line 3", "'time_s'", "missing"]),
+        ('"a,\nb",c\n1,2\n', ["line 1", "quote"]),
+        ("a,b\n1,2\n1," + "2" * 200_000 + "x\n", ["line 3", "field"]),
+        ("a;b\n1,5;2.5\n1.000,5;2\n", ["line 3", "'a'", "'1.000,5'"]),
     ],
 )
 def test_errors_name_the_place(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -149,6 +163,45 @@ def test_errors_name_the_place(tmp_path: Path, text: str, parts: list[str]) -> N
         read_table(put(tmp_path, text))
     for part in ["run.csv", *parts]:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_decimal_commas(tmp_path: Path, delimiter: str) -> None:
+    lines = ["time;a;b", "2026-03-09 10:14:00;1,5;2", "2026-03-09 10:14:01;-2,25e1;", "2026-03-09 10:14:02;3;0,125"]
+    table = read_table(put(tmp_path, "\n".join(lines).replace(";", delimiter)))
+    np.testing.assert_array_equal(table.values, [[1.5, 2], [-22.5, np.nan], [3, 0.125]])
+    mixed = read_table(put(tmp_path, f"a{delimiter}b\n1,5{delimiter}2.5\n+1{delimiter}3\n"))
+    np.testing.assert_array_equal(mixed.values, [[1.5, 2.5], [1, 3]])
+
+
+def test_old_line_ends(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "a,b\r1,2\r3,4\r")).values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+
+    def interrupted(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(target, ["a"], [[1.0, 2.0]])
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert target.read_text() == "before"
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_errors_are_told_in_the_users_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lang: str) -> None:
+    monkeypatch.setenv("LAB_LANG", lang)
+    language.cache_clear()
+    with pytest.raises(TableError) as caught:
+        read_table(put(tmp_path, "温度,b\n1,2\nx1,3\n"))
+    assert {"run.csv", "温度", "x1"} <= set(re.findall(r"run\.csv|温度|x1", str(caught.value)))
+    assert ("3 行目" if lang == "ja" else "line 3") in str(caught.value)
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.detector import ModelError, load, usual, save
+from models.detector import ModelError, load, save, usual
 from tests.models.plants import fitted
 
 
@@ -35,7 +35,7 @@ def test_a_model_without_its_arrays(tmp_path: Path) -> None:
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     path = put(tmp_path / "evil.model", {"format": 1, "kind": "precursor", "about": {}}, center=np.array([{}]))
-    with pytest.raises(ModelError, match="not a model file"):
+    with pytest.raises(ModelError, match="not a whole model file"):
         load(path)
 
 
@@ -57,3 +57,28 @@ def test_usual() -> None:
     assert found.same.tolist() == [3, 3, 1]
     assert found.missing.tolist() == [0, 3, 2]
     assert [array.tolist() for array in usual([a, a])] == [[1, 5, 0], [3, 5, 0], [3, 3, 1], [0, 3, 2]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": np.zeros(6)},
+        {"center": np.full(6, np.nan)},
+        {"limits": np.array([-1.0, 1.0])},
+        {"sensors": np.array(["a"] * 6)},
+        {"period_s": np.array(0.0)},
+        {"period_s": np.array([1.0, 2.0])},
+        {"delays": np.array([3])},
+        {"delays": np.array([0, 10])},
+        {"smoothing": np.array(1.5)},
+        {"loadings": np.zeros(18)},
+        {"latent": np.zeros(1)},
+        {"usual_low": np.zeros(5)},
+        {"start": np.array("x")},
+    ],
+)
+def test_arrays_that_make_no_sense_are_refused(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+    arrays = {**fitted("precursor").arrays(), **change}
+    path = put(tmp_path / "odd.model", {"format": 1, "kind": "precursor", "about": {}}, **arrays)
+    with pytest.raises(ModelError, match=r"odd\.model: not a whole precursor model"):
+        load(path)
