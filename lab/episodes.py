@@ -12,6 +12,8 @@ from lab.store import Store, room
 
 LEADING: Final = 5
 """Sensors named in an episode."""
+FIRST: Final = 30
+"""Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
 RECENT: Final = 50
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
@@ -45,7 +47,7 @@ class Episode(msgspec.Struct, frozen=True):
     peak: float
     peak_at: int
     leading: list[tuple[str, float]]
-    """The sensors with the largest mean share of the score since the start, in parts of one."""
+    """The sensors with the largest mean share of the score in the first rows, in parts of one: what began it."""
     cause: str | None
     model: str
 
@@ -87,7 +89,8 @@ class Tracker:
         if score != score:
             return
         self.last = t
-        self.shares = self.shares + shares
+        if self.rows <= FIRST:
+            self.shares = self.shares + shares
         if score > self.peak:
             self.peak, self.peak_at = score, t
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from lab.episodes import QUIET_NS, RECENT, Tracker
+from lab.episodes import FIRST, QUIET_NS, RECENT, Tracker
 
 SECOND = 10**9
 
@@ -22,6 +22,13 @@ def test_leading_sensors_are_mean_shares() -> None:
     assert (episode.start, episode.end, episode.peak, episode.peak_at) == (5 * SECOND, 9 * SECOND, 4.0, 7 * SECOND)
     assert episode.kind == "process"
     assert episode.model == "m"
+
+
+def test_what_comes_later_does_not_lead() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b"])
+    for row in range(1000):
+        tracker.add(row * SECOND, 5.0, np.array([5.0, 0.0]) if row < FIRST else np.array([0.0, 5.0]))
+    assert tracker.episode().leading == [("a", 1.0)]
 
 
 def kind(tracker: Tracker, sensor: int, run: int) -> str:
