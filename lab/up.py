@@ -20,7 +20,7 @@ from lab.supervisor import Spec, Supervisor
 from lab.text import text
 
 MODEL_KIND: Final = "tep"
-"""Kind of the simulated plants, whose model `lab up` makes when there is none."""
+"""Kind of the simulated plants, whose model `lab up` makes when there is none or another version made it."""
 
 
 class Order(msgspec.Struct):
@@ -76,16 +76,20 @@ def up(order: Order) -> int:
         api_port=config.api.port,
     )
 
+    learning = not (config.models / f"{MODEL_KIND}.model").exists()
+
     def on_running(name: str) -> None:
         if name == "api":
             say(text("up.ready", seconds=f"{time.time() - order.begun:.1f}", url=info.url))
             say(text("up.ctrl_c"))
             if order.open_page:
                 threading.Thread(target=_open_page, args=(info.url,), daemon=True).start()
-        elif name == "model":
+        elif name == "model" and learning:
             say(text("up.learning"))
 
     def on_done(name: str, code: int) -> None:
+        if code == 0 and not learning:
+            return
         log = config.data / "logs" / f"{name}.log"
         say(text("up.learned") if code == 0 else text("up.learn_failed", code=code, log=log))
 
@@ -141,8 +145,8 @@ def processes(config: Config, facts: BrokerFacts) -> list[Spec]:
     specs.append(Spec("collector", (*lab, "collector"), after=after))
     if config.plants:
         specs.append(Spec("plant", (*lab, "plant"), after=after))
-        if not (config.models / f"{MODEL_KIND}.model").exists():
-            specs.append(Spec("model", (*lab, "model", MODEL_KIND), after="api", once=True, low_priority=True))
+        # Also when there is a model: one that another version made is made anew, a good one is only looked at.
+        specs.append(Spec("model", (*lab, "model", MODEL_KIND), after="api", once=True, low_priority=True))
     return specs
 
 
