@@ -47,8 +47,8 @@ def run() -> str:
     """The report."""
     rows = []
     if find_mosquitto():
-        rows.append(end_to_end("mosquitto", rate=20_000, gateways=1000, seconds=14))
-    rows.append(end_to_end("amqtt", rate=5_200, gateways=500, seconds=14))
+        rows.append(end_to_end("mosquitto", rate=20_000, gateways=1000, seconds=13))
+    rows.append(end_to_end("amqtt", rate=5_000, gateways=250, seconds=12))
     head = ("broker", "messages/s", "readings/s accepted", "p50 ms", "p99 ms", "collector, cores", "RSS MiB", "missing")
     lines = [
         f"One collector process; {SENSORS} readings a message, a model on every gateway, commits every 0.2 s. "
@@ -83,15 +83,16 @@ def end_to_end(kind: str, rate: int, gateways: int, seconds: float) -> tuple[obj
             with process([*lab, "collector", "--data-dir", folder]):
                 wait_for(statuses, lambda status: status["broker"]["connected"], 20)
                 load = [sys.executable, "-m", "benchmarks.pipeline", str(port), str(rate), str(gateways), str(seconds)]
-                with process(load) as sender:
+                with process(load, subprocess.PIPE) as sender:
                     wait_for(statuses, lambda status: status["gateways"]["known"] == gateways, 30)
                     warm = WARM_UP * gateways
                     begin = wait_for(statuses, lambda status: status["ledger"]["accepted"] > warm, 30)
-                    if sender.wait(seconds + 90) != 0:
+                    assert sender.stdout is not None
+                    if sender.stdout.readline().strip() != b"sent":
                         raise RuntimeError("the load generator failed")
-                during = statuses[-1]
-                sent = rate * seconds
-                end = wait_for(statuses, lambda status: status["ledger"]["accepted"] >= sent, 20, missing=sent)
+                    during = statuses[-1]
+                    sent = rate * seconds
+                    end = wait_for(statuses, lambda status: status["ledger"]["accepted"] >= sent, 20, missing=sent)
             totals = ledger_totals(data / "lab.db")
         span = at(during) - at(begin)
         accepted = (during["counters"]["readings"] - begin["counters"]["readings"]) / span
@@ -116,12 +117,14 @@ def ledger_totals(database: Path) -> dict[str, int]:
 
 
 @contextmanager
-def process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended, gently, at the end."""
-    child = subprocess.Popen(command, env=os.environ | ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, env=os.environ | ONE_THREAD, stdout=stdout, stderr=subprocess.DEVNULL)
     try:
         yield child
     finally:
+        if child.stdout is not None:
+            child.stdout.close()
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
         try:
@@ -211,8 +214,7 @@ def load(port: int, rate: int, gateways: int, seconds: float) -> None:
     sock.sendall(packet(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name))
     if sock.recv(4)[:1] != b"\x20":
         raise RuntimeError("the broker does not answer")
-    answers = [0]
-    threading.Thread(target=count, args=(sock, answers), daemon=True).start()
+    threading.Thread(target=discard, args=(sock,), daemon=True).start()
     everyone = births(gateways)
     heads = []
     for gateway, birth in everyone:
@@ -231,9 +233,9 @@ def load(port: int, rate: int, gateways: int, seconds: float) -> None:
     send(sock, frame, range(warm), rate)
     time.sleep(3)  # series of a thousand assets are registered, models begin: once, not part of the rate
     send(sock, frame, range(warm, total), rate)
-    until = time.monotonic() + 60
-    while answers[0] < 4 * (total + gateways) and time.monotonic() < until:
-        time.sleep(0.05)  # what the broker has not read yet must not go with the connection
+    print("sent", flush=True)
+    while True:
+        time.sleep(1)  # the connection stays: with it the broker would let go of what it has not passed on
 
 
 def send(sock: socket.socket, frame: Callable[[int, bytes], bytes], numbers: range, rate: int) -> None:
@@ -250,10 +252,10 @@ def send(sock: socket.socket, frame: Callable[[int, bytes], bytes], numbers: ran
         sent = due
 
 
-def count(sock: socket.socket, answers: list[int]) -> None:
-    """Count the bytes of the broker's answers, four a PUBACK."""
-    while more := sock.recv(1 << 16):
-        answers[0] += len(more)
+def discard(sock: socket.socket) -> None:
+    """Read what the broker answers."""
+    while sock.recv(1 << 16):
+        pass
 
 
 def packet(kind: int, body: bytes) -> bytes:

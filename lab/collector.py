@@ -48,8 +48,8 @@ MAX_DRAIN: Final = 2000
 """Messages taken in one tick."""
 MAX_STAGED: Final = 100_000
 """Readings in one commit; with more it comes before its time, so that scoring does not wait for long."""
-RECEIPTS: Final = 2000
-"""Sent at most at a time; the others wait their turn."""
+RECEIPTS: Final = (50, 0.02)
+"""Sent at a time: so many, or this part of those that wait. So nobody waits for longer than some seconds."""
 RECEIPTS_S: Final = 0.1
 WAL_PAGES: Final = 40_000
 RETRY_S: Final = (0.5, 10.0)
@@ -370,7 +370,9 @@ class Collector:
         """Acknowledge what is committed; nothing while more than that is in the ledgers."""
         if self._dirty:
             return
-        for ledger in self.book.receipts(time.monotonic_ns(), every, RECEIPTS):
+        least, part = RECEIPTS
+        at_most = max(least, int(part * len(self.book.due))) if every else len(self.book.due)
+        for ledger in self.book.receipts(time.monotonic_ns(), every, at_most):
             known, ack = self.catalogue.gateways.get(ledger.gateway), ledger.ack()
             if known is not None and ack is not None:
                 self.inbox.publish(topic(known.path, ledger.gateway, "ack"), msgspec.json.encode(ack))

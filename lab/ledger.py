@@ -248,7 +248,7 @@ class Book:
         self.changed.clear()
 
     def receipts(self, now: int, every: int, at_most: int) -> list[Ledger]:
-        """Ledgers to acknowledge now: each at most once in `every` ns, at most so many at a time.
+        """Ledgers to acknowledge now, the longest waiting first: each at most once in `every` ns, at most so many.
 
         Only to be asked while nothing is uncommitted. One with frames missing stays due until they have come.
         """

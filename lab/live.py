@@ -177,35 +177,44 @@ class Live:
                     view.shown = int(waiting[-1]) + 1
             room -= len(waiting)
             view.changed[waiting] = False
-            for slot in waiting.tolist():
-                yield view.part.names[slot], self._entry(view, slot, now, describe)
+            yield from self._entries(view, waiting, now, describe)
 
-    def _entry(
-        self, view: _View, slot: int, now: int, describe: Callable[[str, int], Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        channels, q, t = view.part.channels, view.q[slot], int(view.t[slot])
-        score = float(view.score[slot])
-        known = math.isfinite(score)
-        return {
-            "t": t // MS if t >= 0 else None,
-            "v": view.v[slot],
-            "q": {channels[at].tag: int(q[at]) for at in np.flatnonzero(q).tolist()},
-            "score": score if known else None,
-            "alarm": bool(view.alarm[slot]),
-            "stats": {name: float(values[slot]) for name, values in view.statistics.items()} if known else {},
-            "top": top(channels, view.contributions[slot]) if known else [],
-            "age_s": round(max(0.0, (now - t) / 1e9), 3) if t >= 0 else None,
-            **describe(view.part.names[slot], int(view.part.assets[slot])),
-        }
+    def _entries(
+        self, view: _View, slots: Slots, now: int, describe: Callable[[str, int], Mapping[str, Any]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        part, channels = view.part, view.part.channels
+        times, scores, alarms = view.t[slots].tolist(), view.score[slots].tolist(), view.alarm[slots].tolist()
+        charts = {name: values[slots].tolist() for name, values in view.statistics.items()}
+        leading = top(channels, view.contributions[slots])
+        odd: list[int] = view.q[slots].max(axis=1, initial=0).tolist()
+        for at, slot in enumerate(slots.tolist()):
+            t, score, q = times[at], scores[at], view.q[slot]
+            known = math.isfinite(score)
+            yield (
+                part.names[slot],
+                {
+                    "t": t // MS if t >= 0 else None,
+                    "v": view.v[slot],
+                    "q": {channels[c].tag: int(q[c]) for c in np.flatnonzero(q).tolist()} if odd[at] else {},
+                    "score": score if known else None,
+                    "alarm": alarms[at],
+                    "stats": {name: values[at] for name, values in charts.items()} if known else {},
+                    "top": leading[at] if known else [],
+                    "age_s": round(max(0.0, (now - t) / 1e9), 3) if t >= 0 else None,
+                    **describe(part.names[slot], int(part.assets[slot])),
+                },
+            )
 
 
-def top(channels: list[Channel], contributions: Floats) -> list[tuple[str, float]]:
-    """The leading sensors of a score and their shares of it (0 to 1), the greatest first."""
-    total = float(contributions.sum())
-    if not total > 0:
-        return []
-    order = np.argsort(contributions)[: -TOP - 1 : -1]
-    return [(channels[at].tag, round(float(contributions[at]) / total, 4)) for at in order.tolist()]
+def top(channels: list[Channel], contributions: Floats) -> list[list[tuple[str, float]]]:
+    """For each row (n, c) the leading sensors of its score and their shares of it (0 to 1), the greatest first."""
+    order = np.argsort(contributions, axis=1)[:, : -TOP - 1 : -1]
+    totals = contributions.sum(axis=1, keepdims=True)
+    shares = np.take_along_axis(contributions, order, axis=1) / np.where(totals > 0, totals, np.inf)
+    return [
+        [(channels[c].tag, share) for c, share in zip(columns, row, strict=True) if share > 0]
+        for columns, row in zip(order.tolist(), np.round(shares, 4).tolist(), strict=True)
+    ]
 
 
 def stamp(ns: int) -> str:
