@@ -72,6 +72,16 @@ class Skew:
         """Note a frame refused for its time: shown for a minute, but good frames do not suffer from it."""
         self._wild_at, self._wild = at, lag
 
+    def off(self, now: int) -> bool:
+        """Whether the clock is known to be off: frames were refused for their time, or readings are marked for it."""
+        if now - self._wild_at < WINDOW_NS:
+            return True
+        return (
+            self._lowest != NEVER
+            and abs(self._lowest) > GOOD_NS
+            and (self._lowest < 0 or now - self._fell >= SETTLED_NS)
+        )
+
     def milliseconds(self, now: int) -> float | None:
         """What is known of the clock at `now`, positive when it is behind; None without frames."""
         if now - self._wild_at < WINDOW_NS:

@@ -29,6 +29,8 @@ MAX_WAITING_BYTES: Final = 64 * 2**20
 MAX_NEW_PER_HOUR: Final = 1000
 """New boots and new channel lists of one gateway."""
 MAX_SOURCES: Final = 200_000
+STALE: Final = "have gone quiet, their values are stale"
+CLOCK_OFF: Final = "have clocks that are off"
 MAX_NAMES: Final = 10
 """Gateways (or assets of one) named in the log at a time."""
 
@@ -46,6 +48,7 @@ class Source:
         "bindings",
         "birth",
         "boot",
+        "clock_off",
         "current",
         "expire_ns",
         "id",
@@ -81,6 +84,7 @@ class Source:
         """Of the boot heard last."""
         self.turns = Turns(0, 0)
         self.skew = Skew()
+        self.clock_off = False
         self.newest = 0
         """The highest source time taken, ns."""
         self.seen = 0
@@ -386,16 +390,34 @@ class Sources:
             if source.seen > source.touched and now - source.touched >= 5 * SECOND:
                 source.touched = source.seen
                 self.catalogue.touch(source.id, source.path, source.seen, source.skew.milliseconds(now))
+            if source.skew.off(now) != source.clock_off:
+                source.clock_off = not source.clock_off
+                self._say_clock(source, now)
             if not source.stale and now - source.seen > source.expire_ns:
                 source.stale = True
                 self.moved.add(source.id)
+                if source.said is not None and source.said.state == "offline":
+                    continue  # it said so itself
                 quiet = (now - source.seen) / SECOND
                 line = f"gateway {source.id} has said nothing for {quiet:.0f} s: its values are stale"
-                self.news.setdefault("have gone quiet, their values are stale", []).append(line)
+                self.news.setdefault(STALE, []).append(line)
         for what, lines in self.news.items():
-            level = logging.WARNING if "stale" in what else logging.INFO
+            level = logging.WARNING if what in (STALE, CLOCK_OFF) else logging.INFO
             for line in lines[:MAX_NAMES]:
                 log.log(level, "%s", line)
             if len(lines) > MAX_NAMES:
                 log.log(level, "… and %d more gateways %s", len(lines) - MAX_NAMES, what)
         self.news.clear()
+
+    def _say_clock(self, source: Source, now: int) -> None:
+        if not source.clock_off:
+            self.news.setdefault("have clocks that are right again", []).append(
+                f"gateway {source.id}: its clock is right again"
+            )
+            return
+        skew = (source.skew.milliseconds(now) or 0.0) / 1e3
+        where = "behind" if skew > 0 else "ahead"
+        self.news.setdefault(CLOCK_OFF, []).append(
+            f"gateway {source.id}: its clock is {abs(skew):.0f} s {where}; readings are marked "
+            "uncertain:clock, or kept in the quarantine where they lie too far ahead. Set the gateway's clock (NTP)"
+        )

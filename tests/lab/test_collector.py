@@ -311,7 +311,7 @@ def test_frames_sent_again_while_nothing_new_comes_do_not_make_the_clock_look_la
     assert lab.ledger().duplicates == len(again)
 
 
-def test_a_clock_behind_shows_after_some_seconds(lab: Lab, gw: Gateway) -> None:
+def test_a_clock_behind_shows_after_some_seconds(lab: Lab, gw: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     lab.give(gw.birth(), *(gw.frame(s, at=gw.time(s) + 3600 * SECOND) for s in range(100)))
     lab.commit()
     q = lab.series("asset-gw/a")[2]
@@ -319,6 +319,10 @@ def test_a_clock_behind_shows_after_some_seconds(lab: Lab, gw: Gateway) -> None:
     assert q[-1] == CODES["uncertain:clock"]
     lab.collector.sources.watch(gw.now)
     assert lab.collector.sources.all[PATH, "gw"].skew.milliseconds(gw.now) == pytest.approx(3.6e6)
+    lab.collector.sources.watch(gw.time(100) + 3600 * SECOND)
+    assert caplog.text.count("gateway gw: its clock is 3600 s behind") == 1
+    lab.collector.sources.watch(gw.time(101) + 3600 * SECOND)
+    assert caplog.text.count("its clock is") == 1
 
 
 # who sent it
@@ -630,6 +634,14 @@ def test_a_gateway_that_says_nothing_is_stale(lab: Lab, caplog: pytest.LogCaptur
     assert lab.collector._describe("asset-gw", 0)["online"] is False
     lab.give(gw.frame(1))
     assert lab.collector._describe("asset-gw", 0)["online"] is True
+
+
+def test_nobody_is_reminded_of_a_gateway_that_went_in_order(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    gw = Gateway(channels=[Channel("a", expire_s=5.0)])
+    lab.give(gw.birth(), gw.frame(0, at=gw.now), gw.state("offline"))
+    lab.collector.sources.watch(gw.now + 60 * SECOND)
+    assert lab.collector.sources.all[PATH, "gw"].stale
+    assert "has said nothing" not in caplog.text
 
 
 def test_a_thousand_gateways_are_not_a_thousand_lines(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -104,7 +104,7 @@ function gatewayCard(first) {
     put(missing, t('page.ledger.ranges', { ranges: ranges.join(', ') }));
     facts.replaceChildren(
       pair(t('page.ledger.seen'), one.seen ? ago((Date.now() - Date.parse(one.seen)) / 1000) : '–'),
-      pair(t('page.ledger.skew'), one.skew_ms === null ? '–' : `${number(one.skew_ms, 1)} ms`),
+      skew(one.skew_ms),
       pair(t('page.ledger.upto'), number(one.upto, 0)),
       pair(t('page.ledger.boot'), String(one.boot)),
       pair(t('page.ledger.unsequenced'), number(one.unsequenced, 0)),
@@ -139,6 +139,20 @@ function startRow(first) {
     attr(element, 'class', row.proof ? null : 'is-over');
   };
   return element;
+}
+
+/** A clock further off than this marks its readings uncertain. */
+const CLOCK_OFF_MS = 2000;
+
+/** The clock's difference, said plainly where it is one. */
+function skew(ms) {
+  if (ms === null) return pair(t('page.ledger.skew'), '–');
+  if (Math.abs(ms) <= CLOCK_OFF_MS) return pair(t('page.ledger.skew'), `${number(ms, 1)} ms`);
+  const seconds = number(Math.abs(ms) / 1000, 0);
+  const off = pair(t('page.ledger.skew'), t(ms > 0 ? 'page.ledger.behind' : 'page.ledger.ahead', { seconds }));
+  off.classList.add('is-off');
+  off.lastChild.prepend(icon('alarm'));
+  return off;
 }
 
 const pair = (name, value) => h('div', {}, h('dt', { text: name }), h('dd', { text: value }));
