@@ -167,6 +167,7 @@ class Intake:
             todo = LATE  # of a channel list that is no more: the scorer knows the newest alone
         if last > source.newest:
             source.newest = last
+            source.newest_s = -1 if s is None else s
 
         if source.layout is layout and samples in layout.open and not absent and frame.q is None:
             group = layout.open[samples]
@@ -210,8 +211,11 @@ class Intake:
         if verdict is Verdict.NEW:
             return ledger
         why = "two senders with one name?"
-        if verdict is Verdict.DUPLICATE and last is not None and last > (source.newest or seen + AHEAD_NS):
-            # A re-send is never newer than what came before it: somebody counts from 0 again without a new boot.
+        newer = last is not None and (
+            last > source.newest and s < source.newest_s if source.newest else last > seen + AHEAD_NS
+        )
+        if verdict is Verdict.DUPLICATE and newer:
+            # A re-send is never newer than a frame of a higher number: somebody counts from 0 again without a new boot.
             ledger.duplicates -= 1
             ledger.forks += 1
             verdict = Verdict.FORK

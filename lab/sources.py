@@ -55,6 +55,7 @@ class Source:
         "layout",
         "ledger",
         "newest",
+        "newest_s",
         "path",
         "refused",
         "round",
@@ -87,6 +88,8 @@ class Source:
         self.clock_off = False
         self.newest = 0
         """The highest source time taken, ns."""
+        self.newest_s = -1
+        """The number of the frame that had it."""
         self.seen = 0
         self.touched = 0
         """When `seen` was last given to the catalogue."""

@@ -199,6 +199,16 @@ def test_a_restart_without_a_new_boot_is_a_fork_even_when_the_old_frames_are_for
     assert lab.reasons() == {"fork": 2}
 
 
+def test_a_missing_frame_and_what_followed_it_sent_again_after_a_restart_are_no_forks(lab: Lab, gw: Gateway) -> None:
+    lab.give(gw.birth(), *(gw.frame(s) for s in range(5)), *(gw.frame(s) for s in range(6, 20)))
+    lab.commit()
+    lab.restart()
+    lab.give(gw.birth(), *(gw.frame(s) for s in range(5, 25)))
+    lab.commit()
+    assert lab.reasons() == {}
+    assert (lab.ledger().duplicates, lab.ledger().missing, lab.ledger().forks) == (14, 0, 0)
+
+
 def test_frames_of_an_earlier_boot_are_taken_with_their_own_channels(lab: Lab) -> None:
     old, new = Gateway(tags=("a", "b")), Gateway(boot=2, tags=("c",))
     lab.give(new.birth(), new.frame(0))
