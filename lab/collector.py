@@ -30,7 +30,7 @@ from lab.config import Config
 from lab.decode import LATE, SCORE, STORE, Binding, Layout, Rows, in_order
 from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, HistorianFull
-from lab.historian.upkeep import Upkeep
+from lab.housekeeping import Housekeeping
 from lab.inbox import Inbox
 from lab.intake import Intake
 from lab.ledger import Book
@@ -442,25 +442,24 @@ def run(config: Config, stop: threading.Event) -> None:
         collector = _open(config, inbox, stop)
         if collector is None:
             return
-        upkeep = None
-        if config.historian.kind == "embedded":
-            keep = config.historian
-            upkeep = Upkeep(config.database, keep_days=keep.keep_days, keep_gb=keep.keep_gb)
-            upkeep.start()
-            # It also writes the WAL back into the file, beside us; we do so only should it be unable to.
-            collector.store.db.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        keeper = Housekeeping(config)
+        keeper.start()
+        # The upkeep also writes the WAL back into the file, beside us; we do so only should it be unable to.
+        collector.store.db.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         inbox.start()
         try:
-            due = time.monotonic()
+            due = watched = time.monotonic()
             while not stop.is_set():
                 collector.tick()
+                if due - watched >= 1.0:
+                    watched = due
+                    keeper.watch(collector.rate)
                 # A tick that took too long is not made up for: the next one takes what has gathered.
                 due = time.monotonic() if len(inbox.data) > MAX_DRAIN else max(due + TICK_S, time.monotonic())
                 stop.wait(max(0.0, due - time.monotonic()))
             collector.tick()
         finally:
-            if upkeep is not None:
-                upkeep.stop()
+            keeper.stop()
             collector.close()
             inbox.close()
     finally:
