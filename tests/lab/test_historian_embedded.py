@@ -77,7 +77,7 @@ def test_a_batch_joins_the_open_transaction(store: Store, historian: EmbeddedHis
     undone(store, lambda: historian.write(readings(historian, "p/x", [T])))
     assert times(historian, "p/x") == []
     with store.transaction() as db:
-        db.execute("CREATE TABLE ledger (upto INTEGER)")
+        db.execute("CREATE TABLE beside (upto INTEGER)")
         historian.write(readings(historian, "p/x", [T + 1]))
         assert times(historian, "p/x") == [T + 1]
         with Store(store.path, readonly=True) as reader:
@@ -367,13 +367,13 @@ def test_a_full_disk(store: Store, historian: EmbeddedHistorian) -> None:
 
 
 def test_a_full_disk_inside_a_transaction(store: Store, historian: EmbeddedHistorian) -> None:
-    store.db.execute("CREATE TABLE ledger (upto INTEGER)")
+    store.db.execute("CREATE TABLE beside (upto INTEGER)")
     historian.write(readings(historian, "p/x", [T]))
     store.db.execute("PRAGMA max_page_count=40")
 
     def commit() -> None:
         with store.transaction() as db:
-            db.execute("INSERT INTO ledger VALUES (1)")
+            db.execute("INSERT INTO beside VALUES (1)")
             historian.write(
                 readings(
                     historian, "p/x", list(range(T, T + 50_000)), np.random.default_rng(1).normal(size=50_000).tolist()
@@ -383,7 +383,7 @@ def test_a_full_disk_inside_a_transaction(store: Store, historian: EmbeddedHisto
     with pytest.raises(HistorianFull):
         commit()
     assert not store.db.in_transaction
-    assert store.db.execute("SELECT count(*) FROM ledger").fetchone() == (0,)
+    assert store.db.execute("SELECT count(*) FROM beside").fetchone() == (0,)
     assert times(historian, "p/x") == [T]
 
 
