@@ -46,7 +46,7 @@ log = logging.getLogger("lab.collector")
 TICK_S: Final = 0.02
 MAX_DRAIN: Final = 2000
 """Messages taken in one tick."""
-MAX_STAGED: Final = 100_000
+MAX_STAGED: Final = 200_000
 """Readings in one commit; with more it comes before its time, so that scoring does not wait for long."""
 RECEIPTS: Final = (50, 0.02)
 """Sent at a time: so many, or this part of those that wait. So nobody waits for longer than some seconds."""

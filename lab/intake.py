@@ -157,7 +157,7 @@ class Intake:
                 turns.next = s + 1
                 todo = SCORE if first > turns.scored_to else LATE
             else:
-                if boot > turns.boot and turns:
+                if boot > turns.boot and turns.held:
                     self._score(source, list(turns.drop_all()))
                 todo = turns.place(boot, s, first)
                 if not todo:
@@ -182,7 +182,7 @@ class Intake:
             self._add(source, binding, start, dt, frame, code, STORE | todo, absent)
         if todo == SCORE:
             turns.scored_to = last
-            if turns:
+            if turns.held:
                 self._score(source, list(turns.ready()))
 
     def _unsequenced(self, source: Source, at: int) -> None:
@@ -245,7 +245,7 @@ class Intake:
 
     def _skip(self, source: Source, boot: int, s: int, at: int) -> None:
         source.turns.skip(boot, s, at)
-        if source.turns:
+        if source.turns.held:
             self._holding[source] = None
             self._score(source, list(source.turns.ready()))
 
@@ -256,7 +256,7 @@ class Intake:
             if todo == SCORE:
                 source.turns.scored_to = held.last
             self._add(source, held.binding, held.start, held.dt, held.frame, held.code, todo, held.absent)
-        if not source.turns:
+        if not source.turns.held:
             self._holding.pop(source, None)
 
     def overdue(self, now: int) -> None:
@@ -265,13 +265,13 @@ class Intake:
             while source.turns.overdue(now):
                 self._score(source, list(source.turns.give_up()))
         while self.held > MAX_HELD:
-            fullest = max(self._holding, key=lambda source: len(source.turns))
+            fullest = max(self._holding, key=lambda source: len(source.turns.held))
             self._score(fullest, list(fullest.turns.give_up()))
 
     @property
     def held(self) -> int:
         """Frames stored that wait for their turn to be scored."""
-        return sum(len(source.turns) for source in self._holding)
+        return sum(len(source.turns.held) for source in self._holding)
 
     # rows
 

@@ -34,7 +34,7 @@ class Held(NamedTuple):
 class Turns:
     """One gateway's turns."""
 
-    __slots__ = ("_held", "_since", "boot", "next", "scored_to")
+    __slots__ = ("_since", "boot", "held", "next", "scored_to")
 
     def __init__(self, boot: int, next: int) -> None:
         self.boot = boot
@@ -42,11 +42,9 @@ class Turns:
         """Number of the frame to be scored next."""
         self.scored_to = -1
         """Time of the last row scored, ns."""
-        self._held: dict[int, Held | None] = {}
+        self.held: dict[int, Held | None] = {}
+        """What waits, by number; None for a refused frame that keeps its place."""
         self._since = 0
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     def place(self, boot: int, s: int, first: int) -> int:
         """What to do with the rows of a new frame now: SCORE, LATE, or 0 to `hold` it.
@@ -64,9 +62,9 @@ class Turns:
 
     def hold(self, s: int, held: Held | None, at: int) -> None:
         """Let a frame wait; None for one that was refused and only keeps its place."""
-        if not self._held:
+        if not self.held:
             self._since = at
-        self._held[s] = held
+        self.held[s] = held
 
     def skip(self, boot: int, s: int, at: int) -> None:
         """A refused frame: nobody needs to wait for it."""
@@ -78,32 +76,32 @@ class Turns:
 
     def ready(self) -> Iterator[Held]:
         """Take out the frames whose turn has come."""
-        while self.next in self._held:
-            held = self._held.pop(self.next)
+        while self.next in self.held:
+            held = self.held.pop(self.next)
             self.next += 1
             if held is not None:
                 yield held
-        if self._held:
-            waits = self._held[min(self._held)]
+        if self.held:
+            waits = self.held[min(self.held)]
             self._since = waits.at if waits is not None else self._since
 
     def overdue(self, now: int) -> bool:
         """Has the oldest waited long enough, or do too many wait?"""
-        return bool(self._held) and (now - self._since >= HOLD_NS or len(self._held) > MAX_HELD)
+        return bool(self.held) and (now - self._since >= HOLD_NS or len(self.held) > MAX_HELD)
 
     def give_up(self) -> Iterator[Held]:
         """Stop waiting for the missing frames before the first that waits, and take out what follows it."""
-        if self._held:
-            self.next = min(self._held)
+        if self.held:
+            self.next = min(self.held)
         yield from self.ready()
 
     def drop_all(self) -> Iterator[Held]:
         """Take out all that waits, in order."""
-        for s in sorted(self._held):
-            held = self._held[s]
+        for s in sorted(self.held):
+            held = self.held[s]
             if held is not None:
                 yield held
-        self._held.clear()
+        self.held.clear()
 
     def turn(self, first: int) -> int:
         """What to do with rows taken out: SCORE, or LATE when something newer went before them."""
