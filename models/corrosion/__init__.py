@@ -1,0 +1,1 @@
+"""External corrosion of piping: physics, statistics, likelihood, plan. Arrays in, arrays out."""
