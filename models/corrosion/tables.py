@@ -18,8 +18,16 @@ Times = NDArray[np.datetime64]
 """datetime64[ns], UTC."""
 
 INSULATION: Final = (
-    "none", "mineral_wool", "fibreglass", "calcium_silicate", "perlite", "foam_glass", "polyurethane", "asbestos", "other",
-)  # fmt: skip
+    "none",
+    "mineral_wool",
+    "fibreglass",
+    "calcium_silicate",
+    "perlite",
+    "foam_glass",
+    "polyurethane",
+    "asbestos",
+    "other",
+)
 COATING: Final = ("none", "primer", "single_coat_epoxy", "multi_coat_epoxy")
 MATERIAL: Final = ("carbon_steel", "low_alloy", "stainless", "other")
 DRIVER: Final = ("dry", "mild", "moderate", "severe")
