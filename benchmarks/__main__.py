@@ -1,34 +1,37 @@
 """`python -m benchmarks` runs all and writes benchmarks/RESULTS.md; `python -m benchmarks NAME` runs one and prints it.
 
-A benchmark is a module here with `run() -> str`, which returns Markdown. Figures of a shared or small machine wander;
-the ratios, whose two sides are measured in one run, are what to compare.
+A benchmark is a module here with `run() -> str`, which returns Markdown; what follows its name is passed on to it.
+Figures of a shared or small machine wander; the ratios, whose two sides are measured in one run, are what to compare.
 """
 
 import argparse
 import importlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
 
-NAMES = ("simulator", "historian", "pipeline", "api", "scoring")
+NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
-def report(name: str) -> str:
+def report(name: str, arguments: Sequence[str] = ()) -> str:
     """One benchmark's section, with the seconds it took."""
     say(f"{name} …")
     began = time.perf_counter()
-    body: str = importlib.import_module(f"benchmarks.{name}").run()
+    run = importlib.import_module(f"benchmarks.{name}").run
+    body: str = run(arguments) if arguments else run()
     return f"## {name}\n\n{body.strip()}\n\nMeasured in {time.perf_counter() - began:.0f} s.\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=NAMES, help="run this one and print it")
-    name = parser.parse_args().name
+    chosen, arguments = parser.parse_known_args()
+    name = chosen.name
     if name:
-        print(report(name))
+        print(report(name, arguments))
         return
     head = "# Results\n\nWritten by `python -m benchmarks`; the ratios matter, single figures belong to this machine.\n"
     facts = table(("what", "value"), machine().items())
