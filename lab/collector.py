@@ -1,9 +1,9 @@
 """The collector: takes what gateways send, scores it, stores it, and only then acknowledges it.
 
 One thread does all but the network, in ticks: drain the inbox, decode, score; commit at most `commit_s` later
-(readings, scores, ledger, quarantine and catalogue together); then send the receipts. When the store fails, the batch
-is kept and tried again, nothing more is taken and nothing acknowledged: what does not fit in the inbox stays with its
-gateway.
+(readings, scores, ledger, quarantine and catalogue together). Another waits for the disk, so that scoring does not;
+when the commit is on it, the receipts are sent. When the store fails, the batch is kept and tried again, nothing more
+is taken and nothing acknowledged: what does not fit in the inbox stays with its gateway.
 """
 
 import gc
@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -48,6 +49,10 @@ MAX_DRAIN: Final = 2000
 """Messages taken in one tick."""
 MAX_STAGED: Final = 200_000
 """Readings in one commit; with more it comes before its time, so that scoring does not wait for long."""
+FULL_STAGED: Final = 2_000_000
+"""With so many the collector takes nothing before they are committed: the disk does not keep up."""
+PATIENCE_S: Final = 0.5
+"""While the historian's upkeep writes, a commit is put off for so long at most."""
 RECEIPTS: Final = (50, 0.02)
 """Sent at a time: so many, or this part of those that wait. So nobody waits for longer than some seconds."""
 RECEIPTS_S: Final = 0.1
@@ -95,7 +100,10 @@ class Collector:
         self._last_readings = (time.monotonic(), 0)
         self._connections = 0
         self._began = time.time_ns()
-        self.store = Store(config.database)
+        self.store = Store(config.database, synchronous="NORMAL")  # with `sync` before every receipt
+        self._syncer = ThreadPoolExecutor(1, "sync")
+        self._sync: Future[None] | None = None
+        """The last commit on its way to the disk."""
         try:
             self.historian = open_historian(config, self.store)
             self.scoring = ScoringRuntime(config.models, self.store)
@@ -110,6 +118,8 @@ class Collector:
             self._layouts: dict[tuple[object, ...], Layout] = {}
             self.sources.restore()
             again = self.scoring.catch_up(self.historian)
+            # The last collector may not have come to it, and what it stored is acknowledged again.
+            self._sync = self._syncer.submit(self.store.sync)
         except BaseException:
             self.store.close()
             raise
@@ -122,6 +132,7 @@ class Collector:
             if self.commit(last=True):
                 self.receipts(every=0)
         finally:
+            self._syncer.shutdown()
             self.scoring.close()
             self.historian.close()
             self.store.close()
@@ -157,13 +168,22 @@ class Collector:
     def tick(self) -> None:
         """Do what is due."""
         now = time.monotonic()
+        if self._sync is not None and self._sync.done() and not self.trouble:
+            self._synced()
         if self.trouble:
             if now >= self._retry_at:
                 self._recover()
         else:
-            self._take(time.time_ns())
-            if self._dirty and (now - self._staged_at >= self.config.historian.commit_s or self.staged > MAX_STAGED):
-                self.commit()
+            if self.staged < FULL_STAGED:
+                self._take(time.time_ns())
+            waited, most = now - self._staged_at, self.config.historian.commit_s
+            if (
+                self._dirty
+                and self._sync is None
+                and (waited >= most or self.staged > MAX_STAGED)
+                and (self.store.free() or waited >= most + PATIENCE_S)
+            ):
+                self.commit(wait=False)
         if self.inbox.connected:
             self._talk(now)
         if now - self._status_at >= 1.0:
@@ -257,8 +277,15 @@ class Collector:
 
     # the store
 
-    def commit(self, last: bool = False) -> bool:
-        """Store all that was taken; false when the store failed, and the same is to be tried again."""
+    def commit(self, *, last: bool = False, wait: bool = True) -> bool:
+        """Store all that was taken; false when the store failed, and the same is to be tried again.
+
+        Args:
+            last: nothing follows.
+            wait: until it is on the disk; else `tick` sees to that.
+        """
+        if self._sync is not None and not self._synced():
+            return False
         try:
             batch = self._batch()
             if batch is not None and self.config.historian.kind == "influx" and not self._outside:
@@ -285,6 +312,25 @@ class Collector:
         self._late.clear()
         self.staged = 0
         self._outside = False
+        self._sync = self._syncer.submit(self.store.sync)
+        return not wait or self._synced()
+
+    def _synced(self) -> bool:
+        """Wait until the last commit is on the disk; false when the disk failed, and it is to be tried again."""
+        try:
+            if self._sync is not None:
+                self._sync.result()
+        except OSError as error:
+            if self.trouble:
+                try:
+                    self.store.sync_again()
+                except sqlite3.Error as again:
+                    self._failed(again)
+                    return False
+            else:
+                self._failed(error)
+                return False
+        self._sync = None
         return True
 
     def _batch(self) -> Batch | None:
@@ -319,7 +365,7 @@ class Collector:
         self._pause = min(2 * self._pause, RETRY_S[1])
 
     def _recover(self) -> None:
-        if self._dirty and not self.commit():
+        if not self._synced() or (self._dirty and not self.commit()):
             return
         log.warning("the store takes readings again")  # as loud as the trouble was: the console shows both
         self.trouble, self.full, self._pause = "", False, RETRY_S[0]
@@ -351,7 +397,7 @@ class Collector:
         if self.inbox.connections != self._connections:
             self._connections = self.inbox.connections
             self._status_at = 0.0
-        if now - self._receipts_at >= RECEIPTS_S and not self._dirty:
+        if now - self._receipts_at >= RECEIPTS_S:
             self._receipts_at = now
             self.receipts()
         for source in self.sources.rebirths:
@@ -367,8 +413,8 @@ class Collector:
                 self.live.dropped += 1
 
     def receipts(self, every: int = SECOND) -> None:
-        """Acknowledge what is committed; nothing while more than that is in the ledgers."""
-        if self._dirty:
+        """Acknowledge what is committed; nothing while that is not on the disk."""
+        if self._sync is not None:
             return
         least, part = RECEIPTS
         at_most = max(least, int(part * len(self.book.due))) if every else len(self.book.due)

@@ -65,6 +65,8 @@ class Ledger:
         "next",
         "rejected",
         "saved",
+        "saved_gaps",
+        "saved_next",
         "seen",
         "unsequenced",
     )
@@ -89,12 +91,16 @@ class Ledger:
         """Receipts sent since its last frame."""
         self.saved = (0,) * len(COUNTS)
         """`counts` as the store has them."""
+        self.saved_next = 0
+        self.saved_gaps: tuple[tuple[int, int], ...] = ()
+        """`next` and `gaps` as the store has them: only that is acknowledged."""
         self._digests: array[int] | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
         """The numbers behind the proof, in the order of `COUNTS`."""
-        return self.accepted, self.duplicates, self.rejected, self.unsequenced, self.forks, self.published
+        published = self.next + self.duplicates
+        return self.accepted, self.duplicates, self.rejected, self.unsequenced, self.forks, published
 
     @property
     def missing(self) -> int:
@@ -152,12 +158,18 @@ class Ledger:
         self.seen = at
 
     def ack(self) -> Ack | None:
-        """The receipt of what was taken; None while nothing was."""
-        if not self.next:
+        """The receipt of what is stored; None while nothing is."""
+        gaps = self.saved_gaps
+        if not self.saved_next:
             return None
-        if len(self.gaps) <= MAX_ACK_RANGES:
-            return Ack(self.boot, self.next - 1, list(self.gaps))
-        return Ack(self.boot, self.gaps[MAX_ACK_RANGES][0] - 1, self.gaps[:MAX_ACK_RANGES])
+        if len(gaps) <= MAX_ACK_RANGES:
+            return Ack(self.boot, self.saved_next - 1, list(gaps))
+        return Ack(self.boot, gaps[MAX_ACK_RANGES][0] - 1, list(gaps[:MAX_ACK_RANGES]))
+
+    def committed(self) -> None:
+        """Note that the store has all of it now."""
+        self.saved, self.saved_next = self.counts, self.next
+        self.saved_gaps = tuple(self.gaps) if self.gaps else ()
 
 
 def _first(gap: tuple[int, int]) -> int:
@@ -200,7 +212,7 @@ class Book:
                 ledger.gaps = [(first, last) for first, last in json.loads(missing)]
                 ledger.accepted, ledger.duplicates, ledger.rejected, ledger.unsequenced, ledger.forks = counts[:5]
                 ledger.seen = counts[5]
-                ledger.saved = ledger.counts
+                ledger.committed()
         return ledger
 
     def owe(self, ledger: Ledger) -> None:
@@ -215,42 +227,37 @@ class Book:
 
     def save(self, db: sqlite3.Connection) -> None:
         """Write what changed; inside the transaction of the readings."""
-        db.executemany(
-            "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    ledger.gateway,
-                    ledger.boot,
-                    ledger.next - 1,
-                    json.dumps(ledger.gaps) if ledger.gaps else "[]",
-                    ledger.accepted,
-                    ledger.duplicates,
-                    ledger.rejected,
-                    ledger.unsequenced,
-                    ledger.forks,
-                    ledger.published,
-                    ledger.seen,
-                )
-                for ledger in self.changed
-            ],
-        )
+        rows = []
+        for it in self.changed:
+            gaps, upto, published = json.dumps(it.gaps) if it.gaps else "[]", it.next - 1, it.next + it.duplicates
+            counted = (it.accepted, it.duplicates, it.rejected, it.unsequenced, it.forks, published)
+            rows.append((it.gateway, it.boot, upto, gaps, *counted, it.seen))
+        db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def committed(self) -> None:
         """The transaction went through: what changed wants a receipt."""
-        for ledger in self.changed:
-            counts = ledger.counts
-            self._totals = [
-                total + new - old for total, new, old in zip(self._totals, counts, ledger.saved, strict=True)
-            ]
-            ledger.saved = counts
-            ledger.asked = 0
-            self.due[ledger] = None
+        accepted, duplicates, rejected, unsequenced, forks, published = self._totals
+        for it in self.changed:
+            # Spelled out: thousands of gateways have their turn in every commit.
+            old = it.saved
+            it.committed()
+            new = it.saved
+            accepted += new[0] - old[0]
+            duplicates += new[1] - old[1]
+            rejected += new[2] - old[2]
+            unsequenced += new[3] - old[3]
+            forks += new[4] - old[4]
+            published += new[5] - old[5]
+            it.asked = 0
+            self.due[it] = None
+        self._totals = [accepted, duplicates, rejected, unsequenced, forks, published]
         self.changed.clear()
 
     def receipts(self, now: int, every: int, at_most: int) -> list[Ledger]:
         """Ledgers to acknowledge now, the longest waiting first: each at most once in `every` ns, at most so many.
 
-        Only to be asked while nothing is uncommitted. One with frames missing stays due until they have come.
+        They tell of what was committed, so only to be asked while the last commit is known to be on the disk. One with
+        frames missing stays due until they have come.
         """
         ready: list[Ledger] = []
         for ledger in list(self.due):

@@ -1,9 +1,10 @@
 """The lab's one database file, `lab.db` (SQLite, WAL): readings, catalogue, ledger, quarantine, episodes, scorer state.
 
-One process writes (the collector); others open it read-only. Because readings and ledger share the file, one commit
-covers both: what the ledger says was accepted is stored, always.
+The collector writes, and the historian's upkeep beside it; others open it read-only. Because readings and ledger share
+the file, one commit covers both: what the ledger says was accepted is stored, always.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,10 @@ Rooms add theirs with `room(name, *statements)` where they are imported; a state
 BUSY_S: Final = 10.0
 """How long a writer waits for another before it gives up."""
 POLL_S: Final = 0.001
+
+
+_flush: Final = getattr(os, "fdatasync", os.fsync)
+"""As SQLite does it: the size of the file is flushed too, its times need not be."""
 
 
 class StoreError(Exception):
@@ -40,7 +45,8 @@ class Store:
     """A connection to `lab.db`. Not for sharing between threads: open one each.
 
     `synchronous` FULL: a commit survives a power failure; NORMAL: it survives the death of the process, and a power
-    failure may undo the last ones but never tears them (for work that can be done again, such as compaction).
+    failure may undo the last ones but never tears them. That is for work that can be done again, such as compaction,
+    and for a writer that calls `sync` before it tells anybody of its commits.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, synchronous: str = "FULL") -> None:
@@ -174,6 +180,44 @@ class Store:
             raise
         if outer:
             self._tell(True)
+
+    def sync(self) -> None:
+        """Have all that is committed on the disk when this returns; any thread may call it.
+
+        Raises:
+            OSError: the disk failed. `sync_again` is then the way, because a second attempt of this may say that all is
+                well when it is not.
+        """
+        try:
+            file = os.open(f"{self.path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))
+        except FileNotFoundError:
+            return  # SQLite has moved all into the database itself
+        try:
+            _flush(file)
+        finally:
+            os.close(file)
+
+    def sync_again(self) -> None:
+        """After a `sync` that failed: write all that is committed once more, into the database file itself.
+
+        Raises:
+            sqlite3.Error: the disk still fails, or a reader is in the way.
+        """
+        busy, pages, moved = self.db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy or moved < pages:
+            raise sqlite3.OperationalError("what is committed cannot be moved into the database file yet")
+
+    def free(self) -> bool:
+        """Whether no other connection is writing just now."""
+        self.db.execute("PRAGMA busy_timeout=0")
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY  # other troubles are for who writes
+        finally:
+            self.db.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+        return True
 
     def _begin(self) -> None:
         """Take the write lock. SQLite itself would look every 100 ms in the end; others hold it for a few at most."""
