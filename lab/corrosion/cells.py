@@ -436,8 +436,9 @@ def _date_of_number(value: float) -> date:
 
 
 def day(cell: Cell) -> date | None:
-    """The date of a cell, None when it is empty: `2024/4/1`, `2024年4月1日`, `R6.4.1`, `令和6年4月1日`, Excel's day numbers.
+    """The date of a cell, None when it is empty.
 
+    `2024/4/1`, `2024年4月1日`, `R6.4.1`, `令和6年4月1日` and the day numbers of Excel are understood.
     A year alone is its first of January, a month alone its first day.
 
     Raises:
