@@ -8,30 +8,34 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from benchmarks.detection import others, tep
+from benchmarks.bars import Section, shortfalls, summary
+from benchmarks.detection import others, own_simulator, tep
 from benchmarks.detection.files import data
-from benchmarks.detection.report import Section, shortfalls, summary
 from benchmarks.detection.subject import LAB, Subject
 from benchmarks.peers import PEERS
 from benchmarks.report import say
 
-Protocol = Callable[[Sequence[Subject]], list[Section]]
+Protocol = Callable[[Sequence[Subject], int], list[Section]]
+"""Of subjects and the number of the simulator's seeds."""
 PROTOCOLS: Final[dict[str, Protocol]] = {
-    "tep": tep.braatz,
-    "tep-sim": tep.simulation,
-    "skab": others.skab,
-    "3w": others.wells,
-    "batadal": others.water,
-    "nab": others.temperature,
+    "tep": lambda subjects, _: tep.braatz(subjects),
+    "tep-sim": lambda subjects, _: tep.simulation(subjects),
+    "promise": own_simulator.promise,
+    "faults": own_simulator.faults,
+    "skab": lambda subjects, _: others.skab(subjects),
+    "3w": lambda subjects, _: others.wells(subjects),
+    "batadal": lambda subjects, _: others.water(subjects),
+    "nab": lambda subjects, _: others.temperature(subjects),
 }
+SEEDS: Final = 20
 
 
-def measure(names: Sequence[str], subjects: Sequence[Subject]) -> list[Section]:
+def measure(names: Sequence[str], subjects: Sequence[Subject], seeds: int = SEEDS) -> list[Section]:
     """The sections of some protocols."""
     sections: list[Section] = []
     for name in names:
         say(f"  {name} …")
-        sections += PROTOCOLS[name](subjects)
+        sections += PROTOCOLS[name](subjects, seeds)
     return sections
 
 
@@ -40,6 +44,7 @@ def run(arguments: Sequence[str] = ()) -> str:
     parser = argparse.ArgumentParser(prog="make bench-detection", description=__doc__)
     parser.add_argument("--only", default=",".join(PROTOCOLS), help=f"some of {', '.join(PROTOCOLS)}")
     parser.add_argument("--peers", default="all", help="all, none, or some of " + ", ".join(p.name for p in PEERS))
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of the own simulator, a month or a fault")
     chosen = parser.parse_args(list(arguments))
     only = [name.strip() for name in chosen.only.split(",") if name.strip()]
     unknown = [name for name in only if name not in PROTOCOLS]
@@ -50,7 +55,7 @@ def run(arguments: Sequence[str] = ()) -> str:
     wanted = {name.strip() for name in chosen.peers.split(",")}
     peers = [peer for peer in PEERS if chosen.peers == "all" or peer.name in wanted]
     subjects: list[Subject] = [LAB, *peers]
-    sections = measure(only, subjects)
+    sections = measure(only, subjects, chosen.seeds)
     names = [subject.name for subject in subjects]
     return "\n".join(
         [

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bars import Bar, Line, Section, least, most
 from benchmarks.detection import files
 from benchmarks.detection.measures import (
     Batadal,
@@ -20,7 +21,6 @@ from benchmarks.detection.measures import (
     pooled,
     skab_changepoints,
 )
-from benchmarks.detection.report import Bar, Line, Section, least, most
 from benchmarks.detection.subject import Subject
 from benchmarks.report import table
 

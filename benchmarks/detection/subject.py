@@ -60,6 +60,9 @@ class Fitted(Protocol):
 class Subject(Protocol):
     """A detector with one configuration."""
 
+    def __hash__(self) -> int:
+        """What is fitted is kept by it."""
+
     @property
     def name(self) -> str:
         """As it stands in the tables."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection import files, simulated
+from benchmarks.bars import Bar, Line, Section, least, most
+from benchmarks.detection import files, own_simulator, simulated
 from benchmarks.detection.measures import above, episodes, longest, quantile_limit
-from benchmarks.detection.report import Bar, Line, Section, least, most
 from benchmarks.detection.subject import Fitted, Subject
 from simulators.tep import COLUMNS
 
@@ -27,7 +27,8 @@ Bars = dict[str | int, tuple[Bar | None, Bar | None]]
 
 def braatz(subjects: Sequence[Subject]) -> list[Section]:
     """Fitted on `d00` alone."""
-    fitted = _fit(subjects, files.braatz("d00"))
+    head = files.braatz("d00_te")[:HEAD]
+    fitted = {each.name: each.fit([files.braatz("d00")], COLUMNS, PERIOD_S, head) for each in subjects}
     calibrated: Bars = {"odd": (least(0.78), least(0.81))}
     own: Bars = {"odd": (least(0.74), least(0.77)), "far": (most(0.02), None), "run": (most(5), None)}
     return _sections("TEP, fitted on d00", "Fitted on `d00` (500 records).", fitted, calibrated, own)
@@ -35,8 +36,7 @@ def braatz(subjects: Sequence[Subject]) -> list[Section]:
 
 def simulation(subjects: Sequence[Subject]) -> list[Section]:
     """Fitted on one unbroken simulated run; no benchmark file is seen."""
-    normal = simulated.normal()
-    fitted = _fit(subjects, normal)
+    fitted = {each.name: own_simulator.fitted(each) for each in subjects}
     calibrated: Bars = {
         "odd": (least(0.90), least(0.94)),
         15: (least(0.98), None),
@@ -49,11 +49,6 @@ def simulation(subjects: Sequence[Subject]) -> list[Section]:
         f"seed {simulated.NORMAL_SEED}."
     )
     return _sections("TEP, fitted on the simulator", what, fitted, calibrated, own)
-
-
-def _fit(subjects: Sequence[Subject], normal: Floats) -> dict[str, Fitted]:
-    head = files.braatz("d00_te")[:HEAD]
-    return {each.name: each.fit([normal], COLUMNS, PERIOD_S, head) for each in subjects}
 
 
 def _sections(title: str, what: str, fitted: dict[str, Fitted], at_1: Bars, own: Bars) -> list[Section]:

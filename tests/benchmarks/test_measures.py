@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.bars import Line, least, most
 from benchmarks.detection import measures
-from benchmarks.detection.report import Line, least, most
 
 
 def flags(rows, *ranges):

@@ -1,33 +1,40 @@
 """A figure of a benchmark beside what is owed and what is aimed at."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from benchmarks.report import table
 
 
 class Bar(NamedTuple):
-    """A bound that a figure is held to."""
+    """The bounds that a figure is held to."""
 
-    value: float
-    least: bool = True
-    """Whether the figure must be at least, or at most, this."""
+    low: float
+    high: float
 
     def met(self, figure: float) -> bool:
-        return figure >= self.value if self.least else figure <= self.value
+        return self.low <= figure <= self.high
 
     def __str__(self) -> str:
-        return f"{'≥' if self.least else '≤'} {self.value:g}"
+        if self.high == inf:
+            return f"≥ {self.low:g}"
+        return f"≤ {self.high:g}" if self.low == -inf else f"{self.low:g} to {self.high:g}"
 
 
 def least(value: float) -> Bar:
     """At least this."""
-    return Bar(value)
+    return Bar(value, inf)
 
 
 def most(value: float) -> Bar:
     """At most this."""
-    return Bar(value, least=False)
+    return Bar(-inf, value)
+
+
+def between(low: float, high: float) -> Bar:
+    """From the one to the other."""
+    return Bar(low, high)
 
 
 class Line(NamedTuple):
