@@ -5,10 +5,11 @@ what cannot be is NaN. `first_year` and `loss` answer with quantiles and take Na
 The standard is not meant for the atmosphere inside a chemical plant: there it is a prior, not a result.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
 
 from models.corrosion.coefficients import METALS, number, row
 from models.corrosion.reasons import Bits, flags
@@ -188,3 +189,156 @@ def so2_deposition(so2_ug_m3: ArrayLike) -> Floats:
 def cl_from_nacl(nacl_mg_m2_d: ArrayLike) -> Floats:
     """Chloride deposition of a NaCl deposition, same unit."""
     return np.asarray(np.asarray(nacl_mg_m2_d, dtype=np.float64) * number("cl_per_nacl"))
+
+
+class FirstYear(NamedTuple):
+    """A first-year form with its width: ln loss is Student t round the median."""
+
+    form: Floats
+    """(9,) order of `ISO_FORM`."""
+    cl_hidden: float
+    """mg/m²/d behind the stand-in for "below detection"; lower readings are kept, up to this."""
+    cl_missing: float
+    rh_missing: float
+    scale: float
+    """Multiplier of the width."""
+
+
+def fitted_first_year() -> FirstYear:
+    """The fitted form that ships (`coefficients.py`; the public programmes' tables, no others)."""
+    cl_hidden, cl_missing, rh_missing = row("first_year.found")
+    scale = number("first_year.scale")
+    return FirstYear(row("first_year.form"), float(cl_hidden), float(cl_missing), float(rh_missing), scale)
+
+
+def first_year(
+    t_c: ArrayLike,
+    rh_pct: ArrayLike,
+    so2_mg_m2_d: ArrayLike,
+    cl_mg_m2_d: ArrayLike,
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95),
+    model: FirstYear | None = None,
+) -> Floats:
+    """Predictive distribution of the first-year loss of carbon steel.
+
+    The ISO 9223 form with coefficients estimated again (`models.corrosion.fitting`), inputs clamped to the standard's
+    valid range, with a width that was set on sites left out. Never falls with more chloride.
+
+    Args:
+        t_c: annual mean temperature, °C.
+        rh_pct: annual mean humidity, %; NaN: unknown.
+        so2_mg_m2_d: deposition; NaN: unknown.
+        cl_mg_m2_d: deposition; NaN: unknown, taken as inland. Never leave it out near the sea.
+        quantiles: levels between 0 and 1.
+        model: another fit than the one that ships.
+
+    Returns:
+        (n, k) µm, one column a level. An unknown humidity, SO2 or Cl makes it wider; an unknown temperature and what
+        cannot be is NaN (`iso9223_reasons`).
+    """
+    model = fitted_first_year() if model is None else model
+    given = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, float)) for x in (t_c, rh_pct, so2_mg_m2_d, cl_mg_m2_d)))
+    clean = _climate(*given)
+    wrong = np.isnan(clean[0])
+    for value, raw in zip(clean, given, strict=True):
+        wrong = wrong | (np.isnan(value) & ~np.isnan(raw))
+    median, spread = first_year_log(clean, model)
+    levels = stdtrit(number("first_year.tail"), np.asarray(quantiles, dtype=np.float64))
+    answer = np.exp(median[..., None] + model.scale * spread[..., None] * levels)
+    return np.asarray(np.where(wrong[..., None], np.nan, answer))
+
+
+def first_year_log(climate: tuple[Floats, Floats, Floats, Floats], model: FirstYear) -> tuple[Floats, Floats]:
+    """ln of the median loss, and the width in ln before the multiplier, of (t, rh, so2, cl) with NaN for unknown."""
+    t, rh, so2, cl = climate
+    stand_in = number("first_year.cl_stand_in")
+    so2_typical = number("first_year.so2_missing")
+    rh_sd, so2_sd, cl_sd = row("first_year.missing_sd")
+    low = np.minimum(model.cl_hidden, stand_in)
+    known_cl = np.where(cl <= stand_in, np.minimum(cl, low), cl)  # left-censored, and never falling in chloride
+    filled = [
+        t,
+        np.where(np.isnan(rh), model.rh_missing, rh),
+        np.where(np.isnan(so2), so2_typical, so2),
+        np.where(np.isnan(cl), model.cl_missing, known_cl),
+    ]
+
+    def ln_loss(rh: Floats, so2: Floats, cl: Floats) -> Floats:
+        kept = (
+            np.clip(x, *row(f"iso9223.range_{n}"))
+            for n, x in zip(("t", "rh", "so2", "cl"), (t, rh, so2, cl), strict=True)
+        )
+        return np.asarray(np.log(np.add(*dose_terms(model.form, *kept))))
+
+    _, rh0, so20, cl0 = filled
+    swing = np.exp(so2_sd)
+    variance = np.full(np.shape(t), number("first_year.sigma") ** 2)
+    for unknown, up, down in (
+        (np.isnan(rh), (rh0 + rh_sd, so20, cl0), (rh0 - rh_sd, so20, cl0)),
+        (np.isnan(so2), (rh0, so20 * swing, cl0), (rh0, so20 / swing, cl0)),
+        (np.isnan(cl), (rh0, so20, cl0 * np.exp(cl_sd)), (rh0, so20, cl0 / np.exp(cl_sd))),
+    ):
+        half = (ln_loss(*up) - ln_loss(*down)) / 2
+        variance = variance + np.where(unknown, half**2, 0.0)
+    return ln_loss(rh0, so20, cl0), np.sqrt(variance)
+
+
+def loss(
+    first_year_um: ArrayLike,
+    years: ArrayLike,
+    t_c: ArrayLike,
+    rh_pct: ArrayLike,
+    so2_mg_m2_d: ArrayLike,
+    cl_mg_m2_d: ArrayLike,
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95),
+) -> Floats:
+    """Predictive distribution of the loss of carbon steel after `years`, from its measured first-year loss.
+
+    A power law through the first-year loss, from 20 years on linear; its exponent rises with chloride where it is
+    humid and falls a little with SO2. The exponents come from the literature, none from the stations it is tested on.
+
+    Args:
+        first_year_um: measured loss of the first year, µm.
+        years: of exposure, 0 and more.
+        t_c: annual mean temperature, °C (kept for the reader's sake; the exponent does not use it).
+        rh_pct: annual mean humidity, %; NaN: unknown.
+        so2_mg_m2_d: deposition; NaN: unknown.
+        cl_mg_m2_d: deposition; NaN: unknown, taken as inland. Never leave it out near the sea.
+        quantiles: levels between 0 and 1.
+
+    Returns:
+        (n, k) µm, one column a level. An unknown humidity, SO2 or Cl makes it wider. NaN for a negative or unknown
+        first-year loss or time.
+    """
+    first, t, _, rh, so2, cl = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(x, float)) for x in (first_year_um, years, t_c, rh_pct, so2_mg_m2_d, cl_mg_m2_d))
+    )
+    _, rh, so2, cl = _climate(0.0, rh, so2, cl)
+    exponent, exponent_sd = loss_exponent(rh, so2, cl)
+    usable = (first >= 0) & (t >= 0) & np.isfinite(t) & np.isfinite(first)
+    none = usable & ((first == 0) | (t == 0))
+    first, t = np.where(usable & ~none, first, 1.0), np.where(usable & ~none, t, 1.0)
+    bend = number("iso9224.tail_from")
+    beyond = np.maximum(t - bend, 0.0) / bend
+    lever = np.log(np.minimum(t, bend)) + beyond / (1 + exponent * beyond)  # d ln growth / d exponent
+    variance = (exponent_sd * lever) ** 2 + number("loss.noise") ** 2 + (number("loss.rounding") / first) ** 2
+    centre = np.log(first) + np.log(growth(t, exponent))
+    levels = ndtri(np.asarray(quantiles, dtype=np.float64))
+    answer = np.exp(centre[..., None] + np.sqrt(variance)[..., None] * levels)
+    answer = np.where(none[..., None], 0.0, answer)
+    return np.asarray(np.where(usable[..., None], answer, np.nan))
+
+
+def loss_exponent(rh_pct: ArrayLike, so2_mg_m2_d: ArrayLike, cl_mg_m2_d: ArrayLike) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the exponent of `loss`; NaN is unknown and makes it wider."""
+    given = [np.asarray(x, dtype=np.float64) for x in (rh_pct, so2_mg_m2_d, cl_mg_m2_d)]
+    rh, so2, cl = (np.where(np.isnan(x), typical, x) for x, typical in zip(given, row("loss.missing"), strict=True))
+    base, by_salt, by_sulphur = row("loss.exponent")
+    from_rh, per, most = row("loss.wet")
+    wet = np.clip((rh - from_rh) / per, 0.0, most)
+    so2 = np.clip(so2, *row("iso9223.range_so2"))
+    mean = np.clip(base + by_salt * wet * np.log1p(cl / 3) + by_sulphur * np.log(so2 / 10), *row("loss.bounds"))
+    variance = np.full(np.shape(mean), number("loss.exponent_sd") ** 2)
+    for value, sd in zip(given, row("loss.missing_sd"), strict=True):
+        variance = variance + np.where(np.isnan(value), sd**2, 0.0)
+    return np.asarray(mean), np.sqrt(variance)

@@ -32,6 +32,7 @@ _ISO = "ISO 9223:2012 dose-response function"
 _LONG = "ISO 9224:2012"
 _581 = "API RP 581"
 _570 = "API 570"
+_FIT = "intl_first_year (ISOCORRAG, MICAT, UN/ECE ICP Materials), make bench-corrosion"
 _WET = "standard meteorology (Magnus form)"
 
 TABLE: Final[dict[str, Entry]] = {
@@ -68,6 +69,38 @@ TABLE: Final[dict[str, Entry]] = {
         "V",
         "Klinesmith 2007, carbon steel flat specimens",
     ),
+    # first year, fitted: prior of the fit, then what it found
+    "first_year.prior_sd": Entry(
+        (0.25, 0.12, 0.008, 0.05, 0.02, 0.4, 0.12, 0.010, 0.012), "ISO_FORM, a and c in ln", "M", "round the published"
+    ),
+    "first_year.hidden": Entry(
+        (0.405, 0.405, 76.0), "ln Cl behind 1.5, ln Cl where none, RH where none", "M", "ln 1.5"
+    ),
+    "first_year.hidden_sd": Entry((0.5, 0.5, 4.0), "as before", "M", "prior of the fit"),
+    "first_year.so2_missing": Entry(10.0, "mg/m2/d", "M", "urban; not in the fit, which knows all SO2"),
+    "first_year.missing_sd": Entry((5.0, 1.0, 1.0), "RH in %, ln SO2, ln Cl", "M", "width of what is unknown"),
+    "first_year.sigma": Entry(0.40, "ln", "M", "width before the multiplier"),
+    "first_year.tail": Entry(3.0, "degrees of freedom", "M", "Student t: of sites' errors the 90 % is 3 x the median"),
+    "first_year.cl_stand_in": Entry(1.5, "mg/m2/d", "V", "below detection in the programmes' tables"),
+    "first_year.site_weight": Entry((0.15, 0.10), "per row, per site", "M", "row weight 1 / (.15 n + .10)"),
+    "first_year.form": Entry(
+        (1.757, 0.3906, 0.02337, 0.04958, -0.05823, 0.1065, 0.7181, 0.03115, 0.04116), "ISO_FORM", "F", _FIT
+    ),
+    "first_year.found": Entry((0.893, 2.40, 75.6), "Cl behind 1.5, Cl where none, RH where none", "F", _FIT),
+    "first_year.scale": Entry(0.796, "x first_year.sigma", "F", f"{_FIT}; holds 90 % out of fold"),
+    "first_year.iso_bias": Entry(0.063, "ln", "F", f"{_FIT}; the fallback: ISO 9223 with this bias"),
+    "first_year.iso_sigma": Entry(0.495, "ln", "F", f"{_FIT}; and this width"),
+    # long term
+    "loss.exponent": Entry((0.50, 0.12, -0.05), "b0; wet ln(1 + Cl/3); ln(SO2/10)", "R", "literature; not fitted here"),
+    "loss.wet": Entry((60.0, 20.0, 1.2), "%, %, at most", "M", "wet = clip((RH - 60)/20, 0, 1.2)"),
+    "loss.bounds": Entry((0.2, 1.3), "1", "R", "exponents seen (Feliu 1993: .24-1.0; tropical sea 1.1)"),
+    "loss.exponent_sd": Entry(
+        0.15, "1", "V", "Feliu 1993 as tabulated: spread of the exponent of steel between places"
+    ),
+    "loss.missing": Entry((76.0, 10.0, 1.5), "RH, SO2, Cl where none", "M", "typical"),
+    "loss.missing_sd": Entry((0.05, 0.05, 0.12), "on the exponent; RH, SO2, Cl", "M", "added where one is unknown"),
+    "loss.noise": Entry(0.15, "ln", "M", "from one exposure to the next"),
+    "loss.rounding": Entry(0.3, "um", "M", "first-year losses are rounded to 1 um or worse"),
     # wetness
     "magnus": Entry((6.112, 17.62, 243.12), "hPa, 1, °C", "R", _WET),
     "tow.rh": Entry(80.0, "%", "R", "ISO 9223 time of wetness"),
