@@ -15,7 +15,7 @@ from models.corrosion.tables import INSULATION, METHOD, PART, RANKS, Assessment,
 
 YEAR_D: Final = 365.25
 PROBABILITY_CLASSES: Final = (0.001, 0.01, 0.05, 0.2)
-"""Bounds between the five rows of the risk matrix: chance to be below the required thickness at the next opportunity."""
+"""Bounds between the five rows of the risk matrix: chance to be below the required thickness by then."""
 CONSEQUENCE_CLASSES: Final = (0.75, 1.5, 2.5, 4.5)
 """Bounds between its five columns: relative cost of a leak."""
 MATRIX: Final = (

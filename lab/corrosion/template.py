@@ -154,11 +154,23 @@ _CODED: Final = {
 
 def lines() -> list[Row]:
     """The example lines, by column."""
-    keys = "id plant service nps t_nom t_op pressure insulation coating installed coated_on driver heat_traced".split()
-    keys += ["pipe_class", "consequence"]
+    keys = (
+        "id",
+        "plant",
+        "service",
+        "nps",
+        "t_nom",
+        "t_op",
+        "pressure",
+        "insulation",
+        "coating",
+        "installed",
+        "coated_on",
+    )
+    more = ("driver", "heat_traced", "pipe_class", "consequence")
     rows: list[Row] = []
     for entry in _LINES:
-        row: dict[str, Any] = dict(zip(keys, entry[:-1], strict=True))
+        row: dict[str, Any] = dict(zip(keys + more, entry[:-1], strict=True))
         row["installed"] = date(row["installed"], 4, 1)
         row["coated_on"] = date(row["coated_on"], 4, 1) if row["coated_on"] else None
         rows.append(row)
