@@ -98,7 +98,7 @@ def _sections(title: str, what: str, fitted: dict[str, Fitted], at_1: Bars, own:
                 0,
             ),
             Line("episodes on d00_te (48 h)", {name: x[1] for name, x in te.items()}, digits=0),
-            Line("median delay of the faults found, min", first, digits=0),
+            Line("median delay, min (inf: most are not found)", first, digits=0),
             *faults(rates_own, own),
         ],
     )
