@@ -1,0 +1,56 @@
+"""The shipped predictions on measured exposures (../shared/data/corrosion): the constants are what the fit gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.corrosion import COVERAGE, LEVELS, international, long_series, scores
+from models.corrosion.atmospheric import first_year, fitted_first_year, iso9224, loss
+from models.corrosion.fitting import fit_first_year, fit_iso, site_folds, site_weights
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    return shared / "data" / "corrosion"
+
+
+def test_what_ships_is_what_the_fit_gives(folder: Path) -> None:
+    fit, ships = fit_first_year(international(folder)), fitted_first_year()
+    np.testing.assert_allclose(fit.form, ships.form, rtol=2e-3)
+    np.testing.assert_allclose(fit[1:], ships[1:], rtol=5e-3)
+
+
+def test_first_year_is_calibrated_at_sites_left_out(folder: Path) -> None:
+    rows = international(folder)
+    quantiles = np.empty((len(rows.site), len(LEVELS)))
+    for out in site_folds(rows.site, 8, 100):
+        seen, held = rows.take(~out), rows.take(out)
+        quantiles[out] = np.log(first_year(*held.climate, quantiles=LEVELS, model=fit_first_year(seen, repeats=1)))
+    got = scores(quantiles, rows.ln_loss)
+    assert COVERAGE.met(float(np.mean(got.inside)))
+    assert float(np.mean(got.crps)) <= 0.280
+    bias, sigma = fit_iso(rows)
+    assert abs(bias) < 0.15
+    assert 0.4 < sigma < 0.6
+
+
+def test_long_term_beats_the_fixed_exponent(folder: Path) -> None:
+    s = long_series(folder)
+    observed = np.log(s.loss_um)
+    got = scores(np.log(loss(s.first_um, s.years, *s.climate, quantiles=LEVELS)), observed)
+    fixed = np.log(iso9224(s.first_um, s.years)) - observed
+    assert len(observed) == 77
+    assert np.mean(fixed**2) ** 0.5 == pytest.approx(0.429, abs=0.001)
+    assert np.mean(got.square) ** 0.5 <= 0.30
+    assert np.median(np.sqrt(got.square)) < np.median(np.abs(fixed))
+    assert COVERAGE.met(float(np.mean(got.inside)))
+
+
+def test_sites_are_never_split() -> None:
+    site = np.repeat([f"s{k}" for k in range(11)], 3)
+    folds = site_folds(site, 4, 0)
+    assert np.array_equal(np.sum(folds, axis=0), np.ones(33))
+    for out in folds:
+        assert not set(site[out]) & set(site[~out])
+    assert site_weights(np.array(["a", "a", "b"])) == pytest.approx([2.5, 2.5, 4.0])
