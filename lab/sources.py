@@ -28,6 +28,9 @@ MAX_WAITING_BYTES: Final = 64 * 2**20
 """Frames, over all gateways, that wait for their gateway's birth."""
 MAX_NEW_PER_HOUR: Final = 1000
 """New boots and new channel lists of one gateway."""
+TOUCH_S: Final = 5
+TOUCHED: Final = 200
+"""When a gateway was heard is noted every so many seconds, of so many gateways a second: it rewrites their births."""
 MAX_SOURCES: Final = 200_000
 STALE: Final = "have gone quiet, their values are stale"
 CLOCK_OFF: Final = "have clocks that are off"
@@ -389,13 +392,16 @@ class Sources:
         Args:
             now: up to when messages were taken, ns (they may be queueing up).
         """
+        every, room = TOUCH_S * SECOND * max(1, len(self.all) // (TOUCH_S * TOUCHED)), TOUCHED
         for source in self.all.values():
-            if source.seen > source.touched and now - source.touched >= 5 * SECOND:
-                source.touched = source.seen
-                self.catalogue.touch(source.id, source.path, source.seen, source.skew.milliseconds(now))
-            if source.skew.off(now) != source.clock_off:
+            turned = source.skew.off(now) != source.clock_off
+            if turned:
                 source.clock_off = not source.clock_off
                 self._say_clock(source, now)
+            if turned or (room > 0 and source.seen > source.touched and now - source.touched >= every):
+                room -= 1
+                source.touched = source.seen
+                self.catalogue.touch(source.id, source.path, source.seen, source.skew.milliseconds(now))
             if not source.stale and now - source.seen > source.expire_ns:
                 source.stale = True
                 self.moved.add(source.id)
