@@ -43,6 +43,7 @@ REASONS: Final = (
     "soil_interface",
     "salt",
     "teaches_much",
+    "prior_only",
 )
 """Bit n is entry n; new ones are added at the end (32 fit)."""
 
@@ -78,6 +79,7 @@ MEANING: Final = {
     "soil_interface": "Soil or water interface.",
     "salt": "Much chloride from the sea or a cooling tower.",
     "teaches_much": "An inspection here narrows what is known of many places.",
+    "prior_only": "Too few stripped places to learn from: the likelihood is that of the physics alone.",
 }
 """One line each, for developers."""
 
