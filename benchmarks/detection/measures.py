@@ -124,11 +124,19 @@ def nab_score(detected: Flags, windows: Windows) -> float:
     return 100.0 * (total + count) / (2.0 * count)
 
 
-def nab_best(score: Floats, windows: Windows, steps: int = 400) -> tuple[float, float]:
-    """Best score, and its threshold, over thresholds chosen on the same file; rising edges count."""
+def nab_best(score: Floats, windows: Windows, edges: bool = True, steps: int = 400) -> tuple[float, float]:
+    """Best score, and its threshold, over thresholds chosen on the same file.
+
+    `edges`: a rising edge is a detection; else every row from the threshold up, as NAB itself counts.
+    """
     scored = score[nab_probation(len(score)) :]
     limits = np.unique(np.nanquantile(scored, 1.0 - np.geomspace(1.0 / len(scored), 0.5, steps)))
-    return max((nab_score(onsets(np.asarray(score >= limit)), windows), float(limit)) for limit in limits)
+
+    def worth(limit: float) -> float:
+        detected = np.asarray(score >= limit)
+        return nab_score(onsets(detected) if edges else detected, windows)
+
+    return max((worth(limit), float(limit)) for limit in limits)
 
 
 def _sigmoid(y: float) -> float:

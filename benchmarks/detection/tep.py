@@ -84,11 +84,13 @@ def _sections(title: str, what: str, fitted: dict[str, Fitted], at_1: Bars, own:
         [Line("detected, mean over the odd faults", odd(rates_1), *at_1["odd"]), *faults(rates_1, at_1)],
     )
     far = own["far"]
+    promised = {name: model.promise for name, model in fitted.items() if model.promise is not None}
     by_own = Section(
         f"{title}: own limits",
         f"{what} The detector's own alarms at 1 false alarm a month, process and instrument alike.",
         [
             Line("detected, mean over the odd faults", odd(rates_own), *own["odd"]),
+            Line("says it can promise, false alarms a month", promised, digits=1),
             Line("in alarm on d00_te", {name: x[0] for name, x in te.items()}, *far),
             Line("in alarm on records 1-160", before, *far),
             Line(
