@@ -194,7 +194,8 @@ def effective_age(age_tk: ArrayLike, age_coat: ArrayLike = np.nan, c_age: ArrayL
         age_coat: years since coating; NaN, an unknown date, gives no credit; negative is NaN.
         c_age: years that the coating is expected to hold.
     """
-    return np.asarray(np.asarray(age_tk, dtype=np.float64) - coating_adjustment(age_tk, age_coat, c_age))
+    age = np.asarray(age_tk, dtype=np.float64) - coating_adjustment(age_tk, age_coat, c_age)
+    return np.asarray(np.maximum(age, 0.0))  # rounding alone would leave a hair below 0
 
 
 def age_reasons(age_tk: ArrayLike, age_coat: ArrayLike = np.nan) -> Bits:

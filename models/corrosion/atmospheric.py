@@ -211,6 +211,16 @@ def fitted_first_year() -> FirstYear:
     return FirstYear(row("first_year.form"), float(cl_hidden), float(cl_missing), float(rh_missing), scale)
 
 
+def refitted_iso() -> FirstYear:
+    """ISO 9223 as published with the bias and width found here: the fallback, for `first_year(model=…)`."""
+    form = row("iso9223.carbon_steel")
+    form[[0, 5]] *= np.exp(number("first_year.iso_bias"))
+    _, cl, rh = row("first_year.hidden")
+    wide = ndtri(0.95) * number("first_year.iso_sigma") / stdtrit(number("first_year.tail"), 0.95)
+    stand_in = number("first_year.cl_stand_in")
+    return FirstYear(form, stand_in, float(np.exp(cl)), float(rh), float(wide / number("first_year.sigma")))
+
+
 def first_year(
     t_c: ArrayLike,
     rh_pct: ArrayLike,

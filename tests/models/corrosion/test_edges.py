@@ -1,5 +1,7 @@
 """Missing, impossible and extreme inputs give a value, or NaN with a reason, and never raise."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,12 @@ def test_every_coefficient_has_a_mark_and_a_source() -> None:
         assert entry.mark in ("V", "R", "M", "F"), name
         assert entry.source, name
         assert entry.unit, name
+
+
+def test_the_documentation_tells_the_source_of_every_coefficient() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "corrosion.md").read_text(encoding="utf-8")
+    for name, entry in coefficients.TABLE.items():
+        assert f"| `{name}` | {entry.unit} | {entry.mark} | {entry.source} |" in text
 
 
 def test_iso9223_at_ten_degrees_is_continuous() -> None:
@@ -96,6 +104,12 @@ def test_predictive_shapes_and_impossible_inputs() -> None:
     later = atmospheric.loss([50, 0, -1, NAN, 50], [0, 5, 5, 5, -1], 15, 75, 5, 3)
     assert later[:2].tolist() == [[0, 0, 0], [0, 0, 0]]
     assert np.isnan(later[2:]).all()
+
+
+def test_the_fallback_is_iso9223_with_a_bias_and_a_width() -> None:
+    got = atmospheric.first_year(17.5, 72, 20, 40, model=atmospheric.refitted_iso())[0]
+    assert got[1] == pytest.approx(45.42 * np.exp(0.063), rel=1e-3)
+    assert np.log(got[2] / got[1]) == pytest.approx(1.645 * 0.495, rel=1e-3)
 
 
 def test_loss_of_one_year_is_the_one_given() -> None:
