@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.corrosion import COVERAGE, LEVELS, international, long_series, scores
+from benchmarks.corrosion import COVERAGE, LEVELS, column, international, long_series, read, scores
 from models.corrosion.atmospheric import first_year, fitted_first_year, iso9224, loss
 from models.corrosion.fitting import fit_first_year, fit_iso, site_folds, site_weights
+from models.corrosion.thickness import remaining_life
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,17 @@ def test_long_term_beats_the_fixed_exponent(folder: Path) -> None:
     assert np.mean(got.square) ** 0.5 <= 0.30
     assert np.median(np.sqrt(got.square)) < np.median(np.abs(fixed))
     assert COVERAGE.met(float(np.mean(got.inside)))
+
+
+def test_lives_of_a_real_register(folder: Path) -> None:
+    """Every reported life lies within what the rounding of its thickness and rate allows."""
+    rows = read(folder / "riser_ut_register.csv")
+    names = ("measured_min_avg_wt_mm", "min_required_wt_mm", "reported_rate_mm_y", "reported_min_life_y")
+    wall, required, rate, life = (column(rows, name) for name in names)
+    shortest = remaining_life(wall - 0.005, required + 0.005, rate + 0.0005)
+    longest = remaining_life(wall + 0.005, required - 0.005, rate - 0.0005)
+    assert len(rows) == 71
+    assert np.all((shortest - 0.01 <= life) & (life <= longest + 0.01))
 
 
 def test_sites_are_never_split() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.corrosion import api581, atmospheric, extreme, sensors, thickness, wetness
+from models.corrosion import api581, atmospheric, degradation, extreme, sensors, thickness, wetness
 
 MAXIMA = [1.12, 0.85, 1.46, 0.97, 1.30, 0.78, 1.05, 1.61, 0.92, 1.18]
 
@@ -115,6 +115,18 @@ def test_s16_gumbel() -> None:
     same([fit.location, fit.scale], "1.0041", ".20404")
     same(extreme.return_level(fit.location, fit.scale, [100, 1000]), "1.9427", "2.4135")
     same(extreme.exceedance(2.5, fit.location, fit.scale, 100), ".06338")
+
+
+def test_s17_gamma_process() -> None:
+    years, mean, variance = np.array(20.0), 0.12, 0.0108
+    same(degradation.exceedance(np.array(3.0), years, mean, variance), ".1038")
+
+
+def test_s18_normal_update() -> None:
+    one = np.array([[0.20, 0.17]]), np.array([[0.05, 0.04]])
+    mean, sigma = degradation.normal_update(np.array([0.127]), np.array([0.08]), *one)
+    same(mean, ".17447")
+    same(sigma, ".02910")
 
 
 def test_s19_jacket() -> None:
