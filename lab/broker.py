@@ -157,7 +157,7 @@ def connect_code(
     try:
         with socket.create_connection((host, port), timeout=timeout) as connection:
             connection.settimeout(timeout)
-            connection.sendall(b"\x10" + _remaining(len(body)) + body)
+            connection.sendall(b"\x10" + remaining(len(body)) + body)
             answer = b""
             while len(answer) < 4 and (part := connection.recv(4 - len(answer))):
                 answer += part
@@ -193,7 +193,8 @@ def _field(value: str) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _remaining(length: int) -> bytes:
+def remaining(length: int) -> bytes:
+    """A length as MQTT packets give it."""
     digits = bytearray()
     while True:
         length, digit = divmod(length, 128)

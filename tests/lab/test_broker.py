@@ -89,6 +89,63 @@ def test_a_message_and_a_retained_one_arrive(tmp_path: Path, free_port: int, kin
         assert process.wait(20) == 0, "asked to end, a broker ends well"
 
 
+def test_amqtt_passes_on_to_whoever_listens_now(tmp_path: Path, free_port: int) -> None:
+    config = Config(data_dir=str(tmp_path), broker=BrokerConfig(kind="amqtt", port=free_port))
+    seen: dict[str, list[bytes]] = {"plain": [], "wild": [], "sure": []}
+
+    def listener(name: str, pattern: str, qos: int) -> mqtt.Client:
+        one, ready = client(free_port), threading.Event()
+        one.on_message = lambda _c, _u, message: seen[name].append(message.payload)
+        one.on_subscribe = lambda *_: ready.set()
+        one.subscribe(pattern, qos)
+        one.loop_start()
+        assert ready.wait(10)
+        return one
+
+    def wait(name: str, count: int) -> list[bytes]:
+        until = time.monotonic() + 10
+        while len(seen[name]) < count and time.monotonic() < until:
+            time.sleep(0.01)
+        return seen[name]
+
+    with run_broker(config):
+        assert wait_ready("127.0.0.1", free_port, 20)
+        publisher = client(free_port)
+        publisher.loop_start()
+        sizes = [
+            0,
+            1,
+            119,
+            120,
+            121,
+            122,
+            127,
+            128,
+            16_380,
+            16_384,
+            100_000,
+        ]  # around where the length needs a byte more
+        messages = [bytes([n]) * size for n, size in enumerate(sizes)]
+        publisher.publish("a/b/data", b"before anybody listens")
+        plain = listener("plain", "a/b/data", 0)
+        for message in messages:
+            publisher.publish("a/b/data", message)
+        assert wait("plain", len(messages)) == messages
+        wild = listener("wild", "a/+/data", 0)
+        sure = listener("sure", "a/#", 1)
+        for message in messages:
+            publisher.publish("a/b/data", message, qos=1).wait_for_publish(10)
+        assert wait("wild", len(messages)) == wait("sure", len(messages)) == messages
+        assert wait("plain", 2 * len(messages)) == 2 * messages
+        plain.disconnect()
+        sure.disconnect()
+        publisher.publish("a/b/data", b"last")
+        assert wait("wild", len(messages) + 1)[-1] == b"last"
+        for one in (plain, wild, sure, publisher):
+            one.disconnect()
+            one.loop_stop()
+
+
 def test_a_client_that_does_not_read_cannot_keep_amqtt_alive(tmp_path: Path, free_port: int) -> None:
     config = Config(data_dir=str(tmp_path), broker=BrokerConfig(kind="amqtt", port=free_port))
     connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01s"
