@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from api import live, plants, reference, routes, status
+from api import corrosion, live, plants, reference, routes, status
 from api.bus import Bus
 from api.context import Context
 from api.hub import BEAT_S, Hub
@@ -22,6 +22,8 @@ from api.reader import Readers
 from api.security import Guard
 from api.static import PAGES, Pages, home
 from lab.config import Config, load_config
+from lab.corrosion.desk import Desk
+from lab.plant import example_piping
 
 
 class Api(FastAPI):
@@ -56,7 +58,16 @@ def create(config: Config | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(Exception, on_failure)
     pages = Pages(PAGES)
-    routers = (routes.router, live.router, plants.router, status.router, status.probes, reference.router, home(pages))
+    routers = (
+        routes.router,
+        live.router,
+        plants.router,
+        corrosion.router,
+        status.router,
+        status.probes,
+        reference.router,
+        home(pages),
+    )
     for router in routers:
         # Not `include_router`, which makes the framework search router by router: twice the time of a short answer.
         app.router.routes.extend(router.routes)
@@ -70,7 +81,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     hub = Hub()
     bus = Bus(config.broker, hub)
     readers = Readers(config)
-    app.state.context = Context(config, readers, bus, hub)
+    desk = Desk(config.data, example_piping)
+    app.state.context = Context(config, readers, bus, hub, desk)
     readers.start()
     bus.start()
     beating = asyncio.create_task(_beat(hub))
@@ -82,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         beating.cancel()
         await bus.stop()
         await readers.stop()
+        desk.close()
 
 
 async def _beat(hub: Hub) -> None:

@@ -9,6 +9,7 @@ from api.bus import Bus
 from api.hub import Hub
 from api.reader import Readers
 from lab.config import Config
+from lab.corrosion.desk import Desk
 
 PREFIX = "/api/v1"
 
@@ -20,12 +21,13 @@ def api_router(tag: str, prefix: str = PREFIX) -> APIRouter:
 
 @dataclass(frozen=True)
 class Context:
-    """Configuration, database readers, MQTT client and live hub of a running API."""
+    """Configuration, database readers, MQTT client, live hub and corrosion record of a running API."""
 
     config: Config
     readers: Readers
     bus: Bus
     hub: Hub
+    corrosion: Desk
 
 
 def context(connection: HTTPConnection) -> Context:

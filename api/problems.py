@@ -26,6 +26,7 @@ STATUS: Final[Mapping[str, int]] = {
     "internal": 500,
     "not-started": 503,
     "historian": 503,
+    "corrosion": 503,
     "broker": 503,
     "busy": 503,
     "unhealthy": 503,

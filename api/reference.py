@@ -38,7 +38,10 @@ def openapi(app: FastAPI, lang: str) -> dict[str, Any]:
         openapi_version="3.1.0",
         description=text("api.description", lang),
         routes=app.routes,
-        tags=[{"name": name, "description": text(f"api.tag.{name}", lang)} for name in ("lab", "simulators", "status")],
+        tags=[
+            {"name": name, "description": text(f"api.tag.{name}", lang)}
+            for name in ("lab", "corrosion", "simulators", "status")
+        ],
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for model in (ProblemDocument, BadField):
@@ -84,6 +87,8 @@ def _worded(node: Any, lang: str) -> Any:
         }
     if isinstance(node, list):
         return [_worded(value, lang) for value in node]
+    if isinstance(node, str) and node.startswith("corrosion."):  # words of an example's answer
+        return text(node, lang)
     return node
 
 

@@ -416,3 +416,176 @@ MOVES: Final = {
 }
 PACES: Final = {"speed": {"value": {"speed": 60}}, "pause": {"value": {"running": False}}}
 RESETS: Final = {"reset": {"value": {"seed": 1}}}
+
+
+# --- corrosion ---
+
+Rank = Literal["low", "medium", "high", "very_high"]
+Triple = tuple[Number, Number, Number]
+
+
+class CorrosionSpot(Answer):
+    """A point as the map shows it."""
+
+    id: str
+    part: str | None
+    unmeasured: bool
+    risk_class: Rank
+    p_next: Number
+
+
+class CorrosionLine(Answer):
+    id: str
+    plant: str
+    service: str
+    nps: Number
+    insulation: str | None
+    coating: str | None
+    installed: str | None
+    risk_class: Rank
+    p_next: Number
+    risk: Number
+    points: list[CorrosionSpot]
+
+
+class CorrosionLines(Answer):
+    lines: list[CorrosionLine]
+    total: int
+    next: str | None
+
+
+class CorrosionPoint(Answer):
+    """What is known of a point; triples are the 5, 50 and 95 % values."""
+
+    ranking: int
+    id: str
+    line: str
+    plant: str
+    service: str
+    part: str | None
+    insulation: str | None
+    unmeasured: bool
+    risk_class: Rank
+    likelihood_class: Rank
+    likelihood: Triple
+    p_next: Number
+    consequence: Number
+    risk: Number
+    nominal_mm: Number
+    required_mm: Number
+    last_mm: Number
+    last_at: str | None
+    depth_mm: Triple
+    rate_mm_y: Triple
+    life_y: Triple
+    long_term_mm_y: Number
+    short_term_mm_y: Number
+    physics_mm_y: Number
+    a_rt: Number
+    damage_factor: Number
+    next_half_life: str | None
+    next_probabilistic: str | None
+    in_plan: int | None
+    reasons: list[str]
+
+
+class CorrosionPoints(Answer):
+    points: list[CorrosionPoint]
+    total: int
+    next: str | None
+
+
+class CorrosionReading(Answer):
+    at: str
+    mm: Number
+    between_mm: tuple[Number, Number] | None
+    method: str
+
+
+class CorrosionForecast(Answer):
+    at: list[str | None]
+    low_mm: list[Number]
+    middle_mm: list[Number]
+    high_mm: list[Number]
+    p_below: list[Number]
+
+
+class CorrosionPointDetail(CorrosionPoint):
+    readings: list[CorrosionReading]
+    forecast: CorrosionForecast
+
+
+class CorrosionOutlook(Answer):
+    """Expected points below the required thickness, and the risk of all points."""
+
+    below_now: Number
+    below_next: Number
+    risk: Number
+    due_within_a_year: int
+
+
+class CorrosionPlan(Answer):
+    budget: int
+    acceptable: Number
+    coated: list[str]
+    places: list[CorrosionPoint]
+    damage_found: Number
+    damage_total: Number
+    risk_share: Number
+    outlook: CorrosionOutlook
+    unchanged: CorrosionOutlook
+    """The outlook without the changes that were asked for."""
+
+
+class CorrosionSummary(Answer):
+    source: Literal["simulated", "imported"]
+    seed: int | None
+    changed: str
+    at: str
+    lines: int
+    points: int
+    unmeasured: int
+    inspections: int
+    kept_out: int
+    classes: dict[Rank, int]
+    matrix: list[list[int]]
+    """Points by chance (rows, the smallest first) and consequence (columns)."""
+    outlook: CorrosionOutlook
+
+
+class CorrosionKeptOut(Answer):
+    row: int
+    column: str
+    cell: str
+    code: str
+    reason: str
+
+
+class CorrosionEntered(Answer):
+    entered: int
+    kept_out: list[CorrosionKeptOut]
+
+
+class Finding(Request):
+    """One inspection: a thickness, a loss, an interval of loss, or that nothing was found."""
+
+    line: str | None = Field(default=None, max_length=100)
+    point: str | None = Field(default=None, max_length=100)
+    at: str = Field(max_length=40)
+    method: Literal["ut", "rt", "pit_gauge", "visual", "dr", "pec", "guided_wave"] = "ut"
+    effectiveness: Literal["A", "B", "C", "D", "E"] | None = None
+    stripped: bool | None = None
+    reading_mm: float | None = Field(default=None, gt=0, le=1000)
+    loss_mm: float | None = None
+    loss_low_mm: float | None = Field(default=None, ge=0)
+    loss_high_mm: float | None = Field(default=None, ge=0)
+    nothing_found: bool = False
+    sigma_mm: float | None = Field(default=None, gt=0, le=10)
+
+
+FINDINGS: Final = {
+    "thickness": {"value": {"point": "P-101-03", "at": "2026-04-01", "method": "ut", "reading_mm": 6.12}},
+    "nothing": {
+        "value": {"line": "P-102", "point": "P-102-01", "at": "2026-04-01", "method": "pec", "nothing_found": True}
+    },
+}

@@ -1,19 +1,29 @@
 """The device process: the configured simulated plants, sent to the broker of the running lab."""
 
+import dataclasses
 import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
 
 from devices.agent import Agent
 from devices.frame import Asset, Channel, Command, Reply
 from devices.link import BrokerAddress
 from lab import __version__
 from lab.config import Config, load_config, load_settings
+from lab.corrosion.register import Register
 from lab.running import running
+from models.corrosion.tables import Inspections, Lines, Points, Weather
 
 log = logging.getLogger("lab.plant")
+
+PIPING_SEED: Final = 1
+PIPING_LINES: Final = 60
+PIPING_POINTS: Final = 9
 
 
 def device_config(file: Path | None, data_dir: str | None, broker: str | None) -> Config:
@@ -75,4 +85,28 @@ def run(config: Config, stop: threading.Event) -> None:
         plants,
         lambda id, on_command: connect(config, id, asset(id), channels(), on_command, simulator=True),
         stop,
+    )
+
+
+def example_piping() -> tuple[Register, int]:
+    """The simulated piping that a lab shows before a plant's own files are imported, and its seed."""
+    from simulators.piping import plant
+
+    made, _ = plant(PIPING_SEED, lines=PIPING_LINES, points=PIPING_POINTS, plants=3)
+    return adopt(made), PIPING_SEED
+
+
+def adopt(made: Any) -> Register:
+    """The records of a simulated plant as the lab's own tables."""
+
+    def columns(name: str, kind: Any) -> Any:
+        table = getattr(made, name)
+        return kind(**{field.name: getattr(table, field.name) for field in dataclasses.fields(kind)})
+
+    return Register(
+        columns("lines", Lines),
+        columns("points", Points),
+        columns("inspections", Inspections),
+        columns("weather", Weather),
+        np.zeros(len(made.points.id), np.bool_),
     )

@@ -7,6 +7,7 @@ import { Live } from './live.js';
 import { onTheme, toggleTheme } from './theme.js';
 import { assetView } from './views/asset.js';
 import { controlView } from './views/control.js';
+import { corrosionView } from './views/corrosion.js';
 import { dataView } from './views/data.js';
 import { plantsView } from './views/plants.js';
 
@@ -33,10 +34,11 @@ const SCREEN_MS = 200;
 const BANNER_MS = 1500;
 const RETRY_MS = 2000;
 
-const ROUTES = { asset: assetView, control: controlView, data: dataView };
+const ROUTES = { asset: assetView, control: controlView, corrosion: corrosionView, data: dataView };
 const NAV = [
   ['', 'page.nav.plants'],
   ['control', 'page.nav.control'],
+  ['corrosion', 'page.nav.corrosion'],
   ['data', 'page.nav.data'],
 ];
 

@@ -22,6 +22,8 @@ Quantity = Literal[
     "rain",
     "deposition_so2",
     "deposition_cl",
+    "duration",
+    "film",
 ]
 EMPTY: Final = frozenset(
     (
@@ -87,6 +89,16 @@ _FACTORS: Final[dict[Quantity, dict[str, float]]] = {
         "mmpy": 1.0,
         "ipy": 25.4,
         "mmpa": 1.0,
+    },
+    "duration": {
+        **dict.fromkeys((*_YEAR, "years"), 1.0),
+        **dict.fromkeys(("month", "months", "mo", "ヶ月", "か月", "カ月", "月"), 1 / 12),
+        **dict.fromkeys(("d", "day", "days", "日"), 1 / 365.25),
+    },
+    "film": {
+        **{unit: 1000 * factor for unit, factor in MM.items()},
+        **{f"{unit}/{year}": 1000 * factor for unit, factor in MM.items() for year in _YEAR},
+        "g/m2": 1 / 7.86,
     },
     "pressure": {
         "mpa": 1.0,
@@ -192,6 +204,8 @@ DEFAULT_UNIT: Final[dict[Quantity, str]] = {
     "rain": "mm/y",
     "deposition_so2": "mg/m2/d",
     "deposition_cl": "mg/m2/d",
+    "duration": "y",
+    "film": "um",
 }
 NOMINAL_A: Final = {
     6: 0.125,

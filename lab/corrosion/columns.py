@@ -13,7 +13,7 @@ from typing import Final, Literal
 from lab.corrosion.cells import UNITS, Quantity, fold, fold_unit
 
 Kind = Literal["text", "number", "date", "code", "flag", "finding"]
-TableName = Literal["lines", "points", "inspections", "weather"]
+TableName = Literal["lines", "points", "inspections", "weather", "exposure", "thinning"]
 LIKELY: Final = 0.84
 """A header this near a known name is proposed as that column."""
 
@@ -127,11 +127,27 @@ WEATHER: Final[dict[str, Column]] = {
     "so2_mg_m2_d": _column("weather", "so2_mg_m2_d", "number", "deposition_so2", lo=0, hi=5000),
     "cl_mg_m2_d": _column("weather", "cl_mg_m2_d", "number", "deposition_cl", lo=0, hi=20000),
 }
+EXPOSURE: Final[dict[str, Column]] = {
+    **{key: column for key, column in WEATHER.items() if key not in {"at", "rain_mm_y"}},
+    "years": _column("exposure", "years", "number", "duration", lo=0, hi=200),
+    "first_year": _column("exposure", "first_year", "number", "film", lo=0, hi=1e05),
+}
+"""What the calculators of atmospheric corrosion read, a row an exposure."""
+THINNING: Final[dict[str, Column]] = {
+    "id": _column("thinning", "id", "text"),
+    "reading": _column("thinning", "reading", "number", "length", lo=0, hi=1000, required=True),
+    "t_req": _column("thinning", "t_req", "number", "length", lo=0, hi=1000, required=True),
+    "rate": _column("thinning", "rate", "number", "rate", lo=-100, hi=1000, required=True),
+    "pipe_class": _column("thinning", "pipe_class", "number", lo=1, hi=3),
+}
+"""What the calculator of remaining life reads, a row a place."""
 TABLES: Final[dict[TableName, dict[str, Column]]] = {
     "lines": LINES,
     "points": POINTS,
     "inspections": INSPECTIONS,
     "weather": WEATHER,
+    "exposure": EXPOSURE,
+    "thinning": THINNING,
 }
 
 

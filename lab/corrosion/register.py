@@ -15,7 +15,7 @@ import numpy as np
 from lab.corrosion import cells
 from lab.corrosion.cells import OUTER_MM, SCHEDULES, Cell, CellError, fold
 from lab.corrosion.columns import TABLES, Column, TableName, codes
-from lab.corrosion.sheets import Mapped, Sheet, Source, find_table, read_sheets, sources
+from lab.corrosion.sheets import Mapped, Sheet, Source, Use, find_table, parse_sheets, read_sheets, sources
 from lab.tables import TableError
 from lab.text import text
 from models.corrosion import tables
@@ -163,6 +163,25 @@ def _records(
             else:
                 records.append((number, record))
     return _Table(sheet, found, records)
+
+
+def read_findings(name: str, raw: bytes, out: list[KeptOut]) -> tuple[str, list[tuple[int, Record]]]:
+    """The inspections of a file's content: the table's name, and each row's number with its record.
+
+    Raises:
+        TableError: the file cannot be used.
+    """
+    table = _records(find_table(parse_sheets(name, raw), "inspections", None), "inspections", None, out)
+    return table.sheet.file, table.records
+
+
+def read_records(path: Path, table: TableName, uses: Mapping[str, Use] | None, out: list[KeptOut]) -> "_Table":
+    """The rows of one file as records; what cannot be read goes to `out`.
+
+    Raises:
+        TableError: the file cannot be used.
+    """
+    return _records(find_table(read_sheets(path), table, uses), table, uses, out)
 
 
 def _measured(cell: Cell, key: str, source: Source, row: Sequence[Cell], found: Mapping[str, Source]) -> Any:
@@ -351,78 +370,94 @@ def _check_inspections(
     seen: set[tuple[Any, ...]] = set()
     for number, record in table.records:
 
-        def refuse(key: str, code: str, number: int = number, **values: str | float) -> None:
-            source = table.sources.get(key)
+        def refuse(refused: Refused, number: int = number) -> None:
+            source = table.sources.get(refused.key)
             header = source.header if source else ""
             raw = _raw(table, number, source)
-            out.append(KeptOut(table.sheet.file, number, header, raw, code, values, "inspections"))
+            out.append(KeptOut(table.sheet.file, number, header, raw, refused.code, refused.values, "inspections"))
 
         place = str(record.get("point", ""))
         line = record.get("line") or by_place.get(place) or None
         if line is None and place:
             line = max((name for name in names if place.startswith(name)), key=len, default=None)
         if line is None or line not in names:
-            refuse(
-                "line" if "line" in record or "line" in table.sources else "point",
-                "line_out" if line in lost else "line",
-            )
+            column = "line" if "line" in record or "line" in table.sources else "point"
+            refuse(Refused(column, "line_out" if line in lost else "line"))
             continue
         if declared and (line, place) not in places:
-            refuse("point", "point")
+            refuse(Refused("point", "point"))
             continue
         row = names[line]
-        owner = line_rows[row][1]
-        t_nom = owner.get("t_nom")
-        loss = record.get("loss")
-        low, high = record.get("loss_low"), record.get("loss_high")
-        if isinstance(loss, tuple):
-            (low, high), loss = loss, None
-        reading = record.get("reading")
-        method = tables.METHOD[record["method"]] if "method" in record else "ut"
-        finding = _finding(record.get("finding"))
-        if record["at"] > at:
-            refuse("at", "future", at=at.isoformat())
-        elif "installed" in owner and record["at"] < owner["installed"]:
-            refuse("at", "before_installed", installed=owner["installed"].isoformat())
-        elif reading is not None and reading <= 0:
-            refuse("reading", "positive")
-        elif loss is not None and t_nom is not None and loss < -0.15 * t_nom:
-            refuse("loss", "negative_loss")
-        elif loss is not None and t_nom is None:
-            refuse("loss", "loss_without_nominal")
-        elif (low is not None or high is not None) and not 0 <= (low or 0.0) < (high if high is not None else math.inf):
-            refuse("loss_low", "interval")
-        elif (slip := _slip(reading if loss is None else t_nom - loss if t_nom else None, t_nom)) is not None:
-            refuse("reading" if loss is None else "loss", slip[0], t_nom=f"{t_nom:g}", guess=slip[1])
-        elif reading is None and loss is None and low is None and high is None and finding is None:
-            refuse("reading", "nothing")
-        elif reading is None and loss is None and low is None and high is None and finding == "found":
-            refuse("finding", "found_without_depth")
-        else:
-            if reading is None and loss is not None and t_nom is not None:
-                reading = t_nom - loss
-            if reading is None and low is None and high is None:
-                low, high = 0.0, SCREENING_LIMIT_MM[method]
-            key = (line, place, record["at"], method, reading, low, high)
+        try:
+            finding = check_finding(record, line_rows[row][1], at)
+            key = (line, place, *identity(finding))
             if key in seen:
-                refuse("reading", "duplicate")
-                continue
-            seen.add(key)
-            if reading is None:
-                low = 0.0 if low is None else low
-                high = (t_nom or math.inf) if high is None else high
-            kept.append(
-                {
-                    **record,
-                    "line": line,
-                    "place": place,
-                    "row": row,
-                    "reading": reading,
-                    "loss_low": low,
-                    "loss_high": high,
-                }
-            )
+                raise Refused("reading", "duplicate")
+        except Refused as refused:
+            refuse(refused)
+            continue
+        seen.add(key)
+        kept.append({**finding, "line": line, "place": place, "row": row})
     return kept
+
+
+class Refused(Exception):
+    """A finding that cannot be right: its column, the code of the text `corrosion.out.{code}`, the text's values."""
+
+    def __init__(self, key: str, code: str, **values: str) -> None:
+        super().__init__(code)
+        self.key, self.code = key, code
+        self.values: dict[str, str | float] = {**values}
+
+
+def identity(finding: Record) -> tuple[Any, ...]:
+    """What two findings at a place share when one is a copy of the other."""
+    return tuple(finding.get(key) for key in ("at", "method", "reading", "loss_low", "loss_high"))
+
+
+def check_finding(record: Record, owner: Record, at: date) -> Record:
+    """A finding with its thickness or its interval of loss, in mm; `owner` is its line.
+
+    Raises:
+        Refused: it cannot be right.
+    """
+    t_nom = owner.get("t_nom")
+    loss, reading = record.get("loss"), record.get("reading")
+    low, high = record.get("loss_low"), record.get("loss_high")
+    if isinstance(loss, tuple):
+        (low, high), loss = loss, None
+    finding = _finding(record.get("finding"))
+    if record["at"] > at:
+        raise Refused("at", "future", at=at.isoformat())
+    if "installed" in owner and record["at"] < owner["installed"]:
+        raise Refused("at", "before_installed", installed=owner["installed"].isoformat())
+    if reading is not None and reading <= 0:
+        raise Refused("reading", "positive")
+    if reading is None and loss is not None:
+        if t_nom is None:
+            raise Refused("loss", "loss_without_nominal")
+        if loss < -0.15 * t_nom:
+            raise Refused("loss", "negative_loss")
+    if (low is not None or high is not None) and not 0 <= (low or 0.0) < (high if high is not None else math.inf):
+        raise Refused("loss_low", "interval")
+    known = reading is not None or loss is not None or low is not None or high is not None
+    if not known and finding is None:
+        raise Refused("reading", "nothing")
+    if not known and finding == "found":
+        raise Refused("finding", "found_without_depth")
+    column = "reading" if reading is not None else "loss"
+    if reading is None and loss is not None and t_nom is not None:
+        reading = t_nom - loss
+    if (slip := _slip(reading, t_nom)) is not None:
+        raise Refused(column, slip[0], t_nom=f"{t_nom:g}", guess=slip[1])
+    if reading is None:
+        if not known:
+            high = SCREENING_LIMIT_MM[tables.METHOD[record.get("method", 0)]]
+        low = 0.0 if low is None else low
+        high = (t_nom or math.inf) if high is None else high
+    else:
+        low = high = None
+    return {**record, "reading": reading, "loss_low": low, "loss_high": high}
 
 
 _FINDING: Final = codes("finding")

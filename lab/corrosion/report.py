@@ -152,9 +152,8 @@ def _name(row: dict[str, Any], lang: str) -> str:
     return f"<b>{escape(shown)}</b>{mark}" + (f'<br><span class="soft">{escape(part)}</span>' if part else "")
 
 
-def _dates(row: dict[str, Any], lang: str) -> tuple[str, str]:
-    later = _t("beyond", lang)
-    return row["next_probabilistic"] or later, row["next_half_life"] or later
+def _dates(row: dict[str, Any]) -> tuple[str, str]:
+    return row["next_probabilistic"] or "–", row["next_half_life"] or "–"
 
 
 def _plan(outcome: Outcome, lang: str, rows: Sequence[dict[str, Any]], budget: int | None) -> str:
@@ -163,7 +162,7 @@ def _plan(outcome: Outcome, lang: str, rows: Sequence[dict[str, Any]], budget: i
         return ""
     chosen = sorted((row for row in rows if row["in_plan"]), key=lambda row: row["in_plan"])
     whys = {
-        outcome.register.points.id[k]: results.why(int(bits), lang)
+        outcome.register.points.id[k]: results.why(int(bits), lang, results.PLAN_REASONS)
         for k, bits in zip(plan.points.tolist(), plan.reasons, strict=True)
     }
     share = plan.damage_found / plan.damage_total if plan.damage_total > 0 else 0.0
@@ -265,7 +264,7 @@ def _ranking(lang: str, rows: Sequence[dict[str, Any]]) -> str:
                 _number(row["required_mm"]),
                 f'{_number(middle)}<br><span class="soft">{_number(low)}–{_number(high)}</span>',
                 _life(row["life_y"], lang),
-                *_dates(row, lang),
+                *_dates(row),
             ]
         )
     more = f'<p class="soft">{_t("ranking.more", lang, n=len(rows) - RANKED)}</p>' if len(rows) > RANKED else ""

@@ -16,16 +16,18 @@ from models.corrosion.tables import INSULATION, METHOD, PART, RANKS, Assessment,
 YEAR_D: Final = 365.25
 PROBABILITY_CLASSES: Final = (0.001, 0.01, 0.05, 0.2)
 """Bounds between the five rows of the risk matrix: chance to be below the required thickness by then."""
+PLAN_REASONS: Final = 3
+"""A plan says why in one line."""
 CONSEQUENCE_CLASSES: Final = (0.75, 1.5, 2.5, 4.5)
 """Bounds between its five columns: relative cost of a leak."""
 MATRIX: Final = (
-    (0, 0, 0, 1, 1),
-    (0, 0, 1, 1, 2),
-    (0, 1, 1, 2, 2),
-    (1, 1, 2, 2, 3),
-    (1, 2, 2, 3, 3),
+    (0, 0, 0, 0, 0),
+    (0, 0, 0, 0, 1),
+    (0, 1, 1, 1, 2),
+    (1, 2, 2, 2, 3),
+    (2, 3, 3, 3, 3),
 )
-"""Risk class (index into `RANKS`) by probability class and consequence class."""
+"""Risk class (index into `RANKS`) by probability class and consequence class: in step with their product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,21 @@ def triple(values: Floats) -> list[float | None]:
     return [number(value) for value in values.tolist()]
 
 
-def why(bits: int, lang: str) -> list[str]:
-    """Reasons in words."""
-    return [text(f"corrosion.reason.{name}", lang) for name in reasons.names(bits)]
+TELLING: Final = (
+    "below_required", "high_probability", "wet_now", "trace_leak", "jacket_damaged", "water_trap", "soil_interface",
+    "worst_temperature", "no_coating", "old_coating", "salt", "cycling", "never_inspected", "long_since_inspected",
+    "high_consequence", "teaches_much",
+)  # fmt: skip
+"""Reasons to look at a place, the most telling first; the others are about the data."""
+
+
+def why(bits: int, lang: str, most: int | None = None) -> list[str]:
+    """Reasons in words, the most telling first; at most so many."""
+    there = reasons.names(bits)
+    ordered = [name for name in TELLING if name in there] + [name for name in there if name not in TELLING]
+    if "below_required" in ordered and "high_probability" in ordered:
+        ordered.remove("high_probability")
+    return [text(f"corrosion.reason.{name}", lang) for name in ordered[:most]]
 
 
 FLAT: Final = ("depth_mm", "rate_mm_y", "life_y", "likelihood")
@@ -168,6 +182,18 @@ def table(outcome: Outcome, lang: str) -> list[list[Any]]:
         body.append(entry)
     keys = list(body[0]) if body else []
     return [[column_name(key, lang) for key in keys], *[[entry[key] for key in keys] for entry in body]]
+
+
+def plan_table(outcome: Outcome, lang: str) -> list[list[Any]]:
+    """The plan as a table: place, point, line, why."""
+    plan, register = outcome.plan, outcome.register
+    keys = ("in_plan", "id", "line", "reasons")
+    body: list[list[Any]] = []
+    if plan is not None:
+        for place, (k, bits) in enumerate(zip(plan.points.tolist(), plan.reasons.tolist(), strict=True), 1):
+            line = register.lines.id[register.points.line[k]]
+            body.append([place, register.points.id[k], line, "; ".join(why(bits, lang, PLAN_REASONS))])
+    return [[column_name(key, lang) for key in keys], *body]
 
 
 def kept_out_table(register: Register, lang: str) -> list[list[Any]]:

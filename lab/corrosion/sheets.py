@@ -249,6 +249,43 @@ def sources(sheet: Sheet, table: TableName, uses: Mapping[str, Use] | None) -> d
     return found
 
 
+def propose_mapping(files: Iterable[Path]) -> str:
+    """A mapping file for the tables that files hold, each recognised by its headers.
+
+    Raises:
+        TableError: a file cannot be read, or no table is recognised in it.
+    """
+    found: dict[TableName, tuple[Sheet, Mapping[str, Source]]] = {}
+    best: dict[TableName, float] = {}
+    wanted: tuple[TableName, ...] = ("lines", "points", "inspections", "weather")
+    for path in files:
+        recognised = False
+        for label, rows in read_sheets(path):
+            marks = {
+                table: max(
+                    (score([plain_text(cell) for cell in row], table) for row in rows[:HEADER_ROWS]), default=0.0
+                )
+                for table in wanted
+            }
+            table = max(wanted, key=lambda name: marks[name])
+            if marks[table] < 2:
+                continue
+            recognised = True
+            if marks[table] > best.get(table, 0.0):
+                sheet = find_table([(label, rows)], table, None)
+                best[table] = marks[table]
+                found[table] = (
+                    sheet,
+                    {
+                        key: Source(at, split_unit(sheet.headers[at])[1], {}, None, sheet.headers[at], likeness)
+                        for key, (at, likeness) in propose(sheet.headers, table).items()
+                    },
+                )
+        if not recognised:
+            raise TableError(text("corrosion.map.nothing", path=path))
+    return mapping_toml({table: found[table] for table in wanted if table in found})
+
+
 def mapping_toml(proposals: Mapping[TableName, tuple[Sheet, Mapping[str, Source]]]) -> str:
     """A mapping file that says what was recognised, with what was not as comments."""
     lines: list[str] = []

@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from lab.corrosion.columns import INSPECTIONS, LINES, WEATHER, Column
+from lab.corrosion.cells import Cell
+from lab.corrosion.columns import INSPECTIONS, LINES, WEATHER, Column, TableName
+from lab.corrosion.register import Register, build_register
 from lab.tables import write_whole
 from lab.text import text
 
@@ -222,6 +224,10 @@ def weather() -> list[Row]:
     ]
 
 
+def _tables() -> dict[TableName, tuple[list[Row], Mapping[str, Column]]]:
+    return {"lines": (lines(), LINES), "inspections": (inspections(), INSPECTIONS), "weather": (weather(), WEATHER)}
+
+
 def header(key: str, columns: Mapping[str, Column], lang: str) -> str:
     """What the template calls a column."""
     names = columns[key].names
@@ -251,12 +257,7 @@ def write_template(folder: Path, lang: str, kind: Literal["csv", "xlsx"]) -> lis
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    files: tuple[tuple[str, list[Row], Mapping[str, Column]], ...] = (
-        ("lines", lines(), LINES),
-        ("inspections", inspections(), INSPECTIONS),
-        ("weather", weather(), WEATHER),
-    )
-    for name, rows, columns in files:
+    for name, (rows, columns) in _tables().items():
         keys = list(rows[0])
         headers = [header(key, columns, lang) for key in keys]
         body = [[cell(key, row[key], lang) for key in keys] for row in rows]
@@ -311,3 +312,14 @@ def _width(value: Any) -> int:
     if isinstance(value, date):
         return 10
     return sum(2 if ord(letter) > 0x2E7F else 1 for letter in str("" if value is None else value))
+
+
+def example() -> Register:
+    """The example files as they would be read."""
+    sheets: dict[TableName, list[tuple[str, list[list[Cell]]]]] = {}
+    for name, (rows, columns) in _tables().items():
+        keys = list(rows[0])
+        body = [[cell(key, row[key], "en") for key in keys] for row in rows]
+        texts: list[list[Cell]] = [[None if value is None else str(value) for value in line] for line in body]
+        sheets[name] = [(name, [[header(key, columns, "en") for key in keys], *texts])]
+    return build_register(sheets, at=date(2026, 1, 1))

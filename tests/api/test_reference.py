@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from api import live, plants, routes, status
+from api import corrosion, live, plants, routes, status
 from api.problems import MEDIA_TYPE, STATUS
 from api.schema import ProblemDocument
 from lab.text import catalogue
@@ -40,7 +40,7 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def api_routes() -> list[APIRoute]:
-    routers = (routes.router, plants.router, status.router, live.router, status.probes)
+    routers = (routes.router, plants.router, corrosion.router, status.router, live.router, status.probes)
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
@@ -58,6 +58,12 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
         "POST /api/v1/simulators/{id}/setpoints",
         "POST /api/v1/simulators/{id}/speed",
         "POST /api/v1/simulators/{id}/reset",
+        "GET /api/v1/corrosion",
+        "GET /api/v1/corrosion/lines",
+        "GET /api/v1/corrosion/points",
+        "GET /api/v1/corrosion/points/{id}",
+        "GET /api/v1/corrosion/plan",
+        "POST /api/v1/corrosion/inspections",
         "GET /api/v1/ledger",
         "GET /api/v1/quarantine",
         "GET /api/v1/system",

@@ -1,0 +1,145 @@
+/** External corrosion: the piping coloured by risk, the ranking, one point's history, the plan and its what-ifs. */
+
+import { get, segment } from '../api.js';
+import { h, keyed, put } from '../dom.js';
+import { number, t } from '../i18n.js';
+import { errorLine, fact, panel } from '../widgets.js';
+import { chance, corrosionMap, partText, rankText, riskLegend } from './corrosion_map.js';
+import { planPanel } from './corrosion_plan.js';
+import { pointPanel, yearsText } from './corrosion_point.js';
+
+const LINES = 500;
+const RANKED = 25;
+
+/** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
+export function corrosionView({ path }) {
+  const summary = h('p', { class: 'summary' });
+  const size = fact(t('page.corrosion.size'));
+  const now = fact(t('page.corrosion.below_now'));
+  const next = fact(t('page.corrosion.below_next'));
+  const due = fact(t('page.corrosion.due'));
+  const error = errorLine();
+  const wait = h('p', { class: 'muted', role: 'status', text: t('page.corrosion.wait') });
+  const plan = planPanel({ planned, choose });
+  const detail = pointPanel(plan.coated);
+  const map = corrosionMap(choose);
+  const mapBox = h('div', { class: 'piping-box', tabindex: '0' }, map.element);
+  const mapPanel = panel(t('page.corrosion.map'), 'corrosion-map', mapBox);
+  mapPanel.head.append(riskLegend());
+  const ranking = rankingPanel(choose);
+  const body = h('div', { class: 'corrosion-body', hidden: true }, mapPanel, detail.element, plan.element, ranking.element);
+  const element = h('div', { class: 'view corrosion' },
+    h('header', { class: 'view-head' }, h('div', {}, h('h1', { text: t('page.nav.corrosion') }), summary), h('div', { class: 'facts' }, size, now, next, due)),
+    error, wait, body);
+  let chosen = path.join('/') || null;
+  let places = new Map();
+  let changed = null;
+  let gone = false;
+
+  async function refresh() {
+    try {
+      const about = await get('corrosion');
+      if (gone) return;
+      error.update(null);
+      wait.hidden = true;
+      body.hidden = false;
+      put(summary, t(about.source === 'simulated' ? 'page.corrosion.simulated' : 'page.corrosion.imported', { at: about.at }));
+      size.update(t('page.corrosion.size_value', { lines: number(about.lines, 0), points: number(about.points, 0) }));
+      now.update(number(about.outlook.below_now, 1));
+      next.update(number(about.outlook.below_next, 1));
+      due.update(number(about.outlook.due_within_a_year, 0));
+      if (changed === `${about.changed}${about.at}`) return;
+      const [{ lines }, ranked] = await Promise.all([get('corrosion/lines', { limit: LINES }), get('corrosion/points', { limit: RANKED })]);
+      if (gone) return;
+      changed = `${about.changed}${about.at}`;
+      map.show(lines);
+      plan.lines(lines);
+      ranking.show(ranked);
+      chosen ??= ranked.points[0]?.id ?? null;
+      if (chosen) choose(chosen);
+      plan.ask();
+    } catch (problem) {
+      wait.hidden = true;
+      error.update(problem);
+    }
+  }
+
+  function choose(id) {
+    chosen = id;
+    history.replaceState(null, '', `#/corrosion/${segment(id)}`);
+    map.mark(id, places);
+    ranking.mark(id);
+    map.reveal();
+    detail.show(id);
+  }
+
+  function planned(rows) {
+    places = new Map(rows.map((row) => [row.id, row.in_plan]));
+    map.mark(chosen, places);
+    if (chosen) detail.show(chosen);
+  }
+
+  refresh();
+  return {
+    element,
+    title: t('page.nav.corrosion'),
+    refresh,
+    refreshMs: 15_000,
+    destroy() {
+      gone = true;
+      plan.destroy();
+    },
+  };
+}
+
+function rankingPanel(choose) {
+  const columns = [['page.corrosion.point'], ['page.corrosion.risk'], ['page.corrosion.chance', true], ['page.corrosion.last', true],
+    ['page.corrosion.rate', true], ['page.corrosion.life', true], ['page.corrosion.by_chance', true], ['page.corrosion.by_half_life', true]];
+  const head = h('tr', {}, h('th', { scope: 'col', class: 'number', text: '#' }),
+    ...columns.map(([key, number]) => h('th', { scope: 'col', class: number ? 'number' : null, text: t(key) })));
+  const body = h('tbody');
+  const more = h('p', { class: 'muted' });
+  const table = h('div', { class: 'scroll', tabindex: '0' }, h('table', {}, h('thead', {}, head), body));
+  const element = panel(t('page.corrosion.ranking'), 'corrosion-ranking', table, more);
+  return {
+    element,
+    show({ points, total }) {
+      keyed(body, points, (point) => point.id, () => rankedRow(choose));
+      more.hidden = total <= points.length;
+      put(more, t('page.corrosion.more', { n: number(total - points.length, 0) }));
+    },
+    mark(id) {
+      for (const row of body.children) row.classList.toggle('is-chosen', row.dataset.key === id);
+    },
+  };
+}
+
+function rankedRow(choose) {
+  const cells = {};
+  for (const name of ['place', 'p', 'last', 'rate', 'life', 'rule', 'half']) cells[name] = h('td', { class: 'number' });
+  const link = h('a', {});
+  const part = h('span', { class: 'muted' });
+  const risk = h('span', { class: 'rank-chip' });
+  const row = h('tr', {}, cells.place, h('th', { scope: 'row' }, link, ' ', part), h('td', {}, risk), cells.p, cells.last, cells.rate, cells.life, cells.rule, cells.half);
+  let id = '';
+  link.addEventListener('click', (event) => {
+    event.preventDefault();
+    choose(id);
+  });
+  row.update = (point) => {
+    id = point.id;
+    link.setAttribute('href', `#/corrosion/${segment(id)}`);
+    put(link, point.unmeasured ? point.line : point.id);
+    put(part, point.unmeasured ? t('page.corrosion.unmeasured') : partText(point.part));
+    risk.className = `rank-chip risk-${point.risk_class}`;
+    put(risk, rankText(point.risk_class));
+    put(cells.place, String(point.ranking));
+    put(cells.p, chance(point.p_next));
+    put(cells.last, point.last_mm === null ? '–' : number(point.last_mm, 2));
+    put(cells.rate, number(point.rate_mm_y[1], 2));
+    put(cells.life, `${yearsText(point.life_y[0])} / ${yearsText(point.life_y[1])}`);
+    put(cells.rule, point.next_probabilistic ?? '–');
+    put(cells.half, point.next_half_life ?? '–');
+  };
+  return row;
+}
