@@ -23,6 +23,9 @@ BUSY: Final = 100_000.0
 BUSY_S: Final = 3
 """For so many seconds on end."""
 
+NICE: Final = 5
+"""What comes in goes before what is tidied up."""
+
 
 class Housekeeping:
     """Upkeep of the embedded historian; does nothing for another one."""
@@ -89,6 +92,8 @@ def main(database: str, keep_days: str, keep_gb: str) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # a Ctrl-C in the terminal is for the collector, which ends us
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     days, gb = (float(text) if text else None for text in (keep_days, keep_gb))
     with Upkeep(Path(database), keep_days=days, keep_gb=gb):
