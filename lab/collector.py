@@ -336,13 +336,16 @@ class Collector:
     def _batch(self) -> Batch | None:
         """The readings and the scores as one batch."""
         columns = list(self._batches)
+        series: dict[str, list[tuple[NDArray[Any], ...]]] = {}
         for asset, t, scored in self._scores:
             for name, values in (("score", scored.score), *scored.statistics.items()):
-                there = np.isfinite(values)
-                if there.any():
-                    ids = self._score_ids(name, asset[there])
-                    good = np.full(len(ids), GOOD, dtype=np.uint8)
-                    columns.append((ids, t[there], values[there], good))
+                series.setdefault(name, []).append((asset, t, values))
+        for name, parts in series.items():
+            asset, t, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+            there = np.isfinite(values)
+            if there.any():
+                ids = self._score_ids(name, asset[there])
+                columns.append((ids, t[there], values[there], np.full(len(ids), GOOD, dtype=np.uint8)))
         if not columns:
             return None
         return Batch(*(np.concatenate(column) for column in zip(*columns, strict=True)))
@@ -377,8 +380,8 @@ class Collector:
             grown = np.full(len(self._names) + 64, -1, dtype=np.int32)
             grown[: 0 if ids is None else len(ids)] = -1 if ids is None else ids
             ids = self._series[name] = grown
-        missing = np.unique(asset[ids[asset] < 0])
-        if len(missing):
+        if (ids[asset] < 0).any():
+            missing = np.unique(asset[ids[asset] < 0])
             ids[missing] = self.historian.ids([f"{self._names[number]}/~{name}" for number in missing.tolist()])
         return ids[asset]
 

@@ -172,14 +172,13 @@ class Group:
         """
         layout, n, frames = self.layout, self.samples, len(self.frames)
         width = layout.width
-        values = [frame[2] for frame in self.frames]
+        slots, starts, values, todos, clocks, orders = zip(*self.frames, strict=True)
         try:
             v = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=frames * n * width)
         except TypeError:  # there is a null
             v = np.array(list(chain.from_iterable(values)), dtype=np.float64)
-        slot = np.array([frame[0] for frame in self.frames], dtype=np.intp)
-        t = np.array([frame[1] for frame in self.frames], dtype=np.int64)
-        order = np.array([frame[5] for frame in self.frames], dtype=np.intp)
+        slot, t = np.array(slots, dtype=np.intp), np.array(starts, dtype=np.int64)
+        order = np.array(orders, dtype=np.intp)
         if n == 1:
             v = v.reshape(frames, width)
         else:
@@ -192,9 +191,9 @@ class Group:
         if self.plain:
             q = np.zeros((frames * n, width), dtype=np.uint8)
         else:
-            codes = np.array([frame[4] for frame in self.frames], dtype=np.uint8)
+            codes = np.array(clocks, dtype=np.uint8)
             q = np.repeat(np.repeat(codes, n)[:, None], width, axis=1)
-            todo = np.repeat(np.array([frame[3] for frame in self.frames], dtype=np.uint8), n)
+            todo = np.repeat(np.array(todos, dtype=np.uint8), n)
         for frame, runs in self.q:
             for tag, entries in runs.items():
                 column = layout.position[tag]
