@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
 
-NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection", "corrosion")
+NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection", "corrosion", "prognosis")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

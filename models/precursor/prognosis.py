@@ -1,0 +1,457 @@
+"""Prognosis: the time until a sensor reaches its alarm or trip limit, with an 80 % interval, or "none in sight".
+
+What a sensor has done lately is told by a ladder of moving averages of its distance from normal. From it a small
+network gives the distribution of the first passage: the chance that the limit is reached within each of ten horizons,
+learnt by likelihood, runs that ended before a horizon left out (discrete-time survival: Brown, Biometrics 31 (1975)
+863-872; Gensheimer & Narasimhan, PeerJ 7 (2019) e6257). Its numbers (`models.precursor.passage`) know no plant:
+everything is in parts of the way from normal to the limit, and time in paces of the plant. The interval is read at the
+chances below which one in ten, and nine in ten, of the trips of left-out runs happened (conformal).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detector import Floats, State
+from models.precursor import passage
+
+LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0])
+"""Time constants of the moving averages, paces; the first is the reading itself where a pace is a row."""
+SQUARE: Final = 60.0
+PEAK: Final = 120.0
+"""Time constants of the mean square, and of the forgetting of the largest excursion, paces."""
+MEMORY: Final = 20.0
+"""Rows of memory (autocorrelation above 1/e) of the plant that the passage was learnt on: there a pace is one row."""
+NEAR: Final = 3.0
+FAR: Final = 300.0
+"""A limit counts as at least and at most so many standard deviations from normal."""
+TOUCH: Final = 0.03
+"""No distance to a limit counts as smaller, in parts of the way from normal to it."""
+HOLD: Final = 10
+"""Rows without a value after which a sensor has no forecast."""
+HUGE: Final = 1e100
+TILE: Final = 64
+"""Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
+FEATURES: Final = 5 + len(LADDER) - 1
+
+
+class Each(NamedTuple):
+    """Forecasts of every sensor that has a limit, (A, T, L), as in `Forecast`; `L` as in `Prognosis.sensors`."""
+
+    time_s: Floats
+    low_s: Floats
+    high_s: Floats
+
+
+class Forecast(NamedTuple):
+    """Of `A` assets and `T` rows: the limit that will be reached first."""
+
+    time_s: Floats
+    """(A, T) median time until it is reached, seconds of the asset's clock; inf: none in sight."""
+    low_s: Floats
+    """(A, T) lower end of the 80 % interval; where none is in sight, what nine in ten such rows leave at least."""
+    high_s: Floats
+    """(A, T) its upper end; inf where none is in sight."""
+    sensor: NDArray[np.int64]
+    """(A, T) position of the sensor among the columns of a block; -1 where none is in sight."""
+    each: Each | None
+    """Of every sensor, if asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prognosis:
+    """What is needed to forecast `L` sensors with `B` limits (one or two each) of a block's `S` columns."""
+
+    sensors: tuple[str, ...]
+    """(L) names of the sensors with a limit."""
+    columns: NDArray[np.int64]
+    """(L,) their positions in a block."""
+    width: int
+    """S."""
+    period_s: float
+    pace: float
+    """Rows in which the plant moves as far as the one the passage was learnt on does in one row of 180 s; from 1."""
+    center: Floats
+    """(L,) normal mean, the sensors' units."""
+    limit: Floats
+    """(B,) the sensors' units."""
+    of: NDArray[np.int64]
+    """(B,) whose limit it is, 0 .. L - 1."""
+    side: Floats
+    """(B,) 1 for an upper limit, -1 for a lower one."""
+    way: Floats
+    """(B,) from normal to the limit, positive, the sensors' units."""
+    far: Floats
+    """(B,) logarithm of the same in standard deviations."""
+
+    @property
+    def horizon_s(self) -> float:
+        """What is later is not in sight."""
+        return float(passage.HORIZONS[-1]) * self.pace * self.period_s
+
+    def initial(self, assets: int) -> State:
+        """State of `assets` streams that have not begun."""
+        count = len(self.sensors)
+        return {
+            "ladder": np.zeros((assets, len(LADDER), count)),
+            "square": np.zeros((assets, count)),
+            "high": np.zeros((assets, count)),
+            "low": np.zeros((assets, count)),
+            "missing": np.full((assets, count), -1, dtype=np.int16),
+        }
+
+    def score(
+        self, state: State, block: Floats, active: NDArray[np.bool_] | None = None, each: bool = False
+    ) -> tuple[State, Forecast]:
+        """Forecast the rows of a block.
+
+        Args:
+            state: of the rows before.
+            block: (A, T, S) in the sensors' units; NaN is no value.
+            active: (A, T) which rows want a forecast, usually those in an episode: the others cost little and have none
+                in sight. All of them if not given.
+            each: also forecast every sensor.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        assets, rows = block.shape[:2]
+        if block.ndim != 3 or block.shape[2] != self.width or len(state["square"]) != assets:
+            raise ValueError(
+                f"a block of shape {block.shape}; want ({len(state['square'])} assets, rows, {self.width} sensors)"
+            )
+        if active is not None and active.shape != (assets, rows):
+            raise ValueError(f"active rows of shape {active.shape}; want {(assets, rows)}")
+        after, parts, places = state, [], []
+        for row in range(rows):
+            after = self._move(after, block[:, row, self.columns] - self.center)
+            which = np.arange(assets) if active is None else np.flatnonzero(active[:, row])
+            if len(which) and len(self.of):
+                parts.append(self._features(after, which))
+                places.append(which * rows + row)
+        count = len(self.sensors)
+        whole = np.full((assets * rows, 3, max(1, count)), np.inf)
+        if parts:
+            at = np.concatenate(places)
+            whole[at] = self._first(self._quantiles(np.concatenate(parts)))
+        time, low, high = whole[:, 0], whole[:, 1], whole[:, 2]
+        first = np.arange(len(whole)), np.argmin(time, axis=1)
+        seen = np.isfinite(time[first])
+        least = np.where(seen, low[first], low.min(axis=1))
+        shape = assets, rows
+        forecast = Forecast(
+            time_s=time[first].reshape(shape),
+            low_s=least.reshape(shape),
+            high_s=high[first].reshape(shape),
+            sensor=np.where(seen, np.append(self.columns, -1)[first[1]], -1).reshape(shape),
+            each=Each(*(whole[:, k, :count].reshape(assets, rows, count) for k in range(3))) if each else None,
+        )
+        return after, forecast
+
+    def _move(self, state: State, x: Floats) -> State:
+        """The state after one more row (A, L) of distances from normal; a missing value moves nothing."""
+        before, missing = state["ladder"], state["missing"]
+        there = np.abs(x) < HUGE
+        whole = bool(there.all())
+        new = there & (missing < 0)
+        if not whole:
+            x = np.where(there, x, before[:, 0])
+        ladder = x[:, None] - before
+        ladder *= np.minimum(1.0, 1.0 / (LADDER * self.pace))[:, None]
+        if not whole:
+            ladder *= there[:, None]
+        ladder += before
+        if new.any():  # a stream begins where it is, not at normal
+            np.copyto(ladder, x[:, None], where=new[:, None])
+        square = np.square(x)
+        square -= state["square"]
+        square *= there / (SQUARE * self.pace)
+        square += state["square"]
+        keep = np.where(there, 1.0 - 1.0 / (PEAK * self.pace), 1.0)
+        high, low = state["high"] * keep, state["low"] * keep
+        np.maximum(high, ladder[:, 1], out=high)
+        np.minimum(low, ladder[:, 1], out=low)
+        if not whole or missing.any():
+            missing = np.where(there, 0, np.where(missing < 0, missing, np.minimum(missing + 1, HOLD + 1)))
+        return {"ladder": ladder, "square": square, "high": high, "low": low, "missing": missing.astype(np.int16)}
+
+    def _features(self, state: State, which: NDArray[np.intp]) -> Floats:
+        """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN)."""
+        of, side = self.of, self.side
+        ladder = np.moveaxis(state["ladder"][which][:, :, of], 1, 2) * side[:, None]
+        peak = np.where(side > 0, state["high"][which][:, of], -state["low"][which][:, of])
+        found = features(ladder, np.sqrt(state["square"][which][:, of]), peak, self.far, self._room(), self.way)
+        missing = state["missing"][which][:, of]
+        reached = ladder[..., 0] >= self._room()
+        last = np.where((missing < 0) | (missing > HOLD), np.nan, reached)
+        return np.concatenate([found, last[..., None]], axis=-1)
+
+    def _room(self) -> Floats:
+        """(B,) from the normal mean to the limit; negative where normal is beyond it."""
+        return (self.limit - self.center[self.of]) * self.side
+
+    def _quantiles(self, found: Floats) -> Floats:
+        """Seconds (N, B, 3): median, low and high; inf where not in sight, 0 where reached."""
+        reached = found[..., -1]
+        flat = np.ascontiguousarray(found[..., :-1]).reshape(-1, FEATURES)
+        times = quantiles(chances(flat)).reshape(*reached.shape, 3) * (self.pace * self.period_s)
+        times[reached == 1.0] = 0.0
+        times[np.isnan(reached)] = np.inf
+        return times
+
+    def _first(self, times: Floats) -> Floats:
+        """Of each sensor's one or two limits the nearer: (N, 3, L) from (N, B, 3)."""
+        best = np.full((len(times), 3, len(self.sensors)), np.inf)
+        for bound, sensor in enumerate(self.of.tolist()):
+            mine, held = times[:, bound], best[:, :, sensor]
+            # where neither is in sight the smaller low end tells more
+            nearer = (mine[:, 0] < held[:, 0]) | ((mine[:, 0] == held[:, 0]) & (mine[:, 1] < held[:, 1]))
+            np.copyto(held, mine, where=nearer[:, None])
+        return best
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All it consists of, as plain arrays; `from_arrays` makes the same of it."""
+        return {
+            "sensors": np.array(self.sensors, dtype=np.str_),
+            "columns": self.columns,
+            "numbers": np.array([self.width, self.period_s, self.pace]),
+            "center": self.center,
+            "limit": self.limit,
+            "of": self.of,
+            "side": self.side,
+            "way": self.way,
+            "far": self.far,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The prognosis that gave these `arrays()`.
+
+        Raises:
+            KeyError, ValueError: they are not those of one.
+        """
+        sensors = tuple(str(name) for name in arrays["sensors"])
+        columns, of = (np.asarray(arrays[name], dtype=np.int64) for name in ("columns", "of"))
+        center, limit, side, way, far = (
+            np.asarray(arrays[name], dtype=np.float64) for name in ("center", "limit", "side", "way", "far")
+        )
+        width, period_s, pace = (float(number) for number in arrays["numbers"])
+        if columns.shape != (len(sensors),) or center.shape != columns.shape or of.ndim != 1:
+            raise ValueError("arrays of different widths")
+        if any(array.shape != of.shape for array in (limit, side, way, far)):
+            raise ValueError("arrays of different widths")
+        numbers = np.concatenate([center, limit, way, far, [width, period_s, pace]])
+        good = np.isfinite(numbers).all() and bool((np.abs(side) == 1.0).all() and (way > 0).all())
+        inside = bool(((columns >= 0) & (columns < width)).all() and ((of >= 0) & (of < len(sensors))).all())
+        if not good or not inside or period_s <= 0 or pace < 1:
+            raise ValueError("numbers out of range")
+        return cls(sensors, columns, int(width), period_s, pace, center, limit, of, side, way, far)
+
+
+def fit(
+    runs: Floats | Sequence[Floats],
+    sensors: Sequence[str],
+    limits: Mapping[str, tuple[float | None, float | None]],
+    period_s: float,
+) -> Prognosis:
+    """Learn from normal records how far the limits are and how fast the plant moves.
+
+    Args:
+        runs: one record (n, S) or several, in the sensors' units; NaN is a missing value.
+        sensors: names of the S columns.
+        limits: lower and upper limit of the sensors that have one, in their units; the trip where there is one, or else
+            the alarm. Names that are no column, and columns without any value, have no forecast.
+        period_s: time between rows, seconds.
+
+    Raises:
+        ValueError: shapes that do not fit, limits that are not numbers or the wrong way round.
+    """
+    records = [np.array(run, dtype=np.float64) for run in ([runs] if isinstance(runs, np.ndarray) else runs)]
+    if not 0 < period_s < np.inf:
+        raise ValueError(f"a period of {period_s} s; want a positive number of seconds")
+    for record in records:
+        if record.ndim != 2 or record.shape[1] != len(sensors):
+            raise ValueError(f"a run of shape {record.shape}; want (rows, {len(sensors)} sensors)")
+        record[~(np.abs(record) < HUGE)] = np.nan
+    for name, (low, high) in limits.items():
+        given = [value for value in (low, high) if value is not None]
+        if not np.isfinite(given).all() or (low is not None and high is not None and low >= high):
+            raise ValueError(f"limits {low} and {high} of {name}: want numbers, the lower one first")
+    pace = _pace(records)
+    names: list[str] = []
+    columns: list[int] = []
+    center: list[float] = []
+    bounds: list[tuple[float, ...]] = []
+    for column, name in enumerate(sensors):
+        mean, spread = _normal([record[:, column] for record in records], int(pace))
+        low, high = limits.get(name, (None, None))
+        if (low is None and high is None) or np.isnan(mean):
+            continue
+        for side, value in ((-1.0, low), (1.0, high)):
+            if value is not None:
+                room = (value - mean) * side
+                # a sensor at rest is not infinitely far, and one that lives at its limit not past it
+                unit = min(max(spread, abs(room) / FAR, 1e-12), max(abs(room), 1e-9) / NEAR) if room > 0 else spread
+                unit = max(unit, 1e-12)
+                way = max(room, NEAR * unit)
+                bounds.append((value, len(names), side, way, np.log(way / unit)))
+        names.append(name)
+        columns.append(column)
+        center.append(mean)
+    limit, of, side_of, way_of, far = (
+        (np.array(part, dtype=np.float64) for part in zip(*bounds, strict=True)) if (bounds) else (np.zeros(0),) * 5
+    )
+    return Prognosis(
+        sensors=tuple(names),
+        columns=np.array(columns, dtype=np.int64),
+        width=len(sensors),
+        period_s=float(period_s),
+        pace=pace,
+        center=np.array(center, dtype=np.float64),
+        limit=limit,
+        of=of.astype(np.int64),
+        side=side_of,
+        way=way_of,
+        far=far,
+    )
+
+
+def features(ladder: Floats, spread: Floats, peak: Floats, far: Floats, room: Floats, way: Floats) -> Floats:
+    """What the passage is told of, (..., FEATURES), all free of units.
+
+    Args:
+        ladder: (..., K) moving averages of the distance from normal, positive towards the limit.
+        spread: (...) root of the mean square of the same.
+        peak: (...) its largest excursion, slowly forgotten.
+        far: (...) logarithm of the limit's distance from normal in standard deviations.
+        room: (...) the distance itself, in the sensor's unit.
+        way: (...) the same, but positive.
+    """
+    left = np.maximum(room - ladder[..., 1], TOUCH * way)
+    found: Floats = np.empty((*left.shape, FEATURES))
+    found[..., 0] = np.log(left / way)
+    found[..., 1] = far
+    found[..., 2] = np.log1p(spread / left)
+    found[..., 3] = np.log1p(np.maximum(peak, 0.0) / left)
+    found[..., 4] = ladder[..., -1] / way
+    moves = ladder[..., :-1] - ladder[..., 1:]
+    np.divide(moves, left[..., None], out=moves)
+    np.arcsinh(4.0 * moves, out=found[..., 5:])
+    return found
+
+
+def chances(found: Floats, weights: Sequence[Floats] | None = None) -> Floats:
+    """Chance (N, H) that the limit is reached within each horizon, from features (N, FEATURES).
+
+    Args:
+        found: features.
+        weights: those of another network than the shipped one, as `models.precursor.passage` has them.
+    """
+    first, first_bias, second, second_bias = weights or _WEIGHTS
+    n = len(found)
+    tiles = np.zeros((-(-n // TILE) * TILE, found.shape[1]))
+    tiles[:n] = found
+    hidden = np.matmul(tiles.reshape(-1, TILE, found.shape[1]), first)
+    hidden += first_bias
+    np.maximum(hidden, 0.0, out=hidden)
+    out = np.matmul(hidden, second)
+    out += second_bias
+    out = out.reshape(-1, len(second_bias))[:n]
+    np.clip(out, -40.0, 40.0, out=out)
+    np.exp(-out, out=out)
+    out += 1.0
+    np.divide(1.0, out, out=out)
+    return np.maximum.accumulate(out, axis=1)
+
+
+def quantiles(chance: Floats, levels: Sequence[float] = passage.LEVELS) -> Floats:
+    """Median, low and high end of the 80 % interval (N, 3), in paces, from `chances` (N, H).
+
+    Where the limit is in sight (an even chance within the last horizon) they are those of the passages that happen
+    within it; elsewhere median and high end are inf, and the low end is what nine in ten leave.
+
+    Args:
+        chance: non-decreasing along the horizons.
+        levels: chances below which 50, 10 and 90 % of the passages left out of learning happened.
+    """
+    total = chance[:, -1:]
+    seen = total[:, 0] >= passage.IN_SIGHT
+    inner = chance / np.maximum(total, 1e-12)
+    median, low, high = (_reach(inner, level) for level in levels)
+    return np.stack(
+        [np.where(seen, median, np.inf), np.where(seen, low, _reach(chance, 0.1)), np.where(seen, high, np.inf)], axis=1
+    )
+
+
+def _reach(chance: Floats, level: float) -> Floats:
+    """Where non-decreasing rows (N, H) reach a level, interpolated in the logarithm of time; inf: not at all."""
+    padded = np.concatenate([np.zeros((len(chance), 1)), chance], axis=1)
+    after = (padded < level).sum(axis=1)
+    beyond = after >= padded.shape[1]
+    after = np.minimum(after, padded.shape[1] - 1)
+    rows = np.arange(len(padded))
+    low, high = padded[rows, after - 1], padded[rows, after]
+    part = (level - low) / np.maximum(high - low, 1e-300)
+    logs = _LOGS[after - 1] + np.minimum(part, 1.0) * (_LOGS[after] - _LOGS[after - 1])
+    return np.where(beyond, np.inf, np.exp(logs))
+
+
+def _normal(runs: Sequence[Floats], pace: int) -> tuple[float, float]:
+    """Mean, and standard deviation of means over a pace, of one sensor's records."""
+    values = np.concatenate(runs)
+    if np.isnan(values).all():
+        return np.nan, np.nan
+    mean = float(np.nanmean(values))
+    means = []
+    for run in runs:
+        whole = len(run) // pace * pace
+        parts = run[:whole].reshape(-1, pace)
+        means.append(np.nanmean(parts[~np.isnan(parts).all(axis=1)], axis=1))
+    joined = np.concatenate(means)
+    return mean, float(np.sqrt(np.mean(np.square(joined - mean)))) if len(joined) > 1 else 0.0
+
+
+def _pace(records: Sequence[Floats]) -> float:
+    """Rows of one pace: the plant's memory, the median over the sensors that have one, against `MEMORY`."""
+    lags = np.unique(np.round(2.0 ** np.arange(0.0, 20.0, 0.25)).astype(np.int64))
+    longest = max((len(record) for record in records), default=0)
+    lags = lags[lags <= longest // 3]
+    if not len(lags):
+        return 1.0
+    values = np.concatenate(records)
+    with np.errstate(all="ignore"):
+        center = np.array([column[~np.isnan(column)].mean() if (~np.isnan(column)).any() else 0 for column in values.T])
+    power, count = np.zeros((len(lags), values.shape[1])), np.zeros((len(lags), values.shape[1]))
+    total, many = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for record in records:
+        x = np.nan_to_num(record - center)
+        there = (~np.isnan(record)).astype(np.float64)
+        total += (x * x).sum(axis=0)
+        many += there.sum(axis=0)
+        for at, lag in enumerate(lags.tolist()):
+            if lag < len(x):
+                power[at] += (x[lag:] * x[:-lag]).sum(axis=0)
+                count[at] += (there[lag:] * there[:-lag]).sum(axis=0)
+    variance = total / np.maximum(many, 1.0)
+    curve = power / np.maximum(count, 1.0) / np.where(variance > 0, variance, 1.0)
+    # white noise of the instrument is no part of what the plant remembers
+    start = np.maximum(curve[0], curve[min(2, len(lags) - 1)])
+    found = [
+        int(lags[np.argmax(below)]) if below.any() else int(lags[-1])
+        for column, height in enumerate(start)
+        if variance[column] > 0 and height > 0.1
+        for below in (curve[:, column] < height / np.e,)
+    ]
+    return max(1.0, float(np.floor(np.median(found) / MEMORY))) if found else 1.0
+
+
+_LOGS: Final = np.log(np.concatenate([[0.25], passage.HORIZONS]))
+_WEIGHTS: Final = (
+    np.ascontiguousarray(np.array(passage.FIRST).T),
+    np.array(passage.FIRST_BIAS),
+    np.array(passage.SECOND),
+    np.array(passage.SECOND_BIAS),
+)

@@ -1,0 +1,162 @@
+"""The library of causes: which made-up fault it was, what it does not know, what the user tells it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.detector import Floats, State
+from models.precursor.causes import AGES, Labelled, Library, features, gather, initial, learn, nearest_age
+
+SENSORS = tuple("abcdefgh")
+FAULTS = {"leak": (0, 1), "fouling": (2, 3), "stiction": (4, 5), "surge": (1, 6)}
+"""Which two sensors move, one up and one down."""
+
+
+def episode(fault: str, seed: int, rows: int = 80) -> Labelled:
+    rng = np.random.default_rng([seed, *map(ord, fault)])
+    deviation = rng.normal(size=(rows, len(SENSORS))) * 0.4
+    up, down = FAULTS[fault]
+    size = rng.uniform(4.0, 8.0) * np.minimum(1.0, np.arange(1, rows + 1) / 10.0)
+    deviation[:, up] += size
+    deviation[:, down] -= 0.7 * size
+    return Labelled(fault, deviation, np.square(deviation))
+
+
+def evidence(one: Labelled, rows: int, columns: Sequence[int] | None = None) -> State:
+    at = list(range(len(SENSORS))) if columns is None else list(columns)
+    on = np.ones((1, rows), dtype=np.bool_)
+    return gather(initial(1, len(at)), one.deviation[None, :rows, at], one.contributions[None, :rows, at], on)
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return learn([episode(fault, seed) for fault in ("leak", "fouling", "stiction") for seed in range(6)], SENSORS)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20, 80])
+def test_it_names_the_cause_at_every_age(library: Library, rows: int) -> None:
+    matcher = library.matcher(SENSORS)
+    right = 0
+    for seed in range(100, 110):
+        for fault in library.causes:
+            match = matcher.match(evidence(episode(fault, seed), rows))[0]
+            assert sum(chance for _, chance in match.causes) + match.unknown == pytest.approx(1.0)
+            assert [chance for _, chance in match.causes] == sorted((c for _, c in match.causes), reverse=True)
+            right += match.causes[0][0] == fault
+    assert right >= (20 if rows == 1 else 30)
+
+
+def test_a_cause_it_never_saw_is_unknown_until_it_is_told(library: Library) -> None:
+    matcher = library.matcher(SENSORS)
+    strange = [matcher.match(evidence(episode("surge", seed), 60))[0] for seed in range(10)]
+    assert all(match.cause is None for match in strange)
+    told = library.with_example("surge", evidence(episode("surge", 50), 60))
+    assert told.causes == ("leak", "fouling", "stiction", "surge")
+    assert len(library.causes) == 3
+    matches = [told.matcher(SENSORS).match(evidence(episode("surge", seed), 60))[0] for seed in range(10)]
+    assert all(match.cause == "surge" for match in matches)
+    others = [told.matcher(SENSORS).match(evidence(episode("leak", seed), 60))[0] for seed in range(200, 210)]
+    assert all(match.cause == "leak" for match in others)
+
+
+def test_a_library_of_one_example_is_usable() -> None:
+    empty = learn([episode("leak", 1)], SENSORS)
+    matcher = empty.matcher(SENSORS)
+    assert matcher.match(evidence(episode("leak", 2), 60))[0].cause == "leak"
+    assert matcher.match(evidence(episode("fouling", 2), 60))[0].cause is None
+
+
+def test_permuted_missing_and_additional_columns(library: Library) -> None:
+    one = episode("leak", 7)
+    plain = library.matcher(SENSORS).match(evidence(one, 60))[0]
+    order = [7, 2, 0, 5, 1, 3, 4, 6]
+    other = library.matcher([SENSORS[at] for at in order]).match(evidence(one, 60, order))[0]
+    assert dict(other.causes) == pytest.approx(dict(plain.causes))
+    wide = ("new", *SENSORS[:-1])
+    state = {
+        "rows": np.array([60]),
+        "deviation": np.concatenate([[[9.0]], evidence(one, 60)["deviation"][:, :-1]], axis=1),
+        "share": np.concatenate([[[0.0]], evidence(one, 60)["share"][:, :-1]], axis=1),
+    }
+    assert library.matcher(wide).match(state)[0].causes[0][0] == "leak"
+    with pytest.raises(ValueError, match="none of the sensors"):
+        library.matcher(["x"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(0, 120), max_size=8))
+def test_blocks_of_any_size_give_the_same_evidence(cuts: list[int]) -> None:
+    parts = [episode("leak", seed, 120) for seed in range(3)]
+    deviation, shares = (np.stack([getattr(p, name) for p in parts]) for name in ("deviation", "contributions"))
+    on: np.ndarray = np.random.default_rng(1).random((3, 120)) > 0.1
+    whole = gather(initial(3, len(SENSORS)), deviation, shares, on)
+    state = initial(3, len(SENSORS))
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 120], strict=True):
+        state = gather(state, deviation[:, first:last], shares[:, first:last], on[:, first:last])
+    for name, array in whole.items():
+        np.testing.assert_array_equal(state[name], array)
+    alone = gather(initial(1, len(SENSORS)), deviation[1:2], shares[1:2], on[1:2])
+    np.testing.assert_array_equal(alone["deviation"][0], whole["deviation"][1])
+
+
+def test_evidence_begins_with_the_episode_and_missing_values_are_normal() -> None:
+    one = episode("leak", 3)
+    nothing: Floats = one.deviation[None] * np.nan
+    on = np.ones((1, 80), dtype=np.bool_)
+    assert np.isfinite(features(gather(initial(1, 8), nothing, nothing, on))).all()
+    on[0, 40] = False
+    state = gather(initial(1, 8), one.deviation[None], one.contributions[None], on)
+    late = gather(initial(1, 8), one.deviation[None, 41:], one.contributions[None, 41:], on[:, 41:])
+    np.testing.assert_array_equal(state["deviation"], late["deviation"])
+    assert state["rows"].tolist() == [39]
+    assert library_of(1).matcher(SENSORS).match(initial(1, 8))[0] == ([], 1.0)
+
+
+def library_of(count: int) -> Library:
+    return learn([episode("leak", seed) for seed in range(count)], SENSORS)
+
+
+def test_ages() -> None:
+    assert [AGES[nearest_age(rows)] for rows in (1, 2, 3, 5, 11, 100, 10_000)] == [1, 1, 5, 5, 20, 60, 200]
+
+
+def test_saved_and_loaded_it_is_the_same(library: Library) -> None:
+    content = library.dumps()
+    again = Library.loads(content)
+    assert again.dumps() == content
+    state = evidence(episode("leak", 9), 20)
+    assert again.matcher(SENSORS).match(state) == library.matcher(SENSORS).match(state)
+    assert learn([episode(f, s) for f in ("leak", "fouling", "stiction") for s in range(6)], SENSORS).dumps() == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"format":1', b'"format":2'),
+        (b'"kind":"causes"', b'"kind":"other"'),
+        (b'"rows":5', b'"rows":6'),
+        (b'"cause":"leak"', b'"cause":"lake"'),
+        (b'"sensors":["a"', b'"sensors":["b"'),
+        (b'"examples"', b'"samples"'),
+        (b"{", b""),
+    ],
+)
+def test_what_is_no_library_is_refused(library: Library, old: bytes, new: bytes) -> None:
+    content = library.dumps()
+    assert old in content
+    with pytest.raises(ValueError, match=r"\w"):
+        Library.loads(content.replace(old, new, 1))
+
+
+def test_bad_arguments(library: Library) -> None:
+    with pytest.raises(ValueError, match="no episode"):
+        learn([], SENSORS)
+    with pytest.raises(ValueError, match="8 sensors"):
+        learn([Labelled("leak", np.zeros((5, 3)), np.zeros((5, 3)))], SENSORS)
+    with pytest.raises(ValueError, match="name of a cause"):
+        library.with_example(" ", evidence(episode("leak", 1), 5))
+    with pytest.raises(ValueError, match="rows of shape"):
+        gather(initial(2, 8), np.zeros((1, 3, 8)), np.zeros((1, 3, 8)), np.zeros((1, 3), dtype=np.bool_))

@@ -1,0 +1,245 @@
+"""The forecast of when a limit is reached."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.detector import Floats
+from models.precursor.prognosis import HOLD, Forecast, Prognosis, fit
+
+SENSORS = ("level", "flow", "pressure", "temperature")
+LIMITS = {"level": (20.0, 80.0), "pressure": (None, 120.0), "unknown": (0.0, 1.0)}
+PERIOD_S = 60.0
+RAMP = 0.2
+
+
+def normal(rows: int, seed: int) -> Floats:
+    """(rows, 4) with a memory of some twenty rows, standard deviation 1, around 50 and 100."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((rows, 4))
+    for row in range(1, rows):
+        x[row] = 0.95 * x[row - 1] + rng.normal(size=4) * np.sqrt(1 - 0.95**2)
+    return x + np.array([50.0, 10.0, 100.0, 200.0])
+
+
+def rising(seed: int, rows: int = 180, at: int = 60) -> Floats:
+    """The pressure climbs 0.2 a row and reaches 120 some hundred rows later."""
+    x = normal(rows, seed)
+    x[at:, 2] += RAMP * np.arange(1, rows - at + 1)
+    return x
+
+
+@pytest.fixture(scope="module")
+def prognosis() -> Prognosis:
+    return fit([normal(1500, 1), normal(1500, 2)], SENSORS, LIMITS, PERIOD_S)
+
+
+def run(prognosis: Prognosis, x: Floats, each: bool = True) -> Forecast:
+    return prognosis.score(prognosis.initial(1), x[None], each=each)[1]
+
+
+def same(a: Forecast, b: Forecast) -> None:
+    for name in ("time_s", "low_s", "high_s", "sensor"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert a.each is not None
+    assert b.each is not None
+    for mine, other in zip(a.each, b.each, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def joined(parts: Sequence[Forecast]) -> Forecast:
+    eaches = [part.each for part in parts if part.each is not None]
+    each = type(eaches[0])(*(np.concatenate(column, axis=1) for column in zip(*eaches, strict=True)))
+    fields = [np.concatenate(column, axis=1) for column in zip(*(part[:4] for part in parts), strict=True)]
+    return Forecast(fields[0], fields[1], fields[2], fields[3], each)
+
+
+def test_only_columns_with_limits_and_values_are_forecast(prognosis: Prognosis) -> None:
+    assert prognosis.sensors == ("level", "pressure")
+    assert prognosis.columns.tolist() == [0, 2]
+    assert prognosis.limit.tolist() == [20.0, 80.0, 120.0]
+    assert prognosis.pace == 1.0
+    assert prognosis.horizon_s == 480 * PERIOD_S
+
+
+def test_a_climb_to_the_limit_is_announced_and_timed(prognosis: Prognosis) -> None:
+    held = []
+    for seed in range(10, 20):
+        x = rising(seed, 400)
+        end = int(np.argmax(x[:, 2] >= 120.0))
+        told = run(prognosis, x[:end])
+        left = (end - np.arange(end)) * PERIOD_S
+        last = slice(end - 40, end)
+        assert np.isfinite(told.time_s[0, last]).all()
+        assert (told.sensor[0, last] == 2).all()
+        assert (told.low_s <= told.time_s).all()
+        assert (told.time_s <= told.high_s).all()
+        assert np.abs(np.log(left[last] / told.time_s[0, last])).mean() < 1.2
+        held.append(((told.low_s[0, last] <= left[last]) & (left[last] <= told.high_s[0, last])).mean())
+    assert np.mean(held) > 0.6
+
+
+def test_normal_operation_has_none_in_sight(prognosis: Prognosis) -> None:
+    told = run(prognosis, normal(1000, 5))
+    assert np.isinf(told.time_s).mean() > 0.95
+    quiet = np.isinf(told.time_s)
+    assert np.isinf(told.high_s[quiet]).all()
+    assert (told.sensor[quiet] == -1).all()
+
+
+def test_what_is_reached_is_reached(prognosis: Prognosis) -> None:
+    x = normal(50, 5)
+    x[40:, 0] = 15.0
+    told = run(prognosis, x)
+    assert (told.time_s[0, 40:] == 0.0).all()
+    assert (told.high_s[0, 40:] == 0.0).all()
+    assert (told.sensor[0, 40:] == 0).all()
+
+
+def test_rows_not_active_have_no_forecast_and_change_nothing(prognosis: Prognosis) -> None:
+    x = rising(4)[None]
+    active = np.zeros((1, x.shape[1]), dtype=np.bool_)
+    active[0, 140:] = True
+    all_of_them = prognosis.score(prognosis.initial(1), x, each=True)[1]
+    some = prognosis.score(prognosis.initial(1), x, active, each=True)[1]
+    assert np.isinf(some.time_s[0, :140]).all()
+    assert (some.sensor[0, :140] == -1).all()
+    np.testing.assert_array_equal(some.time_s[0, 140:], all_of_them.time_s[0, 140:])
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, 180), max_size=8))
+def test_blocks_of_any_size_give_the_same(prognosis: Prognosis, cuts: list[int]) -> None:
+    x = rising(3)
+    x[30:33, 2] = np.nan
+    x[70:95] = np.nan
+    x[100, 0] = np.inf
+    end, whole = prognosis.score(prognosis.initial(1), x[None], each=True)
+    state, parts = prognosis.initial(1), []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(x)], strict=True):
+        state, part = prognosis.score(state, x[None, first:last], each=True)
+        parts.append(part)
+    same(joined(parts), whole)
+    for name, array in end.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+
+
+def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
+    x = np.stack([rising(seed) for seed in range(70)])
+    x[3, :20] = np.nan
+    _, together = prognosis.score(prognosis.initial(70), x, each=True)
+    assert together.each is not None
+    for asset in (0, 3, 69):
+        some = slice(asset, asset + 1)
+        alone = run(prognosis, x[asset])
+        same(alone, Forecast(*(f[some] for f in together[:4]), type(together.each)(*(f[some] for f in together.each))))
+
+
+def test_the_state_is_never_changed_in_place(prognosis: Prognosis) -> None:
+    state, _ = prognosis.score(prognosis.initial(2), np.stack([rising(1), rising(2)]))
+    kept = {name: array.copy() for name, array in state.items()}
+    x = np.stack([rising(3), rising(4)])
+    given = x.copy()
+    prognosis.score(state, x)
+    np.testing.assert_array_equal(x, given)
+    for name, array in kept.items():
+        np.testing.assert_array_equal(state[name], array)
+
+
+def test_missing_values_are_waited_for_then_not_forecast(prognosis: Prognosis) -> None:
+    x = rising(6)[:150]
+    gone = np.full((HOLD + 5, 4), np.nan)
+    told = run(prognosis, np.concatenate([x, gone]))
+    assert np.isfinite(told.time_s[0, 149 : 149 + HOLD + 1]).all()
+    assert np.isinf(told.time_s[0, 150 + HOLD :]).all()
+    assert np.isinf(run(prognosis, gone).time_s).all()
+
+
+def test_permuted_columns_give_the_same(prognosis: Prognosis) -> None:
+    order = [3, 2, 0, 1]
+    other = fit([normal(1500, 1)[:, order], normal(1500, 2)[:, order]], [SENSORS[k] for k in order], LIMITS, PERIOD_S)
+    x = rising(8)
+    a, b = run(prognosis, x), run(other, x[:, order])
+    np.testing.assert_allclose(a.time_s, b.time_s, rtol=1e-9)
+    names = [[p.sensors[list(p.columns).index(k)] if k >= 0 else "" for k in f.sensor[0].tolist()] for p, f in (
+        (prognosis, a), (other, b))]  # fmt: skip
+    assert names[0] == names[1]
+
+
+def test_units_do_not_matter(prognosis: Prognosis) -> None:
+    scale, shift = np.array([1000.0, 1.0, 0.01, 1.0]), np.array([0.0, 0.0, 273.15, 0.0])
+    limits = {"level": (20_000.0, 80_000.0), "pressure": (None, 1.2 + 273.15)}
+    other = fit([normal(1500, 1) * scale + shift, normal(1500, 2) * scale + shift], SENSORS, limits, PERIOD_S)
+    x = rising(8)
+    a, b = run(prognosis, x), run(other, x * scale + shift)
+    np.testing.assert_array_equal(np.isfinite(a.time_s), np.isfinite(b.time_s))
+    np.testing.assert_allclose(a.low_s, b.low_s, rtol=1e-6)
+
+
+def test_a_fast_sampled_plant_is_forecast_at_its_own_pace() -> None:
+    def slow(x: Floats) -> Floats:
+        return np.repeat(x, 30, axis=0) + np.random.default_rng(3).normal(size=(len(x) * 30, 4)) * 0.3
+
+    fast = fit([slow(normal(1500, 1))], SENSORS, LIMITS, PERIOD_S / 30)
+    assert 20.0 <= fast.pace <= 45.0
+    x = rising(12, 400)
+    end = int(np.argmax(x[:, 2] >= 120.0))
+    told = run(fast, slow(x[:end]))
+    last = told.time_s[0, (end - 30) * 30]
+    assert 8 * PERIOD_S < last < 100 * PERIOD_S
+
+
+def test_constant_sensors_and_limits_inside_normal() -> None:
+    x = np.full((200, 2), 5.0)
+    x[:, 1] = np.random.default_rng(1).normal(size=200)
+    prognosis = fit(x, ("still", "busy"), {"still": (0.0, 10.0), "busy": (-0.5, 0.5)}, 1.0)
+    told = prognosis.score(prognosis.initial(1), x[None], each=True)[1]
+    assert told.each is not None
+    assert np.isinf(told.each.time_s[0, :, 0]).all()
+    assert not np.isnan(told.each.time_s).any()
+
+
+def test_without_limits_none_is_in_sight() -> None:
+    prognosis = fit(normal(100, 1), SENSORS, {}, 1.0)
+    told = run(prognosis, normal(10, 2))
+    assert np.isinf(told.time_s).all()
+    assert (told.sensor == -1).all()
+    again = Prognosis.from_arrays(prognosis.arrays())
+    same(run(again, normal(10, 2)), told)
+
+
+def test_saved_and_loaded_it_is_the_same(prognosis: Prognosis) -> None:
+    again = Prognosis.from_arrays(prognosis.arrays())
+    assert again.sensors == prognosis.sensors
+    same(run(again, rising(9)), run(prognosis, rising(9)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("way", -1.0), ("side", 0.5), ("of", 7), ("columns", 9), ("center", np.nan), ("numbers", 0.0)],
+)
+def test_arrays_that_make_no_sense_are_refused(prognosis: Prognosis, name: str, value: float) -> None:
+    arrays = {key: array.copy() for key, array in prognosis.arrays().items()}
+    arrays[name][-1] = value
+    with pytest.raises(ValueError, match="out of range"):
+        Prognosis.from_arrays(arrays)
+    with pytest.raises(ValueError, match="widths"):
+        Prognosis.from_arrays({**prognosis.arrays(), "side": np.ones(1)})
+
+
+def test_bad_arguments(prognosis: Prognosis) -> None:
+    with pytest.raises(ValueError, match="want numbers, the lower one first"):
+        fit(normal(100, 1), SENSORS, {"level": (80.0, 20.0)}, 1.0)
+    with pytest.raises(ValueError, match="period"):
+        fit(normal(100, 1), SENSORS, LIMITS, 0.0)
+    with pytest.raises(ValueError, match="4 sensors"):
+        fit(normal(100, 1)[:, :3], SENSORS, LIMITS, 1.0)
+    with pytest.raises(ValueError, match="a block of shape"):
+        prognosis.score(prognosis.initial(2), normal(10, 1)[None])
+    with pytest.raises(ValueError, match="active rows"):
+        prognosis.score(prognosis.initial(1), normal(10, 1)[None], np.ones((1, 9), dtype=np.bool_))
+    assert replace(prognosis, period_s=120.0).horizon_s == 480 * 120.0
