@@ -304,13 +304,15 @@ def loss(
 ) -> Floats:
     """Predictive distribution of the loss of carbon steel after `years`, from its measured first-year loss.
 
-    A power law through the first-year loss, from 20 years on linear; its exponent rises with chloride where it is
-    humid and falls a little with SO2. The exponents come from the literature, none from the stations it is tested on.
+    The measured first year, and from there on a power law, linear from 20 years on. Its level is the measured loss
+    drawn a little towards `first_year` of the climate, because one year is not every year; its exponent rises with
+    chloride where it is humid and falls a little with SO2. The exponents come from the literature, none from the
+    stations it is tested on.
 
     Args:
         first_year_um: measured loss of the first year, µm.
         years: of exposure, 0 and more.
-        t_c: annual mean temperature, °C (kept for the reader's sake; the exponent does not use it).
+        t_c: annual mean temperature, °C; NaN: the level is the measured loss alone.
         rh_pct: annual mean humidity, %; NaN: unknown.
         so2_mg_m2_d: deposition; NaN: unknown.
         cl_mg_m2_d: deposition; NaN: unknown, taken as inland. Never leave it out near the sea.
@@ -320,23 +322,38 @@ def loss(
         (n, k) µm, one column a level. An unknown humidity, SO2 or Cl makes it wider. NaN for a negative or unknown
         first-year loss or time.
     """
-    first, t, _, rh, so2, cl = np.broadcast_arrays(
+    first, t, *given = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(x, float)) for x in (first_year_um, years, t_c, rh_pct, so2_mg_m2_d, cl_mg_m2_d))
     )
-    _, rh, so2, cl = _climate(0.0, rh, so2, cl)
-    exponent, exponent_sd = loss_exponent(rh, so2, cl)
+    climate = _climate(*given)
     usable = (first >= 0) & (t >= 0) & np.isfinite(t) & np.isfinite(first)
     none = usable & ((first == 0) | (t == 0))
     first, t = np.where(usable & ~none, first, 1.0), np.where(usable & ~none, t, 1.0)
+    exponent, exponent_sd = loss_exponent(*climate[1:])
+    exponent = np.where(t < 1, row("loss.exponent")[0], exponent)
+    level = np.exp(_level(np.log(first), climate))
+    rounding = (number("loss.rounding") / first) ** 2
+    # through the measured first year: what comes after it grows with the level
+    size = growth(t, exponent)
+    centre = np.where(t < 1, first * size, first + level * np.maximum(size - 1, 0.0))
     bend = number("iso9224.tail_from")
     beyond = np.maximum(t - bend, 0.0) / bend
     lever = np.log(np.minimum(t, bend)) + beyond / (1 + exponent * beyond)  # d ln growth / d exponent
-    variance = (exponent_sd * lever) ** 2 + number("loss.noise") ** 2 + (number("loss.rounding") / first) ** 2
-    centre = np.log(first) + np.log(growth(t, exponent))
+    lever = lever * np.where(t < 1, 1.0, level * size / centre)
+    variance = (exponent_sd * lever) ** 2 + number("loss.noise") ** 2 + rounding
     levels = ndtri(np.asarray(quantiles, dtype=np.float64))
-    answer = np.exp(centre[..., None] + np.sqrt(variance)[..., None] * levels)
+    answer = np.exp(np.log(centre)[..., None] + np.sqrt(variance)[..., None] * levels)
     answer = np.where(none[..., None], 0.0, answer)
     return np.asarray(np.where(usable[..., None], answer, np.nan))
+
+
+def _level(ln_first: Floats, climate: tuple[Floats, Floats, Floats, Floats]) -> Floats:
+    """ln of a typical year's loss: the measured one, off by what years differ, weighed against that of the climate."""
+    expected, spread = first_year_log(climate, fitted_first_year())
+    year = number("loss.year_sd") ** 2 + (number("loss.rounding") / np.exp(ln_first)) ** 2
+    prior = (number("iso9223.prior_sigma") * spread / number("first_year.sigma")) ** 2
+    drawn = ln_first + year / (year + prior) * (expected - ln_first)
+    return np.asarray(np.where(np.isnan(expected), ln_first, drawn))
 
 
 def loss_exponent(rh_pct: ArrayLike, so2_mg_m2_d: ArrayLike, cl_mg_m2_d: ArrayLike) -> tuple[Floats, Floats]:

@@ -99,7 +99,8 @@ TABLE: Final[dict[str, Entry]] = {
     ),
     "loss.missing": Entry((76.0, 10.0, 1.5), "RH, SO2, Cl where none", "M", "typical"),
     "loss.missing_sd": Entry((0.05, 0.05, 0.12), "on the exponent; RH, SO2, Cl", "M", "added where one is unknown"),
-    "loss.noise": Entry(0.15, "ln", "M", "from one exposure to the next"),
+    "loss.noise": Entry(0.11, "ln", "M", "of one reading: .15 between two"),
+    "loss.year_sd": Entry(0.33, "ln", "F", f"one year against a typical one at the same place; {_FIT}"),
     "loss.rounding": Entry(0.3, "um", "M", "first-year losses are rounded to 1 um or worse"),
     # wetness
     "magnus": Entry((6.112, 17.62, 243.12), "hPa, 1, °C", "R", _WET),

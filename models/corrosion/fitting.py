@@ -123,6 +123,14 @@ def fit_first_year(data: Exposures, folds: int = 8, repeats: int = 4) -> FirstYe
     return FirstYear(form.form, form.cl_hidden, form.cl_missing, form.rh_missing, wide)
 
 
+def fit_year_sd(data: Exposures, form: FirstYear) -> float:
+    """Standard deviation in ln between the years of one site, the climate of each year accounted for."""
+    error = data.ln_loss - first_year_log(data.climate, form)[0]
+    _, inverse, counts = np.unique(data.site, return_inverse=True, return_counts=True)
+    within = error - (np.bincount(inverse, error) / counts)[inverse]
+    return float(np.sqrt(np.sum(within**2) / (len(error) - len(counts))))
+
+
 def weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
     """The least value that has at least the share `level` of the weight at or below it."""
     order = np.argsort(values)

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.corrosion import COVERAGE, LEVELS, column, international, long_series, read, scores
 from models.corrosion.atmospheric import first_year, fitted_first_year, iso9224, loss
-from models.corrosion.fitting import fit_first_year, fit_iso, site_folds, site_weights
+from models.corrosion.coefficients import number
+from models.corrosion.fitting import fit_first_year, fit_iso, fit_year_sd, site_folds, site_weights
 from models.corrosion.thickness import remaining_life
 
 
@@ -17,9 +18,11 @@ def folder(shared: Path) -> Path:
 
 
 def test_what_ships_is_what_the_fit_gives(folder: Path) -> None:
-    fit, ships = fit_first_year(international(folder)), fitted_first_year()
+    rows = international(folder)
+    fit, ships = fit_first_year(rows), fitted_first_year()
     np.testing.assert_allclose(fit.form, ships.form, rtol=2e-3)
     np.testing.assert_allclose(fit[1:], ships[1:], rtol=5e-3)
+    assert fit_year_sd(rows, fit) == pytest.approx(number("loss.year_sd"), abs=0.005)
 
 
 def test_first_year_is_calibrated_at_sites_left_out(folder: Path) -> None:
