@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from devices.frame import MAX_FRAME_BYTES, Asset, Channel
 from devices.quality import CODES
-from lab import sources, store
+from lab import collector, sources, store
 from lab.clock import AHEAD_NS
+from lab.collector import PATIENCE_S
 from lab.quarantine import MAX_HOURLY, REASONS, entries
 from lab.sources import REBIRTH_NS
+from lab.store import Store
 from tests.lab.gateways import PATH, SECOND, Gateway, Lab
 
 GOOD, BAD, RANGE = CODES["good"], CODES["bad"], CODES["bad:range"]
@@ -75,6 +77,43 @@ def test_commits_come_by_themselves_and_receipts_with_them(tmp_path: Path, gw: G
     while not lab.acks() and time.monotonic() < until:
         lab.collector.tick()
     assert [ack.upto for ack in lab.acks()] == [0]
+    lab.collector.close()
+
+
+def test_a_commit_waits_a_moment_for_another_writer_and_scoring_does_not(tmp_path: Path, gw: Gateway) -> None:
+    lab = Lab(tmp_path, commit_s=1e-9)
+    lab.give(gw.birth())
+    lab.commit()
+    with Store(lab.config.database) as other:
+        other.db.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        for s in range(3):
+            lab.give(gw.frame(s))
+        assert time.monotonic() - began < PATIENCE_S / 2, "nobody waited"
+        assert lab.ledger().accepted == 3
+        assert lab.collector.staged == 6
+        other.db.execute("ROLLBACK")
+    lab.collector.tick()
+    assert lab.collector.staged == 0
+    lab.collector.close()
+
+
+def test_with_a_disk_that_does_not_keep_up_frames_wait_in_the_inbox(
+    tmp_path: Path, gw: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    monkeypatch.setattr(store, "_flush", lambda _file: slow.wait(10))
+    monkeypatch.setattr(collector, "FULL_STAGED", 4)
+    lab = Lab(tmp_path, commit_s=1e-9)
+    lab.give(gw.birth(), gw.frame(0))
+    for s in range(1, 6):
+        lab.give(gw.frame(s))
+    assert (lab.ledger().accepted, len(lab.desk.data)) == (2, 4)
+    slow.set()
+    until = time.monotonic() + 10
+    while (lab.desk.data or lab.collector._dirty) and time.monotonic() < until:
+        lab.collector.tick()
+    assert lab.series("asset-gw/a")[0] == [gw.time(s) for s in range(6)]
     lab.collector.close()
 
 
