@@ -25,8 +25,12 @@ State = Mapping[str, NDArray[Any]]
 """Named arrays, the asset on the first axis; never changed in place."""
 
 FORMAT: Final = 1
-KINDS: Final[Mapping[str, tuple[str, str]]] = {"precursor": ("models.precursor", "Precursor")}
-"""Kind -> module and class. A new detector joins here, and with that the contract tests."""
+KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "precursor": ("models.precursor", "Precursor"),
+    "piping": ("models.corrosion.live", "PipingPoint"),
+}
+"""Kind -> module and class. A new detector joins here, and with that the contract tests (those of what is fitted where
+it has a fit)."""
 
 
 class Result(NamedTuple):

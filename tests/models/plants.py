@@ -11,7 +11,9 @@ from models.precursor import fit
 SENSORS = ("flow", "pressure", "temperature", "level", "valve", "current")
 
 FITS = {"precursor": fit}
-"""How to fit each kind that `models.detector.KINDS` lists: `fit(runs, sensors, period_s)`."""
+"""How to fit each kind of `models.detector.KINDS` that is fitted: `fit(runs, sensors, period_s)`."""
+MADE = ("piping",)
+"""Kinds that are made of physics instead; their contract stands in tests of their own."""
 
 
 def record(rows: int, seed: int, width: int = len(SENSORS)) -> Floats:

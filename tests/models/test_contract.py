@@ -1,4 +1,4 @@
-"""What every detector must keep; a new kind in `models.detector.KINDS` joins by itself."""
+"""What every fitted detector must keep; a kind joins with its fit in `tests.models.plants.FITS`."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.detector import KINDS, Detector, Floats, ModelError, Result, State, load, loads, save
+from models.detector import Detector, Floats, ModelError, Result, State, load, loads, save
 from tests.models.plants import FITS, SENSORS, fitted, record, refit
 
-pytestmark = pytest.mark.parametrize("kind", sorted(KINDS))
+pytestmark = pytest.mark.parametrize("kind", sorted(FITS))
 
 
 def faulty(rows: int = 200, seed: int = 5) -> Floats:
