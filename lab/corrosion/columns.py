@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -104,7 +104,7 @@ POINTS: Final[dict[str, Column]] = {
     "wet_fraction": _column("points", "wet_fraction", "number", "fraction", lo=0, hi=1),
 }
 INSPECTIONS: Final[dict[str, Column]] = {
-    "line": LINES["id"],
+    "line": Column("text", LINES["id"].names),
     "point": Column("text", POINTS["id"].names),
     "part": POINTS["part"],
     "at": _column("inspections", "at", "date", required=True),
@@ -178,8 +178,12 @@ def _names(table: TableName) -> dict[str, str]:
     return names
 
 
-def likeness(header: str, table: TableName) -> list[tuple[str, float]]:
-    """The columns of a table that a header may mean, likeliest first, with a likeness from 0 to 1."""
+@lru_cache(4096)
+def likeness(header: str, table: TableName, exact: bool = False) -> list[tuple[str, float]]:
+    """The columns of a table that a header may mean, likeliest first, with a likeness from 0 to 1.
+
+    `exact` leaves out those that are only alike, which takes long to find.
+    """
     names = _names(table)
     bare, unit = split_unit(header)
     texts = {fold(_BRACKET.sub("", unicodedata.normalize("NFKC", header))): 0.97, fold(header): 1.0, fold(bare): 1.0}
@@ -190,10 +194,11 @@ def likeness(header: str, table: TableName) -> list[tuple[str, float]]:
         if folded in names:
             best[names[folded]] = max(best.get(names[folded], 0.0), weight)
             continue
-        for name, key in names.items():
+        for name, key in names.items() if not exact else ():
             if len(name) < 3 and name.isascii():
                 continue  # one or two letters are like everything
-            value = SequenceMatcher(None, folded, name).ratio()
+            matcher = SequenceMatcher(None, folded, name)
+            value = matcher.ratio() if matcher.real_quick_ratio() > LIKELY and matcher.quick_ratio() > LIKELY else 0.0
             short, long = sorted((folded, name), key=len)
             if short in long and len(short) >= (2 if not short.isascii() else 4):
                 value = max(value, 0.72 + 0.24 * len(short) / len(long))
@@ -208,13 +213,13 @@ def likeness(header: str, table: TableName) -> list[tuple[str, float]]:
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
-def propose(headers: list[str], table: TableName) -> dict[str, tuple[int, float]]:
+def propose(headers: list[str], table: TableName, exact: bool = False) -> dict[str, tuple[int, float]]:
     """Which header is which column of a table: by column, the header's position and the likeness; each used once."""
     pairs = [
         (value, position, key)
         for position, header in enumerate(headers)
         if header
-        for key, value in likeness(header, table)
+        for key, value in likeness(header, table, exact)
         if value >= LIKELY
     ]
     chosen: dict[str, tuple[int, float]] = {}
@@ -226,7 +231,7 @@ def propose(headers: list[str], table: TableName) -> dict[str, tuple[int, float]
     return chosen
 
 
-def score(headers: list[str], table: TableName) -> float:
+def score(headers: list[str], table: TableName, exact: bool = False) -> float:
     """How much headers look like a table's: the likenesses of what was recognised, twice what must be there."""
-    found = propose(headers, table)
+    found = propose(headers, table, exact)
     return sum(value * (2 if TABLES[table][key].required else 1) for key, (_, value) in found.items())

@@ -564,7 +564,7 @@ def _assemble(
     gaps: list[Gap],
 ) -> Register:
     names = {record["id"]: k for k, record in enumerate(lines)}
-    points: list[Record] = list(declared)
+    points: list[Record] = [{**point, "declared": True} for point in declared]
     index = {(point["line"], point["id"]): k for k, point in enumerate(points)}
     for finding in found:
         key = (finding["line"], finding["place"])
@@ -611,7 +611,8 @@ def _point_id(point: Record, times: Mapping[str, int]) -> str:
     place = point["id"]
     if not place:
         return str(point["line"])
-    if place == UNMEASURED or times[place] > 1 or (len(place) < 4 and not place.startswith(point["line"])):
+    short = len(place) < 4 and not place.startswith(point["line"]) and "declared" not in point
+    if place == UNMEASURED or times[place] > 1 or short:
         return f"{point['line']}:{place}"
     return str(place)
 

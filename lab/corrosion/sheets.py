@@ -180,17 +180,21 @@ def find_table(
     """
     best: tuple[float, str, int, list[list[Cell]]] | None = None
     wanted = {plain_text(use.column) for use in (uses or {}).values() if use.column}
-    first: list[str] = []
-    for label, rows in sheets:
-        for position, row in enumerate(rows[:HEADER_ROWS]):
-            headers = [plain_text(cell) for cell in row]
-            if not first and sum(bool(header) for header in headers) > 1:
-                first = headers
-            value = float(len(wanted & set(headers))) if uses is not None else score(headers, table)
+    candidates = [
+        (label, position, [plain_text(cell) for cell in row], rows)
+        for label, rows in sheets
+        for position, row in enumerate(rows[:HEADER_ROWS])
+    ]
+    first = next((headers for _, _, headers, _ in candidates if sum(bool(header) for header in headers) > 1), [])
+    for exact in (True, False):  # names that are only alike are looked for where none is known
+        for label, position, headers, rows in candidates:
+            value = float(len(wanted & set(headers))) if uses is not None else score(headers, table, exact)
             if value > 0 and (best is None or value > best[0]):
                 best = (value, label, position, rows)
+        if best is not None:
+            break
     if best is None:
-        label = next(iter(sheets))[0]
+        label = candidates[0][0] if candidates else ""
         raise TableError(text(f"corrosion.file.no_{table}", path=label, columns=", ".join(filter(None, first[:40]))))
     _, label, position, rows = best
     headers = [plain_text(cell) for cell in rows[position]]
@@ -242,6 +246,8 @@ def sources(sheet: Sheet, table: TableName, uses: Mapping[str, Use] | None) -> d
             unit = use.unit or split_unit(name)[1]
             found[key] = Source(sheet.headers.index(name), unit, use.words, None, name, 1.0)
     lacking = [key for key, column in TABLES[table].items() if column.required and key not in found]
+    if table == "inspections" and not {"line", "point"} & set(found):
+        lacking.append("line")
     if lacking:
         names = ", ".join(f"{key} ({' / '.join(TABLES[table][key].names[:2])})" for key in lacking)
         columns = ", ".join(filter(None, sheet.headers))
@@ -261,13 +267,12 @@ def propose_mapping(files: Iterable[Path]) -> str:
     for path in files:
         recognised = False
         for label, rows in read_sheets(path):
-            marks = {
-                table: max(
-                    (score([plain_text(cell) for cell in row], table) for row in rows[:HEADER_ROWS]), default=0.0
-                )
-                for table in wanted
-            }
-            table = max(wanted, key=lambda name: marks[name])
+            heads = [[plain_text(cell) for cell in row] for row in rows[:HEADER_ROWS]]
+            for exact in (True, False):
+                marks = {table: max((score(head, table, exact) for head in heads), default=0.0) for table in wanted}
+                table = max(wanted, key=lambda name: marks[name])
+                if marks[table] >= 2:
+                    break
             if marks[table] < 2:
                 continue
             recognised = True

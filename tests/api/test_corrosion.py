@@ -1,6 +1,5 @@
 """The routes of the piping: the simulated plant, what may be asked of it, and new inspections."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,8 +7,6 @@ import pytest
 from pydantic import BaseModel
 
 from api import schema
-from lab.corrosion.register import build_register
-from lab.corrosion.sheets import parse_sheets
 from lab.corrosion.template import csv_bytes
 
 
@@ -154,15 +151,3 @@ def test_a_file_of_inspections_in_shift_jis(http: httpx.Client, first: dict[str,
     get(http, f"corrosion/points/{first['line']}:新-1", schema.CorrosionPointDetail)
     nonsense = http.post("/api/v1/corrosion/inspections", content=b"a,b\n1,2\n", headers={"content-type": "text/csv"})
     assert "no header of inspections" in problem(nonsense, 422)
-
-
-def test_the_template_is_read_as_it_is_written(tmp_path: Path) -> None:
-    from datetime import date
-
-    from lab.corrosion.template import write_template
-
-    for kind in ("csv", "xlsx"):
-        paths = write_template(tmp_path / kind, "ja", "xlsx" if kind == "xlsx" else "csv")
-        files = {path.stem: parse_sheets(path.name, path.read_bytes()) for path in paths}
-        register = build_register(files, at=date(2026, 1, 1))  # type: ignore[arg-type]
-        assert (len(register.lines.id), register.kept_out) == (20, [])
