@@ -4,22 +4,33 @@ python -m tests.api.fake_server 8080 [empty]
 """
 
 import asyncio
+import atexit
 import contextlib
 import math
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
+from api import corrosion
+from api.context import Context
+from api.problems import on_http_exception, on_validation_error
+from lab.corrosion.desk import Desk
+from lab.corrosion.template import example
 from lab.text import catalogue
 from tests.api.fake_lab import PERIOD_S, FakeLab, iso
 
@@ -239,6 +250,12 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
             "memory_mb": 96.0, "clients": len(wire.sockets), "versions": {"lab": "0.1.0", "python": "3.11.2"},
         })  # fmt: skip
 
+    # The piping is the real one, on the example files.
+    app.state.context = Context(cast(Any, None), cast(Any, None), cast(Any, None), cast(Any, None), piping())
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.router.routes.extend(corrosion.router.routes)
+
     @app.websocket("/api/v1/live")
     async def live(ws: WebSocket) -> None:
         await wire.serve(ws)
@@ -250,6 +267,14 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         return Response((PAGES / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     return app
+
+
+@cache
+def piping() -> Desk:
+    """The example piping in a folder of its own, assessed once for all servers of a process."""
+    folder = Path(tempfile.mkdtemp(prefix="piping-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Desk(folder, lambda: (example(), 0))
 
 
 class Server:

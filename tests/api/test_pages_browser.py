@@ -17,7 +17,17 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-VIEWS = ["", "#/", "#/asset/tep-1", "#/asset/line-2", "#/asset/press-7", "#/control", "#/control/tep-1", "#/data"]
+VIEWS = [
+    "",
+    "#/",
+    "#/asset/tep-1",
+    "#/asset/line-2",
+    "#/asset/press-7",
+    "#/control",
+    "#/control/tep-1",
+    "#/corrosion",
+    "#/data",
+]
 WIDE = (1440, 900)
 PHONE = (390, 844)
 
