@@ -279,10 +279,11 @@ class Scorer:
         scored.limit[rows] = model.detector.limit
         clocked = self._clock_at[block.asset[rows]] >= 0
         if not clocked.any():
-            self._score_selected(group, block, *self._by_time(block, rows, model.detector.period_s), single, scored)
+            counted, begins = self._by_time(block, rows, model.detector.period_s, single)
+            self._score_selected(group, block, counted, begins, single, scored)
             return
         if not clocked.all():
-            plain = self._by_time(block, rows[~clocked], model.detector.period_s)
+            plain = self._by_time(block, rows[~clocked], model.detector.period_s, single)
             self._score_selected(group, block, *plain, single, scored)
             rows = rows[clocked]
         numbers = block.asset[rows]
@@ -320,15 +321,17 @@ class Scorer:
         for start, count in zip(firsts[alone].tolist(), counts[alone].tolist(), strict=True):
             self._score_rows(group, block, rows[None, start : start + count], begins[start : start + 1], scored)
 
-    def _by_time(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons]:
-        """Rows sorted by asset, all of which count; which of them begin anew, and why."""
+    def _by_time(self, block: RowBlock, rows: Rows, period_s: float, single: bool) -> tuple[Rows, Reasons]:
+        """Rows sorted by asset (`single`: one of each), all of which count; which of them begin anew, and why."""
         numbers, t = block.asset[rows], block.t[rows]
-        first = np.append(True, numbers[1:] != numbers[:-1])
-        before = np.where(first, self.last[numbers], np.append(0, t[:-1]))
+        before, fresh = self.last[numbers], self._fresh[numbers]
+        if not single:
+            first = np.append(True, numbers[1:] != numbers[:-1])
+            before, fresh = np.where(first, before, np.append(0, t[:-1])), first & fresh
         longest = max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
         begins = np.zeros(len(rows), dtype=np.int8)
         begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
-        begins[first & self._fresh[numbers]] = NEW_MODEL
+        begins[fresh] = NEW_MODEL
         return rows, begins
 
     def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons]:

@@ -268,9 +268,10 @@ class ScoringRuntime:
         """Keep for `save` what there is to tell."""
         news = self._news
         news.episodes.update((change.episode.id, change.episode) for change in scored.changes)
-        news.runs += self.scorer.runs
-        self.scorer.runs = []
-        for row in np.flatnonzero(scored.late).tolist():
+        if self.scorer.runs:
+            news.runs += self.scorer.runs
+            self.scorer.runs = []
+        for row in np.flatnonzero(scored.late).tolist() if scored.late.any() else ():
             key = (int(block.asset[row]), int(block.t[row]))
             if key not in self._again:
                 news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
