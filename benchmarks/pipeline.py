@@ -67,13 +67,22 @@ def run() -> str:
         "The load (QoS 0) has no spool: what a broker dropped would stay missing. Latency: time stamp to score, the "
         "last 10 s. Load, broker, collector and the historian's upkeep share the machine's cores: CPU us a message of "
         "each. Others: cores that processes took which have nothing to do with it; what they take makes p99 worse. In "
-        "the log: readings stored and acknowledged, but not compacted yet; the upkeep yields to what comes in.\n",
+        "the log: readings stored and acknowledged, but not compacted yet; the upkeep yields to what comes in."
+        f"{priority()}\n",
         table(head, rows),
         "What one sensor costs in the collector's process (decode, ledger, time rule, score, commit): gateways of "
         f"{SENSORS} sensors with one frame each a tick, a commit every ten ticks; the least of three rounds.\n",
         growth_table(),
     ]
     return "\n".join(lines)
+
+
+def priority() -> str:
+    """A sentence on the priority of this run; empty where it is the usual one."""
+    levels = [os.nice(0)] if hasattr(os, "nice") else [0]
+    with suppress(OSError):
+        levels.append(int(Path("/proc/self/autogroup").read_text(encoding="ascii").split()[-1]))
+    return f" Priority against other processes: nice {min(levels)}." if min(levels) else ""
 
 
 # end to end

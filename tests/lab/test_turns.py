@@ -65,6 +65,7 @@ def replayed(lab: Lab) -> dict[int, float]:
 def in_order(lab: Lab, gw: Gateway, count: int) -> dict[int, float]:
     """The scores of the same rows sent in order, from a gateway of its own."""
     other = Gateway("other", channels=gw.channels, assets=[Asset("asset-other", "thing")])
+    other.now = gw.now
     lab.give(other.birth(), *frames(other, *range(count)))
     lab.commit()
     t, v, _ = lab.series("asset-other/~score")
