@@ -25,9 +25,9 @@ AT: Final = 160
 """When faults begin, and the row of it."""
 PERIOD_S: Final = 180.0
 CONTINUOUS: Final = 22
-HIDDEN: Final = 12
+HIDDEN: Final = 16
 NETS: Final = 4
-EPOCHS: Final = 20
+EPOCHS: Final = 30
 BATCH: Final = 512
 MADE_UP: Final = (5.0, 150.0)
 """Distances of made-up limits from normal, standard deviations."""
@@ -105,6 +105,8 @@ class Samples(NamedTuple):
     """(N,)"""
     run: NDArray[np.int64]
     """(N,)"""
+    cause: NDArray[np.int64]
+    """(N,)"""
     trip: NDArray[np.bool_]
     """(N,) whether the limit is one of the plant's own."""
 
@@ -170,6 +172,7 @@ def samples(runs: Runs, normal: Floats, seed: int, first_run: int) -> Samples:
                                 left=_end(runs, run) - 1.0 - rows,
                                 weight=(2.0 if real else 0.1 if column in FLOWS else 1.0) * ones,
                                 run=np.full(len(rows), first_run + run),
+                                cause=np.full(len(rows), runs.cause[run]),
                                 trip=np.full(len(rows), real),
                             )
                         )
@@ -252,13 +255,13 @@ def _learn_one(known: Samples, rng: np.random.Generator) -> list[Floats]:
 
 
 def levels(known: Samples, folds: int = 3) -> tuple[float, float, float]:
-    """Chances below which 50, 10 and 90 % of the passages happened in runs that were left out (conformal).
+    """Chances below which 50, 10 and 90 % of the passages happened in runs of causes that were left out (conformal).
 
     Counted are the plant's own trips, and made-up limits as far away, of sensors that do not just follow a valve.
     """
     counted = known.trip | ((known.weight >= 1.0) & (known.found[:, 1] > np.log(20.0)))
-    runs = np.unique(known.run)
-    fold = (np.random.default_rng(9).permutation(len(runs)) % folds)[np.searchsorted(runs, known.run)]
+    causes = np.unique(known.cause)
+    fold = (np.random.default_rng(9).permutation(len(causes)) % folds)[np.searchsorted(causes, known.cause)]
     logs = np.log(np.concatenate([[0.25], HORIZONS]))
     found = []
     for left in range(folds):
@@ -279,7 +282,7 @@ def write(weights: Sequence[Floats], level: Sequence[float]) -> None:
     """Write `models/precursor/passage.py`."""
     lines = [HEAD, f"IN_SIGHT = {IN_SIGHT}", '"""Chance of the last horizon from which a limit is in sight."""']
     lines += [f"LEVELS = ({', '.join(f'{value:.3f}' for value in level)})"]
-    lines += ['"""Chances below which 50, 10 and 90 % of the trips of left-out runs happened."""', "# fmt: off"]
+    lines += ['"""Chances below which 50, 10 and 90 % of the passages with left-out causes happened."""', "# fmt: off"]
     lines += [f"HORIZONS = ({', '.join(str(value) for value in HORIZONS)})", '"""Paces."""']
     for name, array in zip(("FIRST", "FIRST_BIAS", "SECOND", "SECOND_BIAS"), weights, strict=True):
         rows = array.T if name == "FIRST" else np.atleast_2d(array)

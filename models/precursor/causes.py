@@ -8,8 +8,8 @@ will do. How sure to be is learnt from examples left out, and what "unknown" loo
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -57,6 +57,14 @@ class Match(NamedTuple):
     def cause(self) -> str | None:
         """The likeliest one; None where "not like anything known" is likelier than not."""
         return self.causes[0][0] if self.causes and self.unknown <= 0.5 else None
+
+
+def none(sensors: Sequence[str]) -> "Library":
+    """A library without any cause, for the user to tell it the first one."""
+    nothing = np.zeros(0, dtype=np.int64)
+    examples = np.zeros((0, 2 * len(sensors)))
+    table = np.tile(np.array(DEFAULT), (len(AGES), 1))
+    return Library(tuple(sensors), (), nothing, nothing, examples, np.zeros(0, dtype=np.bool_), table)
 
 
 def initial(assets: int, sensors: int) -> State:
@@ -124,8 +132,12 @@ class Library:
     """(E,) position of its age in `AGES`."""
     examples: Floats
     """(E, 2 S) features."""
+    told: NDArray[np.bool_]
+    """(E,) whether the user told it."""
     calibration: Floats
     """(ages, 3) temperature of the probabilities, slope and middle of "unknown" over the logarithm of the distance."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What whoever made it wrote of it: plain JSON."""
 
     def with_example(self, cause: str, state: State) -> "Library":
         """The library and one more example, "this was X": evidence of one open or ended episode, as old as it is.
@@ -144,6 +156,28 @@ class Library:
             of=np.append(self.of, causes.index(cause)),
             age=np.append(self.age, nearest_age(rows)),
             examples=np.concatenate([self.examples, np.round(found, 4)]),
+            told=np.append(self.told, True),
+        )
+
+    def with_told(self, other: "Library") -> "Library":
+        """The library and all the user told another one (the one it replaces); sensors are found by name."""
+        causes, wide = list(self.causes), len(self.sensors)
+        rows = np.flatnonzero(other.told)
+        examples: Floats = np.zeros((len(rows), 2 * wide))
+        for at, name in enumerate(self.sensors):
+            if name in other.sensors:
+                theirs = other.sensors.index(name)
+                examples[:, at] = other.examples[rows, theirs]
+                examples[:, wide + at] = other.examples[rows, len(other.sensors) + theirs]
+        names = [other.causes[of] for of in other.of[rows].tolist()]
+        causes += [name for name in dict.fromkeys(names) if name not in causes]
+        return replace(
+            self,
+            causes=tuple(causes),
+            of=np.concatenate([self.of, np.array([causes.index(name) for name in names], dtype=np.int64)]),
+            age=np.concatenate([self.age, other.age[rows]]),
+            examples=np.concatenate([self.examples, examples]),
+            told=np.concatenate([self.told, other.told[rows]]),
         )
 
     def matcher(self, sensors: Sequence[str]) -> "Matcher":
@@ -175,14 +209,18 @@ class Library:
             {
                 "cause": self.causes[of],
                 "rows": AGES[age],
+                "told": told,
                 "deviation": [float(value) for value in found[: len(self.sensors)]],
                 "share": [float(value) for value in found[len(self.sensors) :]],
             }
-            for of, age, found in zip(self.of.tolist(), self.age.tolist(), self.examples, strict=True)
+            for of, age, told, found in zip(
+                self.of.tolist(), self.age.tolist(), self.told.tolist(), self.examples, strict=True
+            )
         ]
         whole = {
             "format": FORMAT,
             "kind": "causes",
+            "about": dict(self.about),
             "sensors": list(self.sensors),
             "causes": list(self.causes),
             "calibration": self.calibration.tolist(),
@@ -208,7 +246,9 @@ class Library:
             examples = examples.reshape(len(listed), 2 * len(sensors))
             of = np.array([causes.index(one["cause"]) for one in listed], dtype=np.int64)
             age = np.array([AGES.index(one["rows"]) for one in listed], dtype=np.int64)
+            told = np.array([bool(one["told"]) for one in listed], dtype=np.bool_)
             calibration = np.array(whole["calibration"], dtype=np.float64)
+            about = dict(whole["about"])
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not a whole library of causes: {error}") from error
         numbers = np.isfinite(examples).all() and np.isfinite(calibration).all()
@@ -216,7 +256,7 @@ class Library:
             raise ValueError("not a whole library of causes: numbers out of range")
         if len(set(sensors)) != len(sensors) or len(set(causes)) != len(causes) or not sensors:
             raise ValueError("not a whole library of causes: names that repeat")
-        return cls(sensors, causes, of, age, examples, calibration)
+        return cls(sensors, causes, of, age, examples, told, calibration, about)
 
 
 class _Space(NamedTuple):
@@ -268,12 +308,13 @@ class Matcher:
         return matches
 
 
-def learn(episodes: Sequence[Labelled], sensors: Sequence[str]) -> Library:
+def learn(episodes: Sequence[Labelled], sensors: Sequence[str], about: Mapping[str, Any] | None = None) -> Library:
     """A library from labelled episodes, several of each cause, and how sure it may be from those left out.
 
     Args:
         episodes: in any order, of any length; of each the evidence at every age it reached is kept.
         sensors: names of their S columns.
+        about: to be written in it.
 
     Raises:
         ValueError: no episode, or shapes that do not fit.
@@ -303,7 +344,9 @@ def learn(episodes: Sequence[Labelled], sensors: Sequence[str]) -> Library:
         np.array(of, dtype=np.int64),
         np.array(ages, dtype=np.int64),
         np.array(rows),
+        np.zeros(len(of), dtype=np.bool_),
         np.tile(np.array(DEFAULT), (len(AGES), 1)),
+        dict(about or {}),
     )
     return replace(bare, calibration=np.round(_calibrate(bare, np.array(number)), 4))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.detector import Floats, State
-from models.precursor.causes import AGES, Labelled, Library, features, gather, initial, learn, nearest_age
+from models.precursor.causes import AGES, Labelled, Library, features, gather, initial, learn, nearest_age, none
 
 SENSORS = tuple("abcdefgh")
 FAULTS = {"leak": (0, 1), "fouling": (2, 3), "stiction": (4, 5), "surge": (1, 6)}
@@ -67,6 +67,28 @@ def test_a_library_of_one_example_is_usable() -> None:
     matcher = empty.matcher(SENSORS)
     assert matcher.match(evidence(episode("leak", 2), 60))[0].cause == "leak"
     assert matcher.match(evidence(episode("fouling", 2), 60))[0].cause is None
+
+
+def test_what_the_user_told_outlives_the_library() -> None:
+    empty = none(SENSORS)
+    assert empty.matcher(SENSORS).match(evidence(episode("leak", 2), 60))[0] == ([], 1.0)
+    told = empty.with_example("surge", evidence(episode("surge", 50), 60))
+    assert told.matcher(SENSORS).match(evidence(episode("surge", 2), 60))[0].cause == "surge"
+    order = [7, 2, 0, 5, 1, 3, 4, 6]
+    fresh = learn(
+        [
+            Labelled(one.cause, one.deviation[:, order], one.contributions[:, order])
+            for one in (episode(fault, seed) for fault in ("leak", "fouling", "stiction") for seed in range(6))
+        ],
+        [SENSORS[at] for at in order],
+        {"made": "anew"},
+    )
+    both = Library.loads(fresh.with_told(Library.loads(told.dumps())).dumps())
+    assert both.causes == ("leak", "fouling", "stiction", "surge")
+    assert both.told.sum() == 1
+    assert both.about == {"made": "anew"}
+    match = both.matcher(SENSORS).match(evidence(episode("surge", 2), 60))[0]
+    assert match.cause == "surge"
 
 
 def test_permuted_missing_and_additional_columns(library: Library) -> None:
