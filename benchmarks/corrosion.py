@@ -1,4 +1,4 @@
-"""Corrosion: predictions of measured exposures at sites left out, beside the standard and common learners.
+"""Corrosion: predictions of measured exposures at sites left out, and of simulated piping, beside others'.
 
 Each part is a function that returns Markdown; `run` joins them. The measured data stays outside the repository
 (`JISSHO_DATA`, else ../shared/data beside it). Only the public programmes' table is ever fitted; the station and grid
@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import BayesianRidge
 
+from benchmarks import piping
 from benchmarks.bars import Line, Section, between, most, summary
 from benchmarks.detection.files import data
 from benchmarks.report import say, table
@@ -38,11 +39,13 @@ CLIMATE: Final = ("t_mean_c", "rh_mean_pct", "so2_deposition_mg_m2_d", "cl_depos
 
 def run(arguments: Sequence[str] = ()) -> str:
     """Every part, as Markdown."""
+    simulated = piping.section()
     folder = data() / "corrosion"
     if not folder.is_dir():
-        return f"The measured data is not there (JISSHO_DATA, else {data().name}/corrosion beside the repository).\n"
+        where = f"JISSHO_DATA, else {data().name}/corrosion beside the repository"
+        return f"The measured data is not there ({where}).\n\n{simulated}"
     parts: list[Callable[[Path], str]] = [first_year_section, elsewhere_section, long_term_section, fit_section]
-    return "\n".join(part(folder) for part in parts)
+    return "\n".join([*(part(folder) for part in parts), simulated])
 
 
 def read(path: Path) -> list[dict[str, str]]:

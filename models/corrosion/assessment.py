@@ -147,7 +147,7 @@ def _first_year(weather: Weather) -> float:
     return float(atmospheric.iso9223("carbon_steel", *clamped))
 
 
-class _Findings(NamedTuple):
+class Findings(NamedTuple):
     """Findings that can be used: of a known point, dated, neither before the pipe nor after the day."""
 
     evidence: Evidence
@@ -157,7 +157,7 @@ class _Findings(NamedTuple):
     """Rows that are left out for their date."""
 
 
-def _findings(inspections: Inspections, base: Physics, at: np.datetime64) -> _Findings:
+def evidence_of(inspections: Inspections, base: Physics, at: np.datetime64) -> Findings:
     ago = years_between(inspections.at, at)
     measured = inspections.reading > 0
     interval = ~measured & ((inspections.loss_low > 0) | (inspections.loss_high > 0))
@@ -174,24 +174,24 @@ def _findings(inspections: Inspections, base: Physics, at: np.datetime64) -> _Fi
         np.where(measured[rows], 0.0, np.nan_to_num(inspections.loss_low[rows], nan=0.0)),
         np.where(measured[rows], np.nan, inspections.loss_high[rows]),
     )
-    return _Findings(evidence, rows, np.flatnonzero(~dated))
+    return Findings(evidence, rows, np.flatnonzero(~dated))
 
 
-def labels(inspections: Inspections, found: _Findings, base: Physics) -> tuple[Indices, Floats, Flags]:
-    """Points, years before and damage of the stripped places that tell one from the other."""
+def labels(inspections: Inspections, found: Findings, base: Physics) -> tuple[Indices, Floats, Floats]:
+    """Points, years before and loss, in limits of damage, of the stripped places that tell damaged from sound."""
     e = found.evidence
     limit = damage_limit(base.prior.t_nom)[e.point]
     stripped = inspections.stripped[found.rows] == 1
     loss = base.prior.t_nom[e.point] - e.reading
     low, high = e.low, np.where(np.isnan(e.high), np.inf, e.high)
     middle = 0.5 * (low + np.where(np.isinf(high), low, high))
-    damaged = np.where(np.isfinite(loss), loss, np.where(np.isinf(high), low, middle)) >= limit
+    share = np.where(np.isfinite(loss), loss, np.where(np.isinf(high), low, middle)) / limit
     tells = np.isfinite(loss) | (low >= limit) | (high <= limit) | ((low > 0) & np.isfinite(high))
     # a pipe that was new then says nothing of today's places
     old = base.prior.age_y[e.point] - e.ago_y > 1.0
     use = np.flatnonzero(stripped & tells & old)
-    use = use[np.lexsort((damaged[use], e.ago_y[use], e.point[use]))]
-    return e.point[use], e.ago_y[use], damaged[use]
+    use = use[np.lexsort((share[use], e.ago_y[use], e.point[use]))]
+    return e.point[use], e.ago_y[use], share[use]
 
 
 class Thickness(NamedTuple):
@@ -275,13 +275,13 @@ def assess_all(
         raise ValueError(f"accepted probabilities {accept}: want three between 0 and 1")
     at = at.astype("datetime64[ns]")
     base = physics(lines, points, weather, at)
-    found = _findings(inspections, base, at)
+    found = evidence_of(inspections, base, at)
     evidence = found.evidence
     limit = damage_limit(base.prior.t_nom)
-    point, ago, damaged = labels(inspections, found, base)
+    point, ago, share = labels(inspections, found, base)
     if not learning:
-        point, ago, damaged = point[:0], ago[:0], damaged[:0]
-    learned = learn(lines, points, base.prior, point, ago, damaged, seed)
+        point, ago, share = point[:0], ago[:0], share[:0]
+    learned = learn(lines, points, base.prior, point, ago, share, seed)
     prior = base.prior
     if learned.fitted:
         width = float(np.sqrt(SPREAD_PLANT**2 + SPREAD_LINE**2 + SPREAD_POINT**2))
@@ -303,7 +303,7 @@ def assess_all(
     interval = np.minimum(crossing(ahead.p_below, allowed), thickness.inspection_cap(grade))
     p_next = _at(ahead, next_y)
     cost = np.where(lines.consequence >= 0, lines.consequence, 1.0)[points.line]
-    share, factor = _damage_factor(lines, points, inspections, found, base, read)
+    a_rt, factor = _damage_factor(lines, points, inspections, found, base, read)
     probability = ahead.p_damage
     # the interval moves with what the findings add to the estimate
     moved_by = _logit(probability) - _logit(learned.estimate)
@@ -327,7 +327,7 @@ def assess_all(
         at=at,
         t_req=base.t_req,
         physics_rate=base.prior.rate,
-        a_rt=share,
+        a_rt=a_rt,
         damage_factor=factor,
         likelihood=np.stack([np.minimum(low, probability), probability, np.maximum(high, probability)], axis=1),
         rank=rank(probability),
@@ -383,7 +383,7 @@ def _dates(at: np.datetime64, ago_y: Floats) -> Times:
 
 
 def _damage_factor(
-    lines: Lines, points: Points, inspections: Inspections, found: _Findings, base: Physics, read: Thickness
+    lines: Lines, points: Points, inspections: Inspections, found: Findings, base: Physics, read: Thickness
 ) -> tuple[Floats, Floats]:
     """API RP 581 A_rt and damage factor: since the last reading, or since the pipe was built."""
     line, p = points.line, len(points.line)

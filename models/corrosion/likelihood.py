@@ -1,9 +1,10 @@
 """Probability of damage from what is on record of a place, learned from stripped places on top of the physics.
 
-Two learners are averaged: a logistic regression whose offset is the physics' own probability, and boosted trees that
-begin with it; both also see rate and depth by physics as features. Places are stripped because they looked bad, so each
-is weighed by how unlikely its choice was. Lines are never split between folds; probabilities and interval (Venn-Abers,
-Vovk et al. 2015) come from predictions for lines left out.
+Two learners of damage are averaged: a logistic regression whose offset is the physics' own probability, and boosted
+trees that begin with it. A third, a forest, learns how much was lost. All see rate and depth by physics as features. A
+logistic regression on their predictions for lines left out joins and calibrates them; the interval is Venn-Abers' (Vovk
+et al. 2015) on the same. Places are stripped because they looked bad, so each is weighed by how unlikely its choice
+was. Lines are never split between folds.
 """
 
 import warnings
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtr
 
 from models.corrosion.degradation import SPREAD_LINE, SPREAD_PLANT, SPREAD_POINT, Prior, paths_at
@@ -28,6 +29,9 @@ GREATEST_WEIGHT: Final = 6.0
 """Of one place against the mean, for having been an unlikely choice."""
 RIDGE: Final = 6.0
 TREES: Final = 150
+FOREST: Final = 120
+SHARES: Final = (-0.3, 2.5)
+"""Losses that the forest learns from, in limits of damage: slips beyond them count as these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +178,26 @@ def _trees(x: Floats, y: Flags, weight: Floats, seed: int) -> Any:
 
 
 class Fitted:
-    """Both learners."""
+    """The three learners."""
 
-    def __init__(self, x: Floats, y: Flags, weight: Floats, seed: int = 0) -> None:
-        """`x` with the physics columns (n, F); the last is the offset."""
-        self.linear = logistic(x, y, x[:, -1], weight)
-        self.boosted = _trees(x, y, weight, seed)
+    def __init__(self, x: Floats, share: Floats, weight: Floats, seed: int = 0) -> None:
+        """`x` with the physics columns (n, F), the last is the offset; `share` (n,) loss in limits of damage."""
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        self.linear = logistic(x, share >= 1.0, x[:, -1], weight)
+        self.boosted = _trees(x, share >= 1.0, weight, seed)
+        self.forest = ExtraTreesRegressor(FOREST, min_samples_leaf=4, max_features=0.4, random_state=seed)
+        self.forest.fit(x, np.clip(share, *SHARES), sample_weight=weight)
 
     def parts(self, x: Floats) -> tuple[Floats, Floats]:
-        """(n,) probability by each."""
+        """(n,) probability by the first two."""
         linear = expit(self.linear.margin(x, x[:, -1]))
         return linear, self.boosted.predict_proba(x)[:, 1]
 
-    def probability(self, x: Floats) -> Floats:
-        """(n,) their mean."""
+    def columns(self, x: Floats) -> Floats:
+        """(n, 2) ln(odds) of their mean, and the forest's loss in limits."""
         linear, boosted = self.parts(x)
-        return 0.5 * (linear + boosted)
+        return np.column_stack([_logit(0.5 * (linear + boosted)), self.forest.predict(x)])
 
 
 def choice_weights(x_chosen: Floats, x_all: Floats, row_of: Indices) -> Floats:
@@ -240,7 +248,7 @@ def venn_abers(score: Floats, y: Flags, weight: Floats, at: Floats, steps: int =
 
 
 def learn(
-    lines: Lines, points: Points, prior: Prior, point: Indices, ago_y: Floats, damaged: NDArray[np.bool_], seed: int = 0
+    lines: Lines, points: Points, prior: Prior, point: Indices, ago_y: Floats, share: Floats, seed: int = 0
 ) -> Learned:
     """Learn from stripped places and give the probability of every point on the day of the prior.
 
@@ -252,9 +260,10 @@ def learn(
         prior: of the points, by physics.
         point: (n,) which was stripped.
         ago_y: (n,) years before.
-        damaged: (n,) what was found.
+        share: (n,) loss found, in limits of damage.
         seed: of the trees.
     """
+    damaged = share >= 1.0
     every = np.arange(len(points.line))
     now = np.zeros(len(every))
     limit = damage_limit(lines.t_nom[points.line])
@@ -269,17 +278,17 @@ def learn(
     x = features(lines, points, prior, point, ago_y)
     weight = choice_weights(x[:, :-3], x_all[:, :-3], point)
     fold = folds_by_line(groups)
-    raw = Fitted(x, damaged, weight, seed).probability(x_all)
-    left_out = np.empty(len(x))
+    raw = Fitted(x, share, weight, seed).columns(x_all)
+    left_out = np.empty((len(x), 2))
     for number in range(FOLDS):
         test = fold == number
-        model = Fitted(x[~test], damaged[~test], weight[~test], seed)
-        left_out[test] = model.probability(x[test])
+        model = Fitted(x[~test], share[~test], weight[~test], seed)
+        left_out[test] = model.columns(x[test])
         mine = np.isin(points.line, np.unique(groups[test]))
-        raw[mine] = model.probability(x_all[mine])
-    scale = logistic(_logit(left_out)[:, None], damaged, np.zeros(len(x)), weight, 1.0)
-    estimate = expit(scale.margin(_logit(raw)[:, None], np.zeros(len(raw))))
-    low, high = venn_abers(left_out, damaged, weight, raw)
+        raw[mine] = model.columns(x_all[mine])
+    joint = logistic(left_out, damaged, np.zeros(len(x)), weight, 1.0)
+    estimate = expit(joint.margin(raw, np.zeros(len(raw))))
+    low, high = venn_abers(expit(joint.margin(left_out, np.zeros(len(x)))), damaged, weight, estimate)
     return Learned(estimate, np.minimum(low, estimate), np.maximum(high, estimate), True)
 
 
