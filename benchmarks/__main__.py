@@ -8,6 +8,7 @@ import argparse
 import importlib
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
@@ -17,12 +18,13 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def report(name: str, arguments: Sequence[str] = ()) -> str:
-    """One benchmark's section, with the seconds it took."""
+    """One benchmark's section, with the day and the seconds it took."""
     say(f"{name} …")
     began = time.perf_counter()
     run = importlib.import_module(f"benchmarks.{name}").run
     body: str = run(arguments) if arguments else run()
-    return f"## {name}\n\n{body.strip()}\n\nMeasured in {time.perf_counter() - began:.0f} s.\n"
+    took = time.perf_counter() - began
+    return f"## {name}\n\n{body.strip()}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d} in {took:.0f} s.\n"
 
 
 def main() -> None:

@@ -54,8 +54,8 @@ OFFERED: Final = {
 
 def run() -> str:
     """The report."""
-    head = ["broker", "offered readings/s", "accepted", "p50 ms", "p99 ms", "load", "broker", "collector", "upkeep"]
-    head += ["others, cores", "RSS MiB", "in the log, %", "missing"]
+    head = ["broker", "offered readings/s", "accepted", "p50 ms", "p99 ms", "load us", "broker us"]
+    head += ["collector us", "upkeep us", "others, cores", "RSS MiB", "in the log, %", "missing"]
     rows = [
         end_to_end(kind, rate=rate, gateways=1000 if kind == "mosquitto" else 250, seconds=SECONDS)
         for kind, rates in OFFERED.items()
@@ -126,7 +126,7 @@ def end_to_end(kind: str, rate: int, gateways: int, seconds: float) -> tuple[obj
         missing = int(sent) - taken
         rss = end["process"]["rss_bytes"] / 2**20
         latency = during["latency_ms"]
-        offered = rate * SENSORS
+        offered = f"{rate * SENSORS:,}"
         return kind, offered, accepted, latency["p50"], latency["p99"], *cost, others, rss, logged, missing
 
 
