@@ -9,7 +9,7 @@ import numpy as np
 from lab.tables import Table, TableError
 from lab.text import text
 from models.detector import Detector, Floats, Model, ModelError, dumps, load, loads, save
-from models.precursor import LAGS, LEAST_ROWS, fit
+from models.precursor import LEAST_ROWS, fit
 
 TEP_FIT: Final = 2
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
@@ -51,10 +51,9 @@ def fit_tables(tables: Sequence[Table], period_s: float | None = None) -> Model:
         steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
         runs += np.split(values, np.flatnonzero(steps > 5 * period) + 1)
     path = ", ".join(str(table.path) for table in tables)
-    lengths = [len(run) for run in runs if len(run) > LAGS]
-    least = LEAST_ROWS + LAGS * max(1, len(lengths))  # the first ones of each run only fill the lags
-    if sum(lengths) < least:
-        raise TableError(text("table.few", path=path, rows=sum(lengths), least=least))
+    rows = sum(len(run) for run in runs if len(run) > 1)
+    if rows < LEAST_ROWS:
+        raise TableError(text("table.few", path=path, rows=rows, least=LEAST_ROWS))
     if not any(np.isfinite(run).any() for run in runs):
         raise TableError(text("table.valueless", path=path))
     try:

@@ -388,7 +388,8 @@ class Scorer:
         for asset in np.flatnonzero(busy).tolist():
             ill = group.ill(places, x[asset], same[asset], None if over is None else over[asset])
             needed = np.where(np.isnan(x[asset]), group.silent, group.frozen) if ill.any() else None
-            part = Result(result.score[asset], result.alarm[asset], result.contributions[asset], {})
+            fields = result.score[asset], result.alarm[asset], result.contributions[asset]
+            part = Result(*fields, {}, result.deviation[asset])
             self._follow(int(numbers[asset]), block.t[rows[asset]], part, ill, same[asset], needed, scored)
 
     def _follow(

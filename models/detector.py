@@ -43,7 +43,9 @@ class Result(NamedTuple):
     contributions: Floats
     """(A, T, S), non-negative share of each sensor; they sum to the score (0 where the score is NaN)."""
     statistics: Mapping[str, Floats]
-    """(A, T) each: the charts behind the score, every one scaled so that its limit is 1 (`t2`, `spe`, …)."""
+    """(A, T) each: the charts behind the score, every one scaled so that its limit is 1."""
+    deviation: NDArray[np.float32]
+    """(A, T, S), how far each sensor's recent mean is from its normal level, in standard deviations, with sign."""
 
 
 class Usual(NamedTuple):

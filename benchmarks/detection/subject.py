@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.precursor import Precursor, fit
+from models.precursor import Precursor, fit, resolution, rounded
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -101,7 +101,7 @@ class LabFitted:
 
     @property
     def promise(self) -> float | None:
-        return None
+        return self.model.kept
 
     def score(self, rows: Floats) -> Scored:
         _, result = self.model.score(self.model.initial(1), np.ascontiguousarray(rows[None]))
@@ -124,7 +124,11 @@ class Lab:
         per_month: float = 1.0,
         limits: Sequence[Limit] = (),
     ) -> LabFitted:
-        return LabFitted(fit(list(runs), sensors, period_s))
+        records = list(runs)
+        if stream_head is not None:
+            format = resolution(stream_head)
+            records = [rounded(record, format) for record in records]
+        return LabFitted(fit(records, sensors, period_s, false_alarms_per_month=per_month))
 
 
 LAB: Final[Any] = Lab()

@@ -158,7 +158,8 @@ class PipingPoint:
             blank = np.isnan(values["score"])
             for name in CHARTS:
                 charts[name][:, at] = np.where(blank, np.nan, values[name])
-        return now, Result(score, alarm, share, charts)
+        # a place has no usual level to deviate from
+        return now, Result(score, alarm, share, charts, np.zeros(share.shape, dtype=np.float32))
 
     def _row(self, now: dict[str, NDArray[Any]], raw: Floats) -> dict[str, Floats]:
         """One row of all points; changes `now`."""

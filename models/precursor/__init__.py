@@ -1,6 +1,7 @@
-"""The first detector: Hotelling's T² and the squared prediction error of lagged principal components."""
+"""The detector: residuals of every sensor given the others and the past, charted over several memories."""
 
 from models.precursor.detector import Precursor
 from models.precursor.fitting import LAGS, LEAST_ROWS, fit
+from models.precursor.resolution import Resolution, coarser, resolution, rounded
 
-__all__ = ["LAGS", "LEAST_ROWS", "Precursor", "fit"]
+__all__ = ["LAGS", "LEAST_ROWS", "Precursor", "Resolution", "coarser", "fit", "resolution", "rounded"]

@@ -1,37 +1,67 @@
-"""Scoring: T² and SPE of each row with its lags, smoothed, each divided by its limit; the score is the larger one.
+"""Scoring: how far each sensor is from what the others and its own past say it should read, over several memories.
 
-Dynamic PCA after Ku, Storer and Georgakis, Chemom. Intell. Lab. Syst. 30 (1995) 179-196. T² is split over the sensors
-by the symmetric root of the inverse covariance within the model plane, so that every share is a square.
+The residual of a sensor is `r_j = (K x)_j / K_jj`, where `x` holds the newest row and its lags and `K` is the inverse
+of their covariance: the error of predicting sensor `j` from everything else. `r_j^2 K_jj` is the reconstruction-based
+contribution of sensor `j` (Alcala and Qin, Automatica 45 (2009) 1593-1600), so an error in one sensor does not smear
+over its neighbours. Charts are moving averages of `r^2` and `r` with time constants from 1 to 300 rows; `calibration`
+says how far each may go.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
+from functools import cached_property
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Floats, Result, State, Usual
 
+Singles = NDArray[np.float32]
+
 TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
-ASSETS: Final = 512
-STEP: Final = 1024
-"""Assets, and rows of all of them, worked on at a time."""
 CACHED: Final = 128
-"""Rows multiplied at a time, to stay in the cache (a multiple of `TILE`)."""
-CAP: Final = 10.0
-"""From so many limits on a row counts with its logarithm only, so that one wild row does not ring for an hour."""
-HOLD: Final = 10
-"""Missing values are held so many rows, then taken as the mean."""
-FAR: Final = 1e12
-"""No value counts as further away, in scales: its square must stay a number."""
-CHARTS: Final = ("t2", "spe")
+"""Assets worked on at a time, so that their states stay in the cache."""
+CLIP: Final = 10.0
+"""A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
+FAR: Final = 1e4
+"""No value counts as further away, in standard deviations."""
+DOUBT: Final = 0.5
+"""A residual is left out when values that were put in for missing ones may have so much of its variance."""
+GROSS_TAU: Final = 10
+GROSS: Final = 20.0
+"""A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
+FAST: Final = 30
+"""Memories up to so many rows are fast."""
+OFF: Final = (0.5, 0.8)
+"""An episode ends below these parts of the limit, by fast memories and by slow ones."""
+OFF_ROWS: Final = 10
+"""Rows that must stay below for an episode to end."""
+SHARPNESS: Final = 4
+"""Power by which a sensor's own evidence becomes its share of the score."""
+CHARTS: Final = ("energy", "sensor", "shift", "gross")
+"""Mean of all squared residuals; the largest of one sensor; the largest lasting shift of one; gross deviation."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Charts(NamedTuple):
+    """Memories and their scales: `value -> (value - centre) * gain` is 1 at the limit."""
+
+    tau: Floats
+    """(K,) time constants of the mean of all squared residuals, rows, growing."""
+    energy: Floats
+    """(K, 3) centre, gain and cap of each."""
+    memory: Floats
+    """(Q,) time constants of the charts of single sensors."""
+    spread: Floats
+    """(3, Q, M) centre, gain and cap of the mean squared residual of each sensor."""
+    shift: Floats
+    """(3, Q, M) the same of the size of its mean residual."""
+
+
+@dataclass(frozen=True, eq=False)
 class Precursor:
-    """A fitted detector of `S` sensors, `L` rows (the current one and its lags) and `K` components."""
+    """A fitted detector of `S` sensors, `M` of which move; `L` lags."""
 
     kind: ClassVar[str] = "precursor"
 
@@ -41,43 +71,49 @@ class Precursor:
     center: Floats
     """(S,) in the sensors' units."""
     scale: Floats
-    """(S,) in the sensors' units, positive."""
-    loadings: Floats
-    """(L * S, K), the newest row's sensors first; orthonormal columns."""
-    latent: Floats
-    """(K,) variances of the components."""
-    limits: Floats
-    """(2,) of the smoothed T² and SPE."""
-    start: Floats
-    """(2, S) shares that a stream begins with, in limits."""
-    smoothing: float
-    """Weight of the newest row."""
-    on: int
-    """Rows above the limit that begin an episode."""
-    off: int
-    """Rows below it that end one."""
+    """(S,) in the sensors' units, positive: standard deviation, or what counts as one in a sensor that rests."""
+    coarse: Floats
+    """(S,) by what gross deviations are divided: 1, or more where the sensor hardly moved for its size."""
+    moving: NDArray[np.int64]
+    """(M,) columns of the sensors that move, in the order of their names; the others rest at one value."""
+    weights: Floats
+    """(M, 1 + (L + 1) * M) constant, the newest row's sensors, then the lags': residuals in standard deviations."""
+    baseline: Floats
+    """(M,) time constant of a slow baseline that is taken off the residual, rows; 0 for none."""
+    charts: Charts
+    promised: float
+    """False alarms a month that the limits were set for."""
+    kept: float
+    """False alarms a month that the normal record is long enough to promise; not less than `promised`."""
 
     @property
     def limit(self) -> float:
-        """The score from which a row counts towards an episode."""
+        """The score from which a row begins an episode."""
         return 1.0
 
     @property
     def lags(self) -> int:
         """Rows before the current one that are looked at."""
-        return len(self.loadings) // len(self.sensors) - 1
+        return (self.weights.shape[1] - 1) // max(1, len(self.moving)) - 1 if len(self.moving) else 0
+
+    @cached_property
+    def _fast(self) -> "_Fast":
+        return _Fast(self)
 
     def initial(self, assets: int) -> State:
         """State of `assets` streams that have not begun."""
-        width, depth = len(self.sensors), max(1, self.lags)
+        m, depth, memories = len(self.moving), max(1, self.lags), len(self.charts.memory)
         return {
-            "past": np.zeros((assets, depth, width)),
-            "valid": np.zeros((assets, depth, width), dtype=np.bool_),
-            "missing": np.full((assets, width), HOLD, dtype=np.int8),
-            "seen": np.zeros(assets, dtype=np.int64),
-            "shares": np.repeat(self.start[None], assets, axis=0),
-            "above": np.zeros(assets, dtype=np.int64),
-            "below": np.zeros(assets, dtype=np.int64),
+            "past": np.zeros((assets, depth, m), dtype=np.float32),
+            "guessed": np.zeros((assets, depth, m), dtype=np.bool_),
+            "seen": np.zeros(assets, dtype=np.int8),
+            "base": np.zeros((assets, m), dtype=np.float32),
+            "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
+            "energy": np.ones((assets, len(self.charts.tau)), dtype=np.float32),
+            "spread": np.ones((assets, memories, m), dtype=np.float32),
+            "shift": np.zeros((assets, memories, m), dtype=np.float32),
+            "deviation": np.zeros((assets, len(self.sensors)), dtype=np.float32),
+            "below": np.zeros(assets, dtype=np.int8),
             "alarm": np.zeros(assets, dtype=np.bool_),
         }
 
@@ -88,151 +124,49 @@ class Precursor:
                 f"a block of shape {block.shape}; want ({len(state['seen'])} assets, rows, {len(self.sensors)} sensors)"
             )
         assets, rows, width = block.shape
+        result = Result(
+            score=np.empty((assets, rows)),
+            alarm=np.empty((assets, rows), dtype=np.bool_),
+            contributions=np.empty((assets, rows, width)),
+            statistics={name: np.empty((assets, rows)) for name in CHARTS},
+            deviation=np.empty((assets, rows, width), dtype=np.float32),
+        )
         if not rows or not assets:
-            nothing = np.empty((assets, rows))
-            charts = dict.fromkeys(CHARTS, nothing)
-            return state, Result(nothing, nothing.astype(np.bool_), np.empty((assets, rows, width)), charts)
-        after = {name: np.empty_like(array) for name, array in state.items()}
-        charts = {name: np.empty((assets, rows)) for name in CHARTS}
-        score, alarm = np.empty((assets, rows)), np.empty((assets, rows), dtype=np.bool_)
-        result = Result(score, alarm, np.empty((assets, rows, width)), charts)
-        if assets <= ASSETS and assets * rows <= STEP:
-            self._step(state, block, after, result)
-            return after, result
-        for first in range(0, assets, ASSETS):
-            some = slice(first, min(assets, first + ASSETS))
+            return state, result
+        after = {name: array.copy() for name, array in state.items()}
+        for first in range(0, assets, CACHED):
+            some = slice(first, min(assets, first + CACHED))
             theirs = {name: array[some] for name, array in after.items()}
-            before = {name: array[some] for name, array in state.items()}
-            step = max(1, STEP // (some.stop - some.start))
-            for row in range(0, rows, step):
-                piece = some, slice(row, row + step)
-                statistics = {name: chart[piece] for name, chart in charts.items()}
-                part = Result(score[piece], alarm[piece], result.contributions[piece], statistics)
-                self._step(before, block[piece], theirs, part)
-                before = theirs
+            self._fast.score(theirs, block[some], result, some)
         return after, result
 
-    def _step(self, before: State, block: Floats, after: State, result: Result) -> None:
-        """Score a block and fill `after` and `result`; `before` and `after` may be the same arrays."""
-        assets, rows, width = block.shape
-        depth, n = self.lags + 1, assets * rows
-        x = np.empty((-(-n // TILE) * TILE, depth, width))  # whole tiles
-        x[n:] = 0.0
-        lagged = x[:n].reshape(assets, rows, depth, width)
-        z = lagged[:, :, 0]
-        valid = np.isfinite(block)
-        with np.errstate(over="ignore"):
-            np.subtract(block, self.center, out=z)
-            np.divide(z, self.scale, out=z)
-        np.minimum(np.maximum(z, -FAR, out=z), FAR, out=z)
-        seen = before["seen"]
-        whole = _all(valid)
-        after["missing"][:] = 0 if whole else self._fill(before, z, valid)
-        _lag(lagged, before["past"])
-        past = before["past"].shape[1]
-        after["past"][:] = lagged[:, -1, :past]
-        known = None
-        if whole and _all(before["valid"]):
-            after["valid"][:] = True
-        else:
-            known = np.empty(lagged.shape, dtype=np.bool_)
-            known[:, :, 0] = valid
-            _lag(known, before["valid"])
-            after["valid"][:] = known[:, -1, :past]
-        live = None
-        if not whole or int(seen.min()) < self.lags:
-            live = (seen[:, None] + np.arange(rows) >= self.lags) & valid.any(axis=2)
-        np.minimum(seen + rows, self.lags, out=after["seen"])
-        shares = self._shares(x.reshape(len(x), -1), n, known).reshape(assets, rows, 2, width)
-        self._smooth(before["shares"], shares, live)
-        after["shares"][:] = shares[:, -1]
-        charts = np.add.reduce(shares, axis=3)
-        if live is not None:
-            charts[~live] = np.nan
-        t2, spe = charts[..., 0], charts[..., 1]
-        result.statistics["t2"][:] = t2
-        result.statistics["spe"][:] = spe
-        np.maximum(t2, spe, out=result.score)
-        contributions = result.contributions
-        contributions[:] = shares[:, :, 0]
-        np.copyto(contributions, shares[:, :, 1], where=(spe > t2)[..., None])
-        if live is not None:
-            contributions[~live] = 0.0
-        self._delay(before, after, result)
+    def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
+        """Take where the assets (A,) chosen stand now for normal: shifts are taken off, open episodes end.
 
-    @staticmethod
-    def _fill(state: State, z: Floats, valid: NDArray[np.bool_]) -> NDArray[Any]:
-        """Fill gaps in standardised rows (A, T, S): the last value for some rows, then the mean; how old it is now."""
-        rows = np.arange(z.shape[1])[:, None]
-        last = np.maximum.accumulate(np.where(valid, rows, -1), axis=1)
-        old = np.where(last < 0, state["missing"][:, None] + rows + 1, rows - last)
-        values = np.take_along_axis(z, np.maximum(last, 0), axis=1)
-        values = np.where(last < 0, state["past"][:, :1], values)
-        z[:] = np.where(old <= HOLD, values, 0.0)
-        return np.minimum(old[:, -1], HOLD)
+        What the model knows of how the sensors move together stays; the sensors' levels are those of the last rows.
+        """
+        after = {name: array.copy() for name, array in state.items()}
+        after["offset"][assets] += after["deviation"][assets]
+        after["past"][assets] -= after["deviation"][assets][:, None, self.moving]
+        after["deviation"][assets] = 0.0
+        after["shift"][assets] = 0.0
+        after["spread"][assets] = 1.0
+        after["energy"][assets] = 1.0
+        after["below"][assets] = 0
+        after["alarm"][assets] = False
+        return after
 
-    def _shares(self, x: Floats, n: int, known: NDArray[np.bool_] | None) -> Floats:
-        """Each sensor's part of the next move of T² and SPE, in limits: (n, 2, S) from n lagged rows in whole tiles."""
-        wide, width = x.shape[1], len(self.sensors)
-        # both ways back from the scores in one product, and what a row weighs in the moving average with it
-        back = np.concatenate([self.loadings.T / np.sqrt(self.latent)[:, None], self.loadings.T], axis=1)
-        weight = (self.smoothing / self.limits)[:, None]
-        shares: Floats = np.empty((n, 2, width))
-        for first in range(0, n, CACHED):
-            rows = min(CACHED, n - first)
-            tiles = x[first : first + CACHED].reshape(-1, TILE, wide)
-            parts = np.matmul(np.matmul(tiles, self.loadings), back).reshape(-1, 2, wide)
-            np.subtract(x[first : first + CACHED], parts[:, 1], out=parts[:, 1])
-            np.multiply(parts, parts, out=parts)
-            lagged = parts[:rows].reshape(rows, 2, -1, width)
-            if known is not None:
-                lagged *= known.reshape(n, 1, -1, width)[first : first + rows]
-            piece = shares[first : first + rows]
-            np.copyto(piece, lagged[:, :, 0])
-            for lag in range(1, self.lags + 1):
-                np.add(piece, lagged[:, :, lag], out=piece)
-            np.multiply(piece, weight, out=piece)
-        total = np.add.reduce(shares, axis=2, keepdims=True)
-        most = CAP * self.smoothing
-        wild = total > most
-        if wild.any():
-            capped = most * (1.0 + np.log(np.where(wild, total, most) / most))
-            shares *= np.where(wild, capped / np.where(wild, total, 1.0), 1.0)
-        return shares
+    def drift(self, state: State) -> Floats:
+        """How far (A,) the model is from the stream by its longest memory: 0 as fitted, 1 at the limit.
 
-    def _smooth(self, before: Floats, shares: Floats, live: NDArray[np.bool_] | None) -> None:
-        """Turn what each row adds (A, T, 2, S) into the moving average, in place; rows not live move nothing."""
-        keep, kept = 1.0 - self.smoothing, np.empty_like(before)
-        current = before
-        for row in range(shares.shape[1]):
-            moved = shares[:, row]
-            np.multiply(current, keep, out=kept)
-            np.add(kept, moved, out=moved)
-            if live is not None:
-                np.copyto(moved, current, where=~live[:, row, None, None])
-            current = moved
-
-    def _delay(self, before: State, after: State, result: Result) -> None:
-        """On after `on` rows from the limit up, off after `off` below it; a row without a score ends both counts."""
-        score, alarm = result.score, result.alarm
-        high, low = score >= self.limit, score < self.limit
-        if score.shape[1] == 1:  # the same without the search along the rows
-            high, low = high[:, 0], low[:, 0]
-            above = np.minimum((before["above"] + 1) * high, self.on)
-            below = np.minimum((before["below"] + 1) * low, self.off)
-            alarm[:, 0] = (before["alarm"] & (below < self.off)) | (above >= self.on)
-            after["above"][:], after["below"][:], after["alarm"][:] = above, below, alarm[:, 0]
-            return
-        at = np.arange(score.shape[1])
-        above = _runs(at, high, before["above"])
-        below = _runs(at, low, before["below"])
-        event = np.where(above >= self.on, 1, np.where(below >= self.off, -1, 0))
-        last = np.maximum.accumulate(np.where(event != 0, at, -1), axis=1)
-        found = np.take_along_axis(event, np.maximum(last, 0), axis=1) > 0
-        alarm[:] = np.where(last < 0, before["alarm"][:, None], found)
-        # counts beyond the delay mean nothing more, and a bounded state is the same however the stream was cut
-        after["above"][:], after["below"][:] = np.minimum(above[:, -1], self.on), np.minimum(below[:, -1], self.off)
-        after["alarm"][:] = alarm[:, -1]
+        A value that stays near 1 without an alarm says that the plant is no longer the one that was learned.
+        """
+        if not len(self.charts.memory):
+            return np.zeros(len(state["seen"]))
+        centre, gain, _ = self.charts.shift[:, -1]
+        value = ((np.abs(state["shift"][:, -1]) - centre) * gain).max(axis=1, initial=0.0)
+        energy = (state["energy"][:, -1] - self.charts.energy[-1, 0]) * self.charts.energy[-1, 1]
+        return np.asarray(np.maximum(np.maximum(value, energy), 0.0), dtype=np.float64)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to; `from_arrays` makes the same detector of it."""
@@ -240,14 +174,14 @@ class Precursor:
             "sensors": np.array(self.sensors, dtype=np.str_),
             "period_s": np.array(self.period_s),
             **{f"usual_{name}": array for name, array in self.usual._asdict().items()},
+            **{f"charts_{name}": array for name, array in self.charts._asdict().items()},
             "center": self.center,
             "scale": self.scale,
-            "loadings": self.loadings,
-            "latent": self.latent,
-            "limits": self.limits,
-            "start": self.start,
-            "smoothing": np.array(self.smoothing),
-            "delays": np.array([self.on, self.off]),
+            "coarse": self.coarse,
+            "moving": self.moving,
+            "weights": self.weights,
+            "baseline": self.baseline,
+            "promise": np.array([self.promised, self.kept]),
         }
 
     @classmethod
@@ -257,11 +191,13 @@ class Precursor:
         Raises:
             KeyError, ValueError: they are not those of a detector of this kind.
         """
-        on, off = (int(rows) for rows in arrays["delays"])
         floats = {
             name: np.ascontiguousarray(arrays[name], dtype=np.float64)
-            for name in ("center", "scale", "loadings", "latent", "limits", "start")
+            for name in ("center", "scale", "coarse", "weights", "baseline")
         }
+        charts = Charts(
+            **{name: np.ascontiguousarray(arrays[f"charts_{name}"], dtype=np.float64) for name in Charts._fields}
+        )
         sensors = tuple(str(name) for name in arrays["sensors"])
         usual = Usual(
             low=np.asarray(arrays["usual_low"], dtype=np.float64),
@@ -269,42 +205,288 @@ class Precursor:
             same=np.asarray(arrays["usual_same"], dtype=np.int64),
             missing=np.asarray(arrays["usual_missing"], dtype=np.int64),
         )
-        width, (wide, components) = len(sensors), floats["loadings"].shape
-        shapes = {"center": (width,), "scale": (width,), "latent": (components,), "limits": (2,), "start": (2, width)}
+        moving = np.asarray(arrays["moving"], dtype=np.int64)
+        width, m, memories = len(sensors), len(moving), len(charts.memory)
+        shapes = {"center": (width,), "scale": (width,), "coarse": (width,), "baseline": (m,)}
         fits = all(floats[name].shape == wanted for name, wanted in shapes.items())
-        if not fits or not width or not wide or wide % width or any(array.shape != (width,) for array in usual):
+        wide = floats["weights"].shape[1] if floats["weights"].ndim == 2 else 0
+        fits &= wide > 0 and len(floats["weights"]) == m
+        fits &= not m or ((wide - 1) % m == 0 and wide > m)
+        fits &= charts.spread.shape == charts.shift.shape == (3, memories, m) and charts.memory.ndim == 1
+        fits &= charts.energy.shape == (len(charts.tau), 3) and charts.tau.ndim == 1
+        if not fits or not width or any(array.shape != (width,) for array in usual):
             raise ValueError("arrays of different widths")
-        period_s, smoothing = float(arrays["period_s"]), float(arrays["smoothing"])
-        positive = [floats["scale"], floats["latent"], floats["limits"], np.array([period_s, smoothing, on, off])]
-        if not all(np.isfinite(array).all() for array in floats.values()) or smoothing > 1.0:
+        period_s, (promised, kept) = float(arrays["period_s"]), (float(value) for value in arrays["promise"])
+        numbers = [*floats.values(), *charts, np.array([period_s, promised, kept])]
+        positive = [floats["scale"], floats["coarse"], charts.tau, charts.memory, np.array([period_s, promised, kept])]
+        if not all(np.isfinite(array).all() for array in numbers) or any((array <= 0).any() for array in positive):
             raise ValueError("numbers out of range")
-        if any(not np.all(array > 0) for array in positive) or len(set(sensors)) != width:
-            raise ValueError("numbers out of range, or names that repeat")
+        if len(set(sensors)) != width or len(np.unique(moving)) != m or ((moving < 0) | (moving >= width)).any():
+            raise ValueError("names or columns that repeat")
         return cls(
             sensors=sensors,
             period_s=period_s,
             usual=usual,
-            smoothing=smoothing,
-            on=on,
-            off=off,
+            moving=moving,
+            charts=charts,
+            promised=promised,
+            kept=kept,
             **floats,
         )
 
 
-def _all(flags: NDArray[np.bool_]) -> bool:
-    return int(np.count_nonzero(flags)) == flags.size
+class _Fast:
+    """What scoring needs of a model, in the types it works in."""
+
+    def __init__(self, model: Precursor) -> None:
+        single = np.float32
+        m = len(model.moving)
+        self.m, self.lags, self.width = m, model.lags, len(model.sensors)
+        self.moving, self.center, self.scale = model.moving, model.center, model.scale
+        self.resting = np.setdiff1d(np.arange(self.width), model.moving)
+        self.low, self.high = model.usual.low[self.resting], model.usual.high[self.resting]
+        self.every = len(self.resting) == 0 and np.array_equal(model.moving, np.arange(self.width))
+        self.constant = model.weights[:, 0].astype(single)
+        self.weights = np.ascontiguousarray(model.weights[:, 1:].T, dtype=single)
+        # values put in err by about a standard deviation of their own residual
+        spread = 1.0 / np.maximum(np.abs(np.diagonal(model.weights[:, 1 : m + 1])), 1e-30)
+        lags = model.lags + 1
+        self.doubt = np.ascontiguousarray(np.square(model.weights[:, 1:] * np.tile(spread, lags)).T, dtype=single)
+        self.now = model.weights[:, 1 : m + 1]
+        self.baseline = np.divide(1.0, model.baseline, out=np.zeros(m), where=model.baseline > 0).astype(single)
+        self.based = bool(self.baseline.any())
+        self.gross = (1.0 / (GROSS * model.coarse)).astype(single)
+        charts = model.charts
+        self.step = (1.0 / charts.tau).astype(single)
+        self.energy = charts.energy.astype(single)
+        self.keep = (1.0 / charts.memory).astype(single)[:, None]
+        self.spread, self.shift = charts.spread.astype(single), charts.shift.astype(single)
+        self.fast_energy = int((charts.tau <= FAST).sum())
+        self.fast = int((charts.memory <= FAST).sum())
+
+    def score(self, state: dict[str, NDArray[Any]], block: Floats, result: Result, some: slice) -> None:
+        """Score a block (A, T, S) into the rows `some` of the result; `state` is brought up to date in place."""
+        known = np.isfinite(block)
+        whole = bool(known.all())
+        with np.errstate(over="ignore", invalid="ignore"):
+            standard = (block - self.center) / self.scale
+            np.clip(standard, -FAR, FAR, out=standard)
+        z = standard.astype(np.float32)
+        if not whole:
+            z[~known] = 0.0
+        if len(self.resting):
+            z[..., self.resting] = self._moved(block[..., self.resting], known[..., self.resting])
+        if state["offset"].any():
+            z -= state["offset"][:, None]
+        inside = known if self.every else known[..., self.moving]
+        x = z if self.every else np.ascontiguousarray(z[..., self.moving])
+        if whole and not state["guessed"].any() and self.m:
+            residuals = self._residuals(state, x)
+            for row in range(block.shape[1]):
+                self._row(state, residuals[:, row], None, z[:, row], None, row, result, some)
+            return
+        for row in range(block.shape[1]):
+            residual, valid = self._guess(state, x[:, row], inside[:, row])
+            self._row(state, residual, valid, z[:, row], known[:, row], row, result, some)
+
+    def _moved(self, values: Floats, known: NDArray[np.bool_]) -> Singles:
+        """By how many of their scales resting sensors left the range of the normal record."""
+        scale = self.scale[self.resting]
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = (values - np.clip(values, self.low, self.high)) / scale
+        return np.where(known, np.clip(moved, -FAR, FAR), 0.0).astype(np.float32)
+
+    def _residuals(self, state: dict[str, NDArray[Any]], x: Singles) -> Singles:
+        """Residuals (A, T, M) of whole rows."""
+        assets, rows, m = x.shape
+        depth, n = self.lags + 1, assets * rows
+        padded = np.empty((-(-n // TILE) * TILE, depth, m), dtype=np.float32)
+        padded[n:] = 0.0
+        lagged = padded[:n].reshape(assets, rows, depth, m)
+        lagged[:, :, 0] = x
+        past = state["past"]
+        for lag in range(1, depth):
+            lagged[:, lag:, lag] = x[:, : max(0, rows - lag)]
+            for row in range(min(lag, rows)):
+                lagged[:, row, lag] = past[:, lag - row - 1]
+        out = np.matmul(padded.reshape(-1, TILE, depth * m), self.weights)
+        state["past"][:] = lagged[:, -1, : past.shape[1]]
+        residuals: Singles = out.reshape(-1, m)[:n].reshape(assets, rows, m)
+        residuals += self.constant
+        return residuals
+
+    def _guess(
+        self, state: dict[str, NDArray[Any]], x: Singles, known: NDArray[np.bool_]
+    ) -> tuple[Singles, NDArray[np.bool_]]:
+        """Residuals (A, M) of one row with missing values, and which of them can be trusted.
+
+        What is missing is put in as expected from everything else, which makes its residual zero.
+        """
+        assets, m = x.shape
+        if not m:
+            return x, known
+        depth = self.lags + 1
+        padded = np.zeros((-(-assets // TILE) * TILE, depth, m), dtype=np.float32)
+        lagged = padded[:assets]
+        past, guessed = state["past"], state["guessed"]
+        lagged[:, 0] = np.where(known, x, 0.0)
+        lagged[:, 1:] = past[:, : self.lags]
+
+        def residuals() -> Singles:
+            out = np.matmul(padded.reshape(-1, TILE, depth * m), self.weights).reshape(-1, m)[:assets]
+            return np.asarray(out + self.constant)
+
+        residual = residuals()
+        missing = ~known
+        gaps = missing.any(axis=1)
+        if gaps.any():
+            for asset in np.flatnonzero(gaps).tolist():
+                at = np.flatnonzero(missing[asset])
+                put = -np.linalg.solve(self.now[np.ix_(at, at)], residual[asset, at].astype(np.float64))
+                lagged[asset, 0, at] = np.clip(put, -FAR, FAR)
+            residual = residuals()
+        of_lags = np.concatenate([missing[:, None], guessed[:, : self.lags]], axis=1)
+        if of_lags.any():
+            flags = np.zeros_like(padded)
+            flags[:assets] = of_lags
+            doubt = np.matmul(flags.reshape(-1, TILE, depth * m), self.doubt).reshape(-1, m)[:assets]
+            valid = known & (doubt < DOUBT)
+        else:
+            valid = known
+        past[:, 1:] = past[:, :-1].copy()
+        guessed[:, 1:] = guessed[:, :-1].copy()
+        past[:, 0], guessed[:, 0] = lagged[:, 0], missing
+        return residual, valid
+
+    def _row(
+        self,
+        state: dict[str, NDArray[Any]],
+        residual: Singles,
+        valid: NDArray[np.bool_] | None,
+        z: Singles,
+        known: NDArray[np.bool_] | None,
+        row: int,
+        result: Result,
+        some: slice,
+    ) -> None:
+        """Take one row of every asset into the charts; `valid` and `known` are None when nothing is missing."""
+        seen, alarm = state["seen"], state["alarm"]
+        live = None  # assets whose row counts; None for all
+        if known is not None:
+            there = known.any(axis=1)
+            seen[~there] = 0  # what comes after an outage fills the lags anew
+        if known is not None or int(seen.min(initial=127)) < self.lags:
+            live = seen >= self.lags
+            if known is not None:
+                live &= there
+                np.minimum(seen + there, self.lags, out=seen)
+            else:
+                np.minimum(seen + 1, self.lags, out=seen)
+            valid = np.repeat(live[:, None], self.m, axis=1) if valid is None else valid & live[:, None]
+        if self.based:
+            base = state["base"]
+            residual = residual - base
+            step = np.clip(residual, -3.0, 3.0) * self.baseline
+            step[alarm] = 0.0  # it does not learn while in alarm
+            if valid is not None:
+                step[~valid] = 0.0
+            base += step
+        elif state["base"].any():
+            residual = residual - state["base"]
+        residual = np.clip(residual, -CLIP, CLIP)
+        squared = residual * residual
+        # the mean over all sensors
+        energy = state["energy"]
+        if valid is None:
+            mean = np.add.reduce(squared, axis=1) / np.float32(max(1, self.m))
+            energy += self.step * (mean[:, None] - energy)
+        else:
+            squared[~valid] = 0.0
+            number = valid.sum(axis=1)
+            mean = (np.add.reduce(squared, axis=1) / np.maximum(number, 1)).astype(np.float32)
+            counts = number * 2 > self.m
+            energy += np.where(counts[:, None], self.step * (mean[:, None] - energy), np.float32(0.0))
+        over_energy = (energy - self.energy[:, 0]) * self.energy[:, 1]
+        np.minimum(energy, self.energy[:, 2], out=energy)
+        # each sensor by itself
+        spread, shift = state["spread"], state["shift"]
+        change = squared[:, None] - spread
+        change *= self.keep
+        move = residual[:, None] - shift
+        move *= self.keep
+        if valid is not None:
+            gone = ~valid[:, None]
+            np.copyto(change, 0.0, where=gone)
+            np.copyto(move, 0.0, where=gone)
+        spread += change
+        np.subtract(spread, self.spread[0], out=change)
+        change *= self.spread[1]
+        np.minimum(spread, self.spread[2], out=spread)
+        shift += move
+        np.abs(shift, out=move)
+        move -= self.shift[0]
+        move *= self.shift[1]
+        np.clip(shift, -self.shift[2], self.shift[2], out=shift)
+        # gross deviations
+        deviation = state["deviation"]
+        far = (z - deviation) / np.float32(GROSS_TAU)
+        if known is not None:
+            far[~known] = 0.0
+        deviation += far
+        gross = np.abs(deviation) * self.gross
+        # together
+        widest = change.max(axis=2, initial=-1.0)
+        furthest = move.max(axis=2, initial=-1.0)
+        coarse = gross.max(axis=1, initial=0.0)
+        fast = np.maximum(over_energy[:, : self.fast_energy].max(axis=1, initial=-1.0), coarse)
+        np.maximum(fast, widest[:, : self.fast].max(axis=1, initial=-1.0), out=fast)
+        np.maximum(fast, furthest[:, : self.fast].max(axis=1, initial=-1.0), out=fast)
+        slow = over_energy[:, self.fast_energy :].max(axis=1, initial=-1.0)
+        np.maximum(slow, widest[:, self.fast :].max(axis=1, initial=-1.0), out=slow)
+        np.maximum(slow, furthest[:, self.fast :].max(axis=1, initial=-1.0), out=slow)
+        value = _positive(np.maximum(fast, slow).astype(np.float64))
+        # episodes
+        begins = value >= 1.0
+        quiet = (fast < OFF[0]) & (slow < OFF[1])
+        if live is not None:
+            begins &= live
+            below = np.where(live, np.where(quiet, state["below"] + 1, 0), state["below"])
+        else:
+            below = np.where(quiet, state["below"] + 1, 0)
+        below = np.minimum(np.where(begins, 0, below), OFF_ROWS)
+        alarm[:] = begins | (alarm & (below < OFF_ROWS))
+        state["below"][:] = below
+        # what is told
+        result.score[some, row] = value
+        result.alarm[some, row] = alarm
+        statistics = result.statistics
+        statistics["energy"][some, row] = _positive(over_energy.max(axis=1, initial=-1.0).astype(np.float64))
+        statistics["sensor"][some, row] = _positive(widest.max(axis=1, initial=-1.0).astype(np.float64))
+        statistics["shift"][some, row] = _positive(furthest.max(axis=1, initial=-1.0).astype(np.float64))
+        statistics["gross"][some, row] = _positive(coarse.astype(np.float64))
+        result.deviation[some, row] = deviation
+        evidence = np.maximum(gross, np.float32(1e-3))
+        if self.m:
+            own = np.maximum(change, move).max(axis=1, initial=0.0)
+            if self.every:
+                np.maximum(evidence, own, out=evidence)
+            else:
+                evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
+        shares = np.square(np.square(evidence.astype(np.float64)))
+        if known is not None:
+            shares[~known] = 0.0
+        total = np.add.reduce(shares, axis=1)
+        shares *= (value / np.where(total > 0, total, 1.0))[:, None]
+        result.contributions[some, row] = shares
+        if live is not None and not live.all():
+            silent = ~live
+            rows = np.arange(some.start, some.stop)[silent]
+            result.score[rows, row] = np.nan
+            result.contributions[rows, row] = 0.0
+            for chart in statistics.values():
+                chart[rows, row] = np.nan
 
 
-def _lag(lagged: NDArray[Any], past: NDArray[Any]) -> None:
-    """Put rows (A, T, 0, S) to their later rows' lags, (A, T, 1:, S); `past` (A, lags, S) is the newest first."""
-    rows, depth = lagged.shape[1:3]
-    for lag in range(1, depth):
-        lagged[:, lag:, lag] = lagged[:, : max(0, rows - lag), 0]
-        for row in range(min(lag, rows)):
-            lagged[:, row, lag] = past[:, lag - row - 1]
-
-
-def _runs(at: NDArray[np.int64], holds: NDArray[np.bool_], before: NDArray[Any]) -> NDArray[np.int64]:
-    """How many rows in a row `holds` (A, T) has been true at each row, counting the `before` (A,) rows."""
-    broken = np.maximum.accumulate(np.where(holds, -1, at), axis=1)
-    return np.where(broken < 0, before[:, None] + at + 1, at - broken).astype(np.int64)
+def _positive(value: Floats) -> Floats:
+    """Above a quarter of the limit the value itself, below it a positive number that falls with it."""
+    return np.where(value >= 0.25, value, 0.25 * np.exp(np.minimum(4.0 * value - 1.0, 0.0)))

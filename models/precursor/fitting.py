@@ -1,19 +1,28 @@
-"""Fitting: what normal looks like, and how far normal strays from a model that has not seen it."""
+"""Fitting: what each sensor should read given the others and the past, and how far normal strays from that."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from models.detector import Floats, usual
-from models.precursor.detector import Precursor
+from models.precursor.calibration import MEMORIES, Segments, calibrate, choose_baseline, log_likelihood, take_baseline
+from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor
 
 FOLDS: Final = 8
-LAGS: Final = 2
-"""Rows before the current one that are looked at, unless told otherwise."""
+LAGS: Final = (1, 2, 3, 5)
+"""Rows before the current one that are tried."""
+SHRINKAGE: Final = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
+"""Of the correlations towards none, tried."""
+RESTING: Final = 0.98
+"""A sensor with one value in more of the rows rests there and leaves the model."""
+WIDEST: Final = 1000
+"""Columns of the lagged rows at most: many sensors have few lags."""
+MOST: Final = 40_000_000
+"""Values looked at; of a longer record its blocks give their last rows."""
 HUGE: Final = 1e100
 """What is larger is no reading, and its square no number."""
 LEAST_ROWS: Final = 50
@@ -25,71 +34,76 @@ def fit(
     sensors: Sequence[str],
     period_s: float,
     *,
-    lags: int = LAGS,
-    explained: float = 0.9,
-    smoothing: float = 0.2,
-    false_alarms: float = 5e-4,
-    on: int = 3,
-    off: int = 10,
+    false_alarms_per_month: float = 1.0,
 ) -> Precursor:
-    """Fit to normal records.
+    """Fit to normal records. There is nothing else to set: everything else follows from the record.
 
-    The limits come from rows scored by models that saw neither them nor their neighbourhood (8 contiguous blocks with
-    gaps), with an exponential tail fitted to the largest tenth of each chart's logarithm.
+    Lags and shrinkage are those whose predictions are likeliest on blocks they have not seen, the limits come from the
+    same predictions: eight contiguous blocks with gaps around them, so that slow movements do not leak.
 
     Args:
         runs: one record (n, S) or several, in the sensors' units; NaN is a missing value. Runs are never bridged.
         sensors: names of the S columns.
         period_s: time between rows, seconds.
-        lags: rows before the current one that are looked at.
-        explained: share of the variance that the model plane holds.
-        smoothing: weight of the newest row in the moving average.
-        false_alarms: share of normal rows that may lie above the limit.
-        on: rows above the limit that begin an episode.
-        off: rows below it that end one.
+        false_alarms_per_month: episodes that may begin in a month of new normal data; `kept` of the model says what the
+            record is long enough to promise.
 
     Raises:
         ValueError: shapes that do not fit, fewer than 50 rows, a sensor without any value, names that repeat.
     """
-    records = _check(runs, sensors, period_s, lags)
-    center, scale = _levels(np.concatenate(records))
-    lagged, whole, lengths = _lagged([(record - center) / scale for record in records], lags)
-    width = len(sensors)
-    n = len(lagged)
-    if n < LEAST_ROWS:
-        raise ValueError(f"{n} rows to learn from after {lags} lags; want at least {LEAST_ROWS} rows of normal data")
-    if whole.sum() < max(LEAST_ROWS, n // 2):
-        whole = np.ones(n, dtype=np.bool_)
-    shift, spread, loadings, latent = _plane(lagged[whole], width, explained)
-    bare = Precursor(
+    if not 0 < false_alarms_per_month < float("inf"):
+        raise ValueError(f"{false_alarms_per_month} false alarms a month; want a positive number")
+    records = _check(runs, sensors, period_s)
+    normal = usual(records)
+    moving, center, scale = _levels(records, sensors)
+    standard = [(record - center) / scale for record in records]
+    tables = [table[:, moving] for table in standard]
+    n, m, memory = sum(len(record) for record in records), len(moving), 1.0
+    weights, residuals, own = np.zeros((0, 1)), np.zeros((n, 0)), np.zeros((n, 0))  # of sensors that all rest
+    segments = Segments([(0, n)])
+    if m:
+        lagged = _Lagged(tables)
+        n, segments, memory = lagged.rows, lagged.segments, lagged.memory
+        lags, shrinkage, residuals = _choose(lagged)
+        weights = lagged.weights(lagged.gram, lags, shrinkage)
+        own = lagged.residuals(0, n, weights)
+    deviation = np.sqrt(np.square(residuals).mean(axis=0)) + 1e-9
+    baseline = choose_baseline(residuals / deviation, segments)
+    if baseline.any():
+        residuals = take_baseline(residuals / deviation, segments, baseline)
+        own = take_baseline(own / deviation, segments, baseline)
+        again = np.sqrt(np.square(residuals).mean(axis=0)) + 1e-9
+        residuals, own = residuals / again, own / again
+        # the baseline is taken in the units of the final residual
+        deviation = deviation * again
+    else:
+        residuals, own = residuals / deviation, own / deviation
+    calibration = calibrate(
+        np.clip(residuals, -CLIP, CLIP),
+        np.clip(own, -CLIP, CLIP),
+        segments,
+        list(pairwise(np.linspace(0, n, FOLDS + 1).astype(int).tolist())),
+        memory,
+        period_s,
+        false_alarms_per_month,
+    )
+    return Precursor(
         sensors=tuple(sensors),
         period_s=float(period_s),
-        usual=usual(records),
-        center=center + shift * scale,
-        scale=scale * spread,
-        loadings=loadings,
-        latent=latent,
-        limits=np.ones(2),
-        start=np.zeros((2, width)),
-        smoothing=smoothing,
-        on=on,
-        off=off,
+        usual=normal,
+        center=center,
+        scale=scale,
+        coarse=_coarse(standard, moving, memory, n),
+        moving=moving,
+        weights=weights / deviation[:, None],
+        baseline=baseline,
+        charts=calibration.charts,
+        promised=float(false_alarms_per_month),
+        kept=calibration.kept,
     )
-    shares, block = _out_of_fold(bare, lagged, whole, records, explained)
-    means = shares.mean(axis=0)
-    charts = np.concatenate([_smooth(part, means, smoothing) for part in _split(shares, lengths)])
-    limits = np.array([_limit(charts[:, chart], block, false_alarms / 2, width) for chart in range(2)])
-    model = replace(bare, limits=limits, start=means / limits[:, None])
-    for _ in range(8):  # what it learned from must not alarm, also when the tail is longer than exponential
-        factor = max(_needed(model, record) for record in records)
-        if factor < 1:
-            break
-        limits = limits * (factor * 1.02)
-        model = replace(bare, limits=limits, start=means / limits[:, None])
-    return model
 
 
-def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: float, lags: int) -> list[Floats]:
+def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: float) -> list[Floats]:
     if len(sensors) == 0 or len(set(sensors)) != len(sensors):
         raise ValueError(f"sensor names must be there and differ: {', '.join(sensors) or 'none'}")
     if not 0 < period_s < float("inf"):
@@ -101,7 +115,7 @@ def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: fl
         if record.ndim != 2 or record.shape[1] != len(sensors):
             raise ValueError(f"run {number} has shape {record.shape}; want (rows, {len(sensors)} sensors)")
         record[~(np.abs(record) < HUGE)] = np.nan
-        if len(record) > lags:
+        if len(record) > 1:
             records.append(record)
     rows = sum(len(record) for record in records)
     if rows < LEAST_ROWS:
@@ -109,131 +123,182 @@ def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: fl
     empty = [name for at, name in enumerate(sensors) if all(np.isnan(record[:, at]).all() for record in records)]
     if empty:
         raise ValueError(f"no value in the normal data of {', '.join(empty)}; leave them out")
+    if rows * len(sensors) > MOST:
+        each = MOST // len(sensors) // FOLDS
+        parts = [part for record in records for part in np.array_split(record, max(1, FOLDS * len(record) // rows))]
+        records = [part[-each:] for part in parts]
     return records
 
 
-def _levels(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and scale of each sensor; one that never moves gets a hundredth of its value as its scale."""
+def _levels(records: Sequence[Floats], sensors: Sequence[str]) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """The sensors that move, by name; mean and scale of each sensor."""
+    values = np.concatenate(records)
     center = np.nanmean(values, axis=0)
     scale: Floats = np.nanstd(values, axis=0)
     size: Floats = np.nanmax(np.abs(values), axis=0)
-    constant: NDArray[np.bool_] = scale <= 1e-9 * size
-    first: NDArray[np.intp] = np.argmax(~np.isnan(values), axis=0)
-    center = np.where(constant, values[first, np.arange(values.shape[1])], center)
-    return center, np.where(constant, np.where(size > 0, 0.01 * size, 0.1), scale)
+    moves = np.zeros(len(sensors), dtype=np.bool_)
+    for column in range(len(sensors)):
+        known = values[:, column]
+        known = known[~np.isnan(known)]
+        found, counts = np.unique(known, return_counts=True)
+        rests = scale[column] <= 1e-9 * size[column] or counts.max() > RESTING * len(known)
+        moves[column] = not rests
+        if rests:
+            center[column] = found[counts.argmax()]
+            scale[column] = 0.01 * size[column] if size[column] > 0 else 0.1
+    order = np.array(sorted(np.flatnonzero(moves).tolist(), key=lambda column: sensors[column]), dtype=np.int64)
+    return order, center, scale
 
 
-def _lagged(records: Sequence[Floats], lags: int) -> tuple[Floats, NDArray[np.bool_], list[int]]:
-    """Rows with their lags side by side, which of them have every value, and the rows of each run."""
-    rows, whole, lengths = [], [], []
-    for record in records:
-        valid: NDArray[np.bool_] = np.logical_not(np.isnan(record))
-        last = np.maximum.accumulate(np.where(valid, np.arange(len(record))[:, None], 0), axis=0)
-        held = np.nan_to_num(np.take_along_axis(record, last, axis=0))
-        n = len(record) - lags
-        rows.append(np.concatenate([held[lags - lag : lags - lag + n] for lag in range(lags + 1)], axis=1))
-        complete: NDArray[np.bool_] = np.logical_and.reduce(valid, axis=1)
-        whole.append(np.all([complete[lags - lag : lags - lag + n] for lag in range(lags + 1)], axis=0))
-        lengths.append(n)
-    return np.concatenate(rows), np.concatenate(whole), lengths
+def _coarse(standard: Sequence[Floats], moving: NDArray[np.int64], memory: float, rows: int) -> Floats:
+    """By what gross deviations are divided: a short record does not show how far levels wander."""
+    coarse = np.ones(standard[0].shape[1])
+    coarse[moving] = max(1.0, float(np.sqrt(MEMORIES * memory / rows)))
+    for table in standard if len(moving) else []:  # the normal record itself never was a gross deviation
+        held, _ = _held(table[:, moving])
+        mean = Segments([(0, len(held))]).smooth(held, float(GROSS_TAU), 0.0)
+        coarse[moving] = np.maximum(coarse[moving], np.abs(mean).max(axis=0) / (0.9 * GROSS))
+    return coarse
 
 
-def _plane(lagged: Floats, width: int, explained: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Shift and spread of each sensor, loadings and variances of components holding `explained` of the variance."""
-    depth = lagged.shape[1] // width
-    shift = lagged.mean(axis=0).reshape(depth, width).mean(axis=0)
-    centred = lagged - np.tile(shift, depth)
-    covariance = centred.T @ centred / len(centred)
-    variance = np.diag(covariance).reshape(depth, width).mean(axis=0)
-    constant = variance < 1e-12
-    # in a part of the record a sensor may rest, and must not look infinitely precise for that
-    spread = np.where(constant, 1.0, np.maximum(np.sqrt(variance), 0.05))
-    covariance /= np.outer(np.tile(spread, depth), np.tile(spread, depth))
-    latent, vectors = np.linalg.eigh(covariance)
-    latent, vectors = latent[::-1], vectors[:, ::-1]
-    most = max(1, min(len(lagged) // 5, lagged.shape[1] - 1))
-    reached = int(np.searchsorted(np.cumsum(latent), explained * latent.sum())) + 1
-    count = min(reached, most, max(1, int((latent > 1e-9 * max(latent[0], 1e-300)).sum())))
-    # a plane of constants alone: one component that nothing reaches
-    return shift, spread, np.ascontiguousarray(vectors[:, :count]), np.maximum(latent[:count], 1e-6)
+def _held(table: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """A table (n, M) with its gaps filled by the last value (0 before the first), and which values are its own."""
+    valid: NDArray[np.bool_] = np.logical_not(np.isnan(table))
+    last = np.maximum.accumulate(np.where(valid, np.arange(len(table))[:, None], 0), axis=0)
+    return np.nan_to_num(np.take_along_axis(table, last, axis=0)), valid
 
 
-def _memory(values: Floats) -> int:
-    """Rows after which most sensors (nine in ten) have forgotten: autocorrelation below 1/e."""
+def _runs_of(flags: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Whether a stretch of so many true flags begins at each place where one fits."""
+    if len(flags) < length:
+        return np.zeros(0, dtype=np.bool_)
+    counts = np.cumsum(np.append(0, flags))
+    return np.asarray(counts[length:] - counts[:-length] == length)
+
+
+class _Gram(NamedTuple):
+    """Products of lagged rows."""
+
+    products: Floats
+    """(P, P)"""
+    sums: Floats
+    """(P,)"""
+    rows: int
+
+    def without(self, other: "_Gram") -> "_Gram":
+        return _Gram(self.products - other.products, self.sums - other.sums, self.rows - other.rows)
+
+
+class _Lagged:
+    """Rows with their lags, of several tables (n, M) that are never bridged."""
+
+    def __init__(self, tables: Sequence[Floats]) -> None:
+        self.width = tables[0].shape[1]
+        longest = max(len(table) for table in tables)
+        rows = sum(len(table) for table in tables)
+        fitting = [lags for lags in LAGS if self.width * (lags + 1) <= WIDEST and 16 * lags <= longest]
+        self.tried = fitting or [LAGS[0]]
+        self.lags = self.tried[-1]
+        held, whole = [], []
+        for table in tables:
+            filled, valid = _held(table)
+            held.append(filled)
+            complete: NDArray[np.bool_] = np.logical_and.reduce(valid, axis=1)
+            whole.append(np.flatnonzero(_runs_of(complete, self.lags + 1)))
+        if sum(len(part) for part in whole) < max(LEAST_ROWS // 2, rows // 2):
+            whole = [np.arange(max(0, len(table) - self.lags)) for table in tables]
+        self._held = np.concatenate(held)
+        starts = np.cumsum([0, *(len(table) for table in held)])
+        self._at = np.concatenate([part + start for part, start in zip(whole, starts, strict=False)])
+        """First row of each window."""
+        ends = np.cumsum([len(part) for part in whole]).tolist()
+        self.segments = Segments([(a, b) for a, b in pairwise([0, *ends]) if b > a])
+        self.rows = len(self._at)
+        if self.rows < 2 * FOLDS:
+            raise ValueError(f"{self.rows} rows to learn from after {self.lags} lags; want at least {LEAST_ROWS} rows")
+        self.memory = _memory(max(held, key=len)[:200_000])
+        edges = np.linspace(0, self.rows, FOLDS + 1).astype(int).tolist()
+        self.blocks = list(pairwise(edges))
+        gap = min(int(2 * self.memory), self.rows // 12)
+        self.gram = self._products(0, self.rows)
+        self._others = [
+            self.gram.without(self._products(max(0, first - gap), min(self.rows, last + gap)))
+            for first, last in self.blocks
+        ]
+        if min(other.rows for other in self._others) < self.rows // 4:
+            self._others = [self.gram.without(self._products(first, last)) for first, last in self.blocks]
+
+    def window(self, first: int, last: int, lags: int) -> Floats:
+        """Rows `first` to `last` with their lags, (rows, (lags + 1) * M), the newest first."""
+        newest = self._at[first:last] + self.lags
+        return np.concatenate([self._held[newest - lag] for lag in range(lags + 1)], axis=1)
+
+    def _products(self, first: int, last: int) -> _Gram:
+        wide = self.width * (self.lags + 1)
+        products, sums = np.zeros((wide, wide)), np.zeros(wide)
+        for start in range(first, last, CHUNK):
+            x = self.window(start, min(last, start + CHUNK), self.lags)
+            products += x.T @ x
+            sums += x.sum(axis=0)
+        return _Gram(products, sums, last - first)
+
+    def residuals(self, first: int, last: int, weights: Floats) -> Floats:
+        """What the weights (M, 1 + (lags + 1) * M) leave of rows `first` to `last`, (rows, M)."""
+        lags = (weights.shape[1] - 1) // self.width - 1
+        parts = [
+            self.window(start, min(last, start + CHUNK), lags) @ weights[:, 1:].T for start in range(first, last, CHUNK)
+        ]
+        return np.concatenate(parts) + weights[:, 0]
+
+    def unseen(self, lags: int, shrinkage: float) -> Floats:
+        """Residuals (rows, M) of each block by what the others say."""
+        parts = [
+            self.residuals(first, last, self.weights(other, lags, shrinkage))
+            for (first, last), other in zip(self.blocks, self._others, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def weights(self, gram: _Gram, lags: int, shrinkage: float) -> Floats:
+        """Constant and weights (M, 1 + (lags + 1) * M) of each sensor's residual: rows of the inverse covariance."""
+        m, wide = self.width, self.width * (lags + 1)
+        mean = gram.sums[:wide] / gram.rows
+        covariance = gram.products[:wide, :wide] / gram.rows - np.outer(mean, mean)
+        size = np.sqrt(np.maximum(np.diag(covariance), 1e-10))
+        correlation = covariance / np.outer(size, size) * (1.0 - shrinkage)
+        correlation[np.diag_indices(wide)] += shrinkage
+        inverse = cho_solve(cho_factor(correlation, lower=True), np.eye(wide, m)).T
+        weights = inverse / np.diag(inverse)[:, None] * (size[:m, None] / size[None, :])
+        return np.concatenate([-(weights @ mean)[:, None], weights], axis=1)
+
+
+CHUNK: Final = 8192
+
+
+def _choose(lagged: _Lagged) -> tuple[int, float, Floats]:
+    """Lags and shrinkage that make unseen rows likeliest, and what they leave of these rows (n, M)."""
+    best, chosen, kept = -np.inf, (lagged.tried[0], SHRINKAGE[-1]), None
+    for lags in lagged.tried:
+        for shrinkage in SHRINKAGE:
+            residuals = lagged.unseen(lags, shrinkage)
+            likelihood = float(log_likelihood(residuals).mean())
+            if kept is None or likelihood > best:
+                best, chosen, kept = likelihood, (lags, shrinkage), residuals
+    assert kept is not None
+    return *chosen, kept
+
+
+def _memory(values: Floats) -> float:
+    """Rows in which the plant forgets: integrated autocorrelation time that nine in ten sensors stay below."""
     n = len(values)
     centred = values - values.mean(axis=0)
-    spectrum = np.fft.rfft(centred, 2 * n, axis=0)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: max(2, n // 2)]
-    moving = correlation[0] > 0
-    if not moving.any():
-        return 1
-    below = correlation[:, moving] < correlation[0, moving] / np.e
-    return int(np.quantile(np.where(below.any(axis=0), below.argmax(axis=0), n // 2), 0.9)) + 1
-
-
-def _out_of_fold(
-    bare: Precursor,
-    lagged: Floats,
-    whole: NDArray[np.bool_],
-    records: Sequence[Floats],
-    explained: float,
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Shares (n, 2, S) of every row by a model fitted without its block and the gaps around it; block of each row."""
-    n, width = len(lagged), len(bare.sensors)
-    longest = max(records, key=len)[:, :]
-    filled = np.nan_to_num((longest[:4096] - bare.center) / bare.scale)
-    gap = min(2 * _memory(filled), n // 12)
-    edges = np.linspace(0, n, FOLDS + 1).astype(int)
-    shares = np.empty((n, 2, width))
-    block = np.empty(n, dtype=np.int64)
-    depth = bare.lags + 1
-    for fold, (first, last) in enumerate(pairwise(edges)):
-        others = whole.copy()
-        others[max(0, first - gap) : last + gap] = False
-        if others.sum() < depth + 2:
-            others = whole.copy()
-            others[first:last] = False
-        shift, spread, loadings, latent = _plane(lagged[others], width, explained)
-        x = (lagged[first:last] - np.tile(shift, depth)) / np.tile(spread, depth)
-        scores = x @ loadings
-        inside = scores @ (loadings / np.sqrt(latent)).T
-        outside = x - scores @ loadings.T
-        shares[first:last, 0] = np.square(inside).reshape(-1, depth, width).sum(axis=1)
-        shares[first:last, 1] = np.square(outside).reshape(-1, depth, width).sum(axis=1)
-        block[first:last] = fold
-    return shares, block
-
-
-def _split(shares: Floats, lengths: Sequence[int]) -> list[Floats]:
-    return np.split(shares, np.cumsum(lengths)[:-1])
-
-
-def _smooth(shares: Floats, means: Floats, weight: float) -> Floats:
-    """The two charts (n, 2) of one run as they would have been seen live."""
-    charts: Floats = shares.sum(axis=2)
-    current = means.sum(axis=1)
-    smooth: Floats = np.empty_like(charts)
-    for row, value in enumerate(charts):
-        current = current + weight * (value - current)
-        smooth[row] = current
-    return smooth
-
-
-def _limit(chart: Floats, block: NDArray[np.int64], rate: float, width: int) -> float:
-    """The value exceeded in a share `rate` of normal rows: 90 % quantile and exponential tail of the logarithm."""
-    # a hundredth of a standard deviation in every sensor: perfectly predictable records have no limit of their own
-    logs = np.log(np.maximum(chart, 1e-4 * width))
-    edge = float(np.quantile(logs, 0.9))
-    excess = logs[logs > edge] - edge
-    slope = min(max(float(excess.mean()) if excess.size else 0.0, 0.01), 0.6)
-    blocks = np.array([logs[block == fold].mean() for fold in range(FOLDS)])
-    return float(np.exp(edge + float(blocks.std()) + slope * np.log(0.1 / rate)))
-
-
-def _needed(model: Precursor, record: Floats) -> float:
-    """By what the limit must grow for this record not to alarm: below 1 when it does not."""
-    _, result = model.score(model.initial(1), record[None])
-    score = np.nan_to_num(result.score[0])
-    if len(score) < model.on:
-        return 0.0
-    return float(np.lib.stride_tricks.sliding_window_view(score, model.on).min(axis=1).max())
+    size = 1 << int(np.ceil(np.log2(2 * n)))
+    times = []
+    for column in centred.T:
+        spectrum = np.fft.rfft(column, size)
+        correlation = np.fft.irfft(np.abs(spectrum) ** 2, size)[: max(2, n // 2)]
+        if correlation[0] <= 0:
+            continue
+        correlation = correlation / correlation[0]
+        below = correlation < 0.05
+        times.append(1.0 + 2.0 * float(correlation[1 : int(below.argmax()) if below.any() else len(correlation)].sum()))
+    return float(np.quantile(times, 0.9)) if times else 1.0

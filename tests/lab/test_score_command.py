@@ -60,10 +60,11 @@ def test_a_leak_in_a_file(tmp_path: Path) -> None:
     assert head == HEAD
     assert len(body) == 300
     assert body[0][0].startswith("2025-11-24T16:00:00")
-    assert [row[1] for row in body[:2]] == ["", ""]
+    assert body[0][1] == ""
+    assert float(body[1][1]) < 1
     alarms = [at for at, row in enumerate(body) if row[2] == "1"]
-    assert 100 < alarms[0] < 110
-    assert 160 <= alarms[-1] < 190
+    assert 100 <= alarms[0] < 110
+    assert 160 <= alarms[-1] < 210
     assert all(body[at][3:6] == ["1", "process", "pressure"] for at in alarms[5:50])
     assert all(row[3] == "" and row[4] == "" for row in body[:100])
 
@@ -118,7 +119,7 @@ def test_a_gap_ends_an_episode_and_begins_anew(tmp_path: Path) -> None:
     assert done.exit_code == 0
     body = rows(out)[1:]
     assert {row[3] for row in body[110:130]} == {"1"}
-    assert [row[1:4] for row in body[130:132]] == [["", "0", ""], ["", "0", ""]]
+    assert body[130][1:4] == ["", "0", ""]
     assert body[140][3] == "2"
 
 
@@ -158,7 +159,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     for arguments, word in (
         (("--normal", tmp_path / "none.csv", "--data", data), "no such file"),
         (("--model", put(tmp_path / "m.csv", record(60, 1)), "--data", data), "not a model file"),
-        (("--normal", put(tmp_path / "few.csv", record(20, 1)), "--data", data), "at least 52"),
+        (("--normal", put(tmp_path / "few.csv", record(20, 1)), "--data", data), "at least 50"),
         (("--normal", put(tmp_path / "o.csv", record(60, 1), tuple("uvwxyz")), "--data", data), "lacks most"),
     ):
         done = lab("score", *arguments, "-o", out)

@@ -72,7 +72,7 @@ def test_scores_are_the_detectors_own(rig: Rig) -> None:
     np.testing.assert_array_equal(scored.score, result.score[0])
     np.testing.assert_array_equal(scored.alarm, result.alarm[0])
     np.testing.assert_array_equal(scored.contributions, result.contributions[0])
-    np.testing.assert_array_equal(scored.statistics["spe"], result.statistics["spe"][0])
+    np.testing.assert_array_equal(scored.statistics["sensor"], result.statistics["sensor"][0])
     assert (scored.limit == 1.0).all()
     assert scored.warm.all()
     assert not scored.late.any()
@@ -87,9 +87,9 @@ def test_an_episode_of_a_leak(rig: Rig) -> None:
         open_now = list_episodes(rig.store, "pump-1", open=True)
         assert (rig.runtime.describe(0)["episode"] is not None) == bool(open_now)
     (episode,) = list_episodes(rig.store)
-    assert START + 100 * SECOND < episode.start < START + 110 * SECOND
+    assert START + 100 * SECOND <= episode.start < START + 110 * SECOND
     assert episode.end is not None
-    assert episode.start <= episode.peak_at <= episode.end < START + 200 * SECOND
+    assert episode.start <= episode.peak_at <= episode.end < START + 210 * SECOND
     assert episode.kind == "process"
     assert episode.leading[0][0] == "pressure"
     assert episode.leading[0][1] > 0.5
@@ -289,10 +289,10 @@ def test_a_simulated_plant_is_scored_once_in_each_period_of_its_clock(tmp_path: 
     taken = np.isfinite(scored.score)
     assert set(np.flatnonzero(taken) % 4) == {0, 1}  # row 300 had no clock, so 301 stands for its period
     assert taken[301]
-    assert not taken[:8].any()
-    assert not taken[200:208].any()
+    assert not taken[:4].any()
+    assert not taken[200:204].any()
     assert taken[208]
-    assert not taken[340:348].any()
+    assert not taken[340:344].any()
     assert taken[348]
     assert scored.warm[399]
     _, alone = model.score(model.initial(1), x[None, :200:4])
@@ -465,11 +465,11 @@ def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> No
     save(fitted("precursor"), tmp_path / "models" / "pump.model")
     rig.runtime._looked = -1e9
     scored = rig.feed("pump-1", t[50:120], x[50:120])
-    assert np.isfinite(scored.score[2:]).all()
+    assert np.isfinite(scored.score[1:]).all()
     save(refit("precursor", record(300, 9)), tmp_path / "models" / "asset-pump-1.model")
     rig.runtime._looked = -1e9
     scored = rig.feed("pump-1", t[120:130], x[120:130])
-    assert np.isnan(scored.score[:2]).all()
+    assert np.isnan(scored.score[:1]).all()
     assert scored.changes[0].what == "closed"
     (tmp_path / "models" / "asset-pump-1.model").unlink()
     (tmp_path / "models" / "pump.model").unlink()
@@ -495,7 +495,7 @@ def test_a_model_changed_while_the_collector_was_away(rig: Rig) -> None:
     save(refit("precursor", record(300, 9)), rig.models / "pump.model")
     rig.open()
     scored = rig.feed("pump-1", t[110:], x[110:])
-    assert np.isnan(scored.score[:2]).all()
+    assert np.isnan(scored.score[:1]).all()
     check_replay(rig, "pump-1")
 
 
@@ -538,14 +538,14 @@ def test_learning_from_the_first_rows(tmp_path: Path, size: int) -> None:
         wait([learner.result])
         rig.poll()
     scores = rig.scores_of("new")
-    assert min(scores) == START + 202 * SECOND
+    assert min(scores) == START + 201 * SECOND
     assert max(scores) == START + 399 * SECOND
-    assert len(scores) == 198
+    assert len(scores) == 199
     model = load(tmp_path / "models" / "asset-new.model")
     assert model.detector.sensors == SENSORS
     assert model.about["rows"] == 200
     _, alone = model.detector.score(model.detector.initial(1), x[None, 200:, :6])
-    np.testing.assert_array_equal(list(scores.values()), np.stack([alone.score, alone.alarm], axis=2)[0, 2:])
+    np.testing.assert_array_equal(list(scores.values()), np.stack([alone.score, alone.alarm], axis=2)[0, 1:])
     check_replay(rig, "new")
     (episode,) = list_episodes(rig.store)
     assert episode.leading[0][0] == "pressure"
@@ -575,7 +575,7 @@ def test_learning_goes_on_after_a_restart(tmp_path: Path) -> None:
     check_late = rig.store.db.execute("SELECT count(*) FROM late").fetchone()
     assert check_late == (0,)
     replayed = replay_scores(rig.memory, rig.store, "new", START, START + 400 * SECOND)
-    assert np.isfinite(replayed.score).sum() == 198
+    assert np.isfinite(replayed.score).sum() == 199
     rig.crash()
 
 
@@ -593,7 +593,7 @@ def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", seconds(20, 200), record(20, 2))
-    assert len(rig.scores) == 18
+    assert len(rig.scores) == 19
     rig.crash()
 
 

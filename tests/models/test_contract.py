@@ -34,6 +34,7 @@ def same(a: Result, b: Result) -> None:
     np.testing.assert_array_equal(a.score, b.score)
     np.testing.assert_array_equal(a.alarm, b.alarm)
     np.testing.assert_array_equal(a.contributions, b.contributions)
+    np.testing.assert_array_equal(a.deviation, b.deviation)
     assert a.statistics.keys() == b.statistics.keys()
     for name in a.statistics:
         np.testing.assert_array_equal(a.statistics[name], b.statistics[name])
@@ -45,7 +46,7 @@ def joined(parts: list[Result]) -> Result:
 
     names = parts[0].statistics
     statistics = {name: np.concatenate([part.statistics[name] for part in parts], axis=1) for name in names}
-    return Result(along("score"), along("alarm"), along("contributions"), statistics)
+    return Result(along("score"), along("alarm"), along("contributions"), statistics, along("deviation"))
 
 
 def test_every_kind_has_its_fit(kind: str) -> None:
@@ -88,7 +89,8 @@ def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
     for asset in range(7):
         alone = run(model, x[asset])
         statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
-        same(Result(*(field[asset : asset + 1] for field in together[:3]), statistics), alone)
+        fields = (field[asset : asset + 1] for field in together[:3])
+        same(Result(*fields, statistics, together.deviation[asset : asset + 1]), alone)
 
 
 def test_more_assets_and_rows_than_are_worked_on_at_once(kind: str) -> None:
