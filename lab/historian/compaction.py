@@ -36,7 +36,7 @@ LOG_READINGS: Final = 2_000_000
 LATE_NS: Final = 120 * 1_000_000_000
 """An hour is over when the readings are so far past it."""
 GROUP_READINGS: Final = 500_000
-GROUP_SENSORS: Final = 1024
+GROUP_SENSORS: Final = 4096
 """What is packed at a time: bounds the memory of a step."""
 MANY_PARTS: Final = 16
 """So many parts are merged before their hour is over: bounds what a reader must put together."""
