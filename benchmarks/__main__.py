@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
 
-NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection", "corrosion", "prognosis")
+NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection", "corrosion", "prognosis", "causes")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

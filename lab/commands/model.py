@@ -80,6 +80,44 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1) from error
         typer.echo(text("model.made" if made else "model.kept", path=path))
 
+    @group.command(help=text("model.causes.help"), epilog="lab model causes --force")
+    def causes(
+        runs: Annotated[int | None, typer.Option(help=text("model.option.runs"), min=2)] = None,
+        force: Annotated[bool, typer.Option("--force", help=text("model.option.force"))] = False,
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from lab.causes import TEP_RUNS, tep_causes
+        from lab.config import load_config
+        from lab.tables import TableError
+        from models.detector import ModelError
+
+        models = load_config(config, data_dir=data_dir).models
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeElapsedColumn(),
+        )
+        try:
+            with Progress(*columns, transient=True) as bar:
+                task = bar.add_task(text("model.causes.learning"), total=1.0)
+                path, made = tep_causes(
+                    models,
+                    runs=runs or TEP_RUNS,
+                    force=force,
+                    progress=lambda share: bar.update(task, completed=share),
+                )
+        except TableError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        except (ModelError, ValueError) as error:
+            typer.echo(text("model.error", reason=error), err=True)
+            raise typer.Exit(1) from error
+        typer.echo(text("model.causes.made" if made else "model.causes.kept", path=path))
+
     @group.command(help=text("model.show.help"), epilog="lab model show lab-data/models/tep.model")
     def show(
         file: Annotated[Path, typer.Argument(help=text("model.option.file"))],

@@ -1,0 +1,144 @@
+"""Libraries of causes in files: that of the simulated plant, and what the user tells ("this was X").
+
+A library stands beside the model whose episodes it explains: `{kind}.causes.json` for all assets of a kind,
+`asset-{id}.causes.json` for one.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lab.fitting import TEP_PERIOD_S
+from lab.tables import write_whole
+from lab.text import text
+from models.detector import Detector, Floats, load
+from models.precursor.causes import Labelled, Library, learn
+
+TEP_CAUSES: Final = 1
+"""Counts up when the plant's library is to be made anew: the simulator or the features changed."""
+TEP_FAULTS: Final = tuple(range(1, 22, 2))
+"""The others are for measuring what is not known."""
+TEP_RUNS: Final = 8
+TEP_HOURS: Final = 48.0
+TEP_AT_H: Final = 8.0
+TEP_SEED: Final = 1_000_000
+OLDEST: Final = 200
+"""Rows of an episode that are looked at."""
+
+
+class LibraryError(Exception):
+    """A library of causes cannot be used; the text names the file and says why."""
+
+
+def read_library(path: Path) -> Library:
+    """Read a library of causes.
+
+    Raises:
+        LibraryError: no such file, or not a library.
+    """
+    try:
+        return Library.loads(path.read_bytes())
+    except OSError as error:
+        raise LibraryError(text("causes.unreadable", path=path, reason=error.strerror)) from error
+    except ValueError as error:
+        raise LibraryError(text("causes.unreadable", path=path, reason=error)) from error
+
+
+def write_library(path: Path, library: Library) -> None:
+    """Write a library of causes; it appears whole or not at all.
+
+    Raises:
+        TableError: it cannot be written.
+    """
+    write_whole(path, library.dumps())
+
+
+def episodes(
+    detector: Detector, records: Floats, names: Sequence[str], first: int, lengths: Sequence[int]
+) -> list[Labelled]:
+    """The first episode of each run that begins after its fault, as the detector sees it.
+
+    Args:
+        detector: of S sensors.
+        records: (n, T, S).
+        names: (n) what is wrong in each run.
+        first: row in which the fault begins.
+        lengths: (n) rows until the plant tripped, or all.
+    """
+    found = []
+    for record, name, length in zip(records, names, lengths, strict=True):
+        _, result = detector.score(detector.initial(1), record[None, :length])
+        alarm = result.alarm[0].copy()
+        alarm[:first] = False
+        if not alarm.any():
+            continue
+        begin = int(np.argmax(alarm))
+        over = np.flatnonzero(~alarm[begin:])
+        end = min(begin + OLDEST, begin + int(over[0]) if len(over) else length)
+        deviation = result.deviation[0, begin:end].astype(np.float64)
+        found.append(Labelled(name, deviation, result.contributions[0, begin:end]))
+    return found
+
+
+def tep_causes(
+    models: Path,
+    *,
+    runs: int = TEP_RUNS,
+    hours: float = TEP_HOURS,
+    force: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Path, bool]:
+    """The simulated plant's library beside its model, made when it is not there or was made with another model.
+
+    What the user told the one before stays in it. Causes are named `idv_1`, `idv_3` …
+
+    Args:
+        models: the folder, with the plant's model in it.
+        runs: of each odd-numbered fault.
+        hours: plant hours of each, the fault after eight.
+        force: make it in any case.
+        progress: called now and then with the share done, 0 to 1.
+
+    Returns:
+        The file, and whether it was made now.
+
+    Raises:
+        ModelError: the plant's model is not there.
+        ValueError: runs in which no fault is found.
+        TableError: the folder cannot be written to.
+    """
+    from simulators import tep
+
+    model = load(models / "tep.model")
+    path = models / "tep.causes.json"
+    about: dict[str, Any] = {"plant": "tep", "causes": TEP_CAUSES, "model": model.id, "runs": runs, "hours": hours}
+    before = None
+    if path.exists():
+        with suppress(LibraryError):  # one that cannot be read is made anew
+            before = read_library(path)
+        if before is not None and dict(before.about) == about and not force:
+            return path, False
+    cause = [fault for fault in TEP_FAULTS for _ in range(runs)]
+
+    def switch(inputs: tep.Inputs) -> None:
+        for plant, fault in enumerate(cause):
+            inputs.set_fault(plant, fault)
+
+    seeds = [TEP_SEED + 1000 * fault + run for fault in TEP_FAULTS for run in range(runs)]
+    done = None if progress is None else lambda at: progress(0.9 * at / hours)
+    run = tep.simulate(hours, seeds, [tep.Change(TEP_AT_H, switch)], generator="numpy", progress=done)
+    records = tep.round_records(run.records, 5)
+    columns = [tep.COLUMNS.index(name) for name in model.detector.sensors]
+    rows = records.shape[1]
+    tripped = tep.trip_hours(run.state) * 3600.0 / TEP_PERIOD_S
+    lengths = [rows if np.isnan(at) else min(rows, int(at)) for at in tripped.tolist()]
+    first = round(TEP_AT_H * 3600.0 / TEP_PERIOD_S)
+    labelled = episodes(model.detector, records[:, :, columns], [f"idv_{fault}" for fault in cause], first, lengths)
+    library = learn(labelled, model.detector.sensors, about)
+    write_library(path, library if before is None else library.with_told(before))
+    if progress is not None:
+        progress(1.0)
+    return path, True
