@@ -65,7 +65,8 @@ def test_lab_takes_simulators_only_where_commands_need_them() -> None:
     wrong = [
         f"{file.relative_to(ROOT)} imports {name}"
         for module, file in modules()
-        if module.startswith("lab.") and not module.startswith(("lab.commands.", "lab.plant", "lab.fitting", "lab.causes"))
+        if module.startswith("lab.")
+        and not module.startswith(("lab.commands.", "lab.plant", "lab.fitting", "lab.causes"))
         for name, _ in imports(file, module)
         if name.startswith("simulators")
     ]
