@@ -76,6 +76,14 @@ class PlantConfig(msgspec.Struct, forbid_unknown_fields=True):
     speed: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
 
 
+class PipingConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """The live sensors of the simulated piping, on the page "Corrosion"."""
+
+    points: Annotated[int, msgspec.Meta(ge=0, le=60)] | None = None
+    """How many points have sensors; None: three beside simulated plants, none without."""
+    speed: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 600.0
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that can be set, with the defaults that `lab up` uses."""
 
@@ -86,6 +94,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     api: ApiConfig = msgspec.field(default_factory=ApiConfig)
     historian: HistorianConfig = msgspec.field(default_factory=HistorianConfig)
     plants: list[PlantConfig] = msgspec.field(default_factory=lambda: [PlantConfig()])
+    piping: PipingConfig = msgspec.field(default_factory=PipingConfig)
+
+    @property
+    def piping_points(self) -> int:
+        """Points of the simulated piping that have live sensors."""
+        return (3 if self.plants else 0) if self.piping.points is None else self.piping.points
 
     def __post_init__(self) -> None:
         levels = self.path.split("/")

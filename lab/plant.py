@@ -22,8 +22,7 @@ from models.corrosion.tables import Inspections, Lines, Points, Weather
 log = logging.getLogger("lab.plant")
 
 PIPING_SEED: Final = 1
-PIPING_LINES: Final = 60
-PIPING_POINTS: Final = 9
+"""Of the piping that is shown and of its sensors."""
 
 
 def device_config(file: Path | None, data_dir: str | None, broker: str | None) -> Config:
@@ -70,7 +69,7 @@ def connect(
 
 
 def run(config: Config, stop: threading.Event) -> None:
-    """Run the configured plants until `stop` is set.
+    """Run the configured plants, and the sensors of the simulated piping, until `stop` is set.
 
     Raises:
         ValueError: an id, speed or seed that cannot be.
@@ -78,21 +77,48 @@ def run(config: Config, stop: threading.Event) -> None:
     """
     from devices.simulated import Plant, asset, channels, run_plants
 
+    failed: list[BaseException] = []
+    beside = threading.Thread(target=_run_piping, args=(config, stop, failed), name="piping")
+    if config.piping_points:
+        beside.start()
     plants = {plant.id: Plant(plant.seed, plant.speed) for plant in config.plants}
     for plant in config.plants:
         log.info("plant %s: seed %d, %g times as fast as the clock", plant.id, plant.seed, plant.speed)
-    run_plants(
-        plants,
-        lambda id, on_command: connect(config, id, asset(id), channels(), on_command, simulator=True),
-        stop,
-    )
+    try:
+        if plants:
+            run_plants(
+                plants,
+                lambda id, on_command: connect(config, id, asset(id), channels(), on_command, simulator=True),
+                stop,
+            )
+        else:
+            stop.wait()
+    finally:
+        stop.set()
+        if beside.ident is not None:
+            beside.join()
+    if failed:
+        raise failed[0]
+
+
+def _run_piping(config: Config, stop: threading.Event, failed: list[BaseException]) -> None:
+    from devices import piping
+
+    try:
+        sensors = piping.Sensors(PIPING_SEED, config.piping_points)
+        log.info("piping: sensors at %s, %g times as fast as the clock", ", ".join(sensors.ids), config.piping.speed)
+        connected = lambda id: connect(config, id, piping.asset(id), piping.channels())  # noqa: E731
+        piping.run_sensors(sensors, config.piping.speed, connected, stop)
+    except Exception as error:  # told by `run`, in whose thread it belongs
+        failed.append(error)
+        stop.set()
 
 
 def example_piping() -> tuple[Register, int]:
     """The simulated piping that a lab shows before a plant's own files are imported, and its seed."""
-    from simulators.piping import plant
+    from devices.piping import piping
 
-    made, _ = plant(PIPING_SEED, lines=PIPING_LINES, points=PIPING_POINTS, plants=3)
+    made, _ = piping(PIPING_SEED)
     return adopt(made), PIPING_SEED
 
 

@@ -83,6 +83,8 @@ class ScoringRuntime:
         """Model files read, by name, with time and size."""
         self._files: dict[str, tuple[int, int]] = {}
         self._looked = -LOOK_S
+        self._ready: dict[str, Model] = {}
+        """Models that no file holds, by kind."""
         self._learning: dict[int, Learner] = {}
         self._threads = ThreadPoolExecutor(1, "learn")
         self._news = _News()
@@ -158,9 +160,24 @@ class ScoringRuntime:
                 log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
         if number in self._unsaved:
             return
+        if (model := self._made(asset.kind)) is not None and self.scorer.fits(number, model):
+            self._use(number, model)
+            return
         self._use(number, None)
         if asset.learn_rows and number not in self._learning:
             self._learning[number] = Learner(asset, asset.learn_rows)
+
+    def _made(self, kind: str) -> Model | None:
+        """The model of a kind whose detector is made rather than fitted, where no file says otherwise."""
+        if kind != "piping":
+            return None
+        if kind not in self._ready:
+            from models.corrosion.live import PipingPoint
+
+            content = dumps(PipingPoint())
+            self._ready[kind] = loads(content, kind)
+            self._news.models[self._ready[kind].id] = (f"{kind}.model", content)
+        return self._ready[kind]
 
     def _use(self, number: int, model: Model | None) -> None:
         member = self.scorer.members[number]

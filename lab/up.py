@@ -143,8 +143,9 @@ def processes(config: Config, facts: BrokerFacts) -> list[Spec]:
         specs.append(Spec("broker", command, ready, foreign=facts.program is not None))
     specs.append(Spec("api", (*lab, "api"), lambda: page_answers(api.host, api.port)))
     specs.append(Spec("collector", (*lab, "collector"), after=after))
-    if config.plants:
+    if config.plants or config.piping_points:
         specs.append(Spec("plant", (*lab, "plant"), after=after))
+    if config.plants:
         # Also when there is a model: one that another version made is made anew, a good one is only looked at.
         specs.append(Spec("model", (*lab, "model", MODEL_KIND), after="api", once=True, low_priority=True))
     return specs

@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
         broker: Annotated[str | None, typer.Option(help=text("devices.option.broker"))] = None,
         plants: Annotated[int | None, typer.Option(help=text("devices.plant.option.plants"), min=1, max=100)] = None,
         speed: Annotated[float | None, typer.Option(help=text("devices.plant.option.speed"), min=1, max=600)] = None,
+        piping: Annotated[int | None, typer.Option(help=text("devices.plant.option.piping"), min=0, max=60)] = None,
         verbose: Annotated[bool, typer.Option("--verbose", help=text("devices.option.verbose"))] = False,
     ) -> None:
         import logging
@@ -34,7 +35,9 @@ def register(app: typer.Typer) -> None:
             settings.plants = [*settings.plants, *more][:plants]
         for each in settings.plants:
             each.speed = each.speed if speed is None else speed
-        if not settings.plants:
+        if piping is not None:
+            settings.piping.points = piping
+        if not settings.plants and not settings.piping_points:
             typer.echo(text("devices.plant.none"), err=True)
             raise typer.Exit(1)
         logging.basicConfig(

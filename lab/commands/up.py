@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
             chosen.plants = [*chosen.plants, *(p for p in more if p.id not in {q.id for q in chosen.plants})][:plants]
         if no_plant:
             chosen.plants = []
+            chosen.piping.points = 0
         if speed is not None:
             for plant in chosen.plants:
                 plant.speed = speed

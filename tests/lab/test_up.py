@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,13 @@ def test_killed_one_by_one_everything_comes_back_and_nothing_is_missing(tmp_path
                 data,
             )
             print(f"{kind}: {name} killed, readings again after {time.monotonic() - killed:.1f} s")
-        both = until(lambda: (now := ledger()) and len(now["gateways"]) == 2 and now, "the plant's second boot", data)
-        assert {boot["gateway"] for boot in both["gateways"]} == {"tep-1"}
+        both = until(lambda: (now := ledger()) and len(now["gateways"]) == 8 and now, "the plants' second boot", data)
+        # the simulated plant, and three points of the simulated piping
+        assert Counter(boot["gateway"] for boot in both["gateways"])["tep-1"] == 2
+        assert set(Counter(boot["gateway"] for boot in both["gateways"]).values()) == {2}
         until(lambda: (now := ledger()) and now["totals"]["missing"] == 0, "no gap", data)
         boots = until(ledger, "ledger", data)["gateways"]
-        assert [(boot["missing"], boot["forks"], boot["rejected"]) for boot in boots] == [(0, 0, 0)] * 2
+        assert [(boot["missing"], boot["forks"], boot["rejected"]) for boot in boots] == [(0, 0, 0)] * 8
         assert [process.restarts for process in info().processes][:4] == [1, 1, 1, 1]
         info()
         up.send_signal(signal.SIGINT)
