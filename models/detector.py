@@ -24,13 +24,36 @@ Floats = NDArray[np.float64]
 State = Mapping[str, NDArray[Any]]
 """Named arrays, the asset on the first axis; never changed in place."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "precursor": ("models.precursor", "Precursor"),
     "piping": ("models.corrosion.live", "PipingPoint"),
 }
 """Kind -> module and class. A new detector joins here, and with that the contract tests (those of what is fitted where
 it has a fit)."""
+
+
+class Each(NamedTuple):
+    """Forecasts of every sensor that has a limit, (A, T, L), as in `Forecast`."""
+
+    time_s: Floats
+    low_s: Floats
+    high_s: Floats
+
+
+class Forecast(NamedTuple):
+    """Of `A` assets and `T` rows: the limit that will be reached first."""
+
+    time_s: Floats
+    """(A, T) median time until it is reached, seconds of the asset's clock; inf: none in sight."""
+    low_s: Floats
+    """(A, T) lower end of the 80 % interval; where none is in sight, what nine in ten such rows leave at least."""
+    high_s: Floats
+    """(A, T) its upper end; inf where none is in sight."""
+    sensor: NDArray[np.int64]
+    """(A, T) position of the sensor among the columns of a block; -1 where none is in sight."""
+    each: Each | None = None
+    """Of every sensor, if asked for."""
 
 
 class Result(NamedTuple):
@@ -46,6 +69,8 @@ class Result(NamedTuple):
     """(A, T) each: the charts behind the score, every one scaled so that its limit is 1."""
     deviation: NDArray[np.float32]
     """(A, T, S), how far each sensor's recent mean is from its normal level, in standard deviations, with sign."""
+    forecast: Forecast | None = None
+    """Of the rows in an episode, none in sight in the others; None when the model knows no limits."""
 
 
 class Usual(NamedTuple):
@@ -167,7 +192,7 @@ def loads(content: bytes, name: str = "model") -> Model:
         ModelError: it is not a model, or one of a newer lab.
     """
     if not content.startswith(b"PK"):  # what NumPy would say of other files speaks of pickles
-        raise ModelError(f"{name}: not a model file, or an empty one; `lab model fit` makes one")
+        raise ModelError(f"{name}: not a model file, or an empty one; `lab fit` makes one")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as members:
             arrays = {key: members[key] for key in members.files}
@@ -177,9 +202,14 @@ def loads(content: bytes, name: str = "model") -> Model:
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{name}: not a whole model file: {error}") from error
     if version != FORMAT or kind not in KINDS:
+        older = "An older lab made it: fit it again (`lab fit`, for the simulated plant `lab model tep`)."
         raise ModelError(
             f"{name}: format {version}, kind {kind!r}; this lab reads format {FORMAT}, kinds {', '.join(KINDS)}. "
-            "Update the lab, or fit the model again."
+            + (
+                "Update the lab, or fit the model again."
+                if not isinstance(version, int) or version >= FORMAT
+                else older
+            )
         )
     module, cls = KINDS[kind]
     try:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Floats, Result, State, Usual
+from models.precursor.prognosis import Prognosis
 
 Singles = NDArray[np.float32]
 
@@ -40,6 +41,8 @@ OFF_ROWS: Final = 10
 """Rows that must stay below for an episode to end."""
 SHARPNESS: Final = 4
 """Power by which a sensor's own evidence becomes its share of the score."""
+OF_LIMITS: Final = "limits_"
+"""What the prognosis calls its own, in the state and in a file, begins with this."""
 CHARTS: Final = ("energy", "sensor", "shift", "gross")
 """Mean of all squared residuals; the largest of one sensor; the largest lasting shift of one; gross deviation."""
 
@@ -64,6 +67,8 @@ class Precursor:
     """A fitted detector of `S` sensors, `M` of which move; `L` lags."""
 
     kind: ClassVar[str] = "precursor"
+    lasting: ClassVar[tuple[str, ...]] = ("offset",)
+    """Parts of the state that outlive a gap: the levels that were accepted."""
 
     sensors: tuple[str, ...]
     period_s: float
@@ -85,6 +90,8 @@ class Precursor:
     """False alarms a month that the limits were set for."""
     kept: float
     """False alarms a month that the normal record is long enough to promise; not less than `promised`."""
+    prognosis: Prognosis | None = None
+    """Of the sensors that have a limit."""
 
     @property
     def limit(self) -> float:
@@ -103,7 +110,9 @@ class Precursor:
     def initial(self, assets: int) -> State:
         """State of `assets` streams that have not begun."""
         m, depth, memories = len(self.moving), max(1, self.lags), len(self.charts.memory)
+        ahead = {} if self.prognosis is None else self.prognosis.initial(assets)
         return {
+            **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
             "past": np.zeros((assets, depth, m), dtype=np.float32),
             "guessed": np.zeros((assets, depth, m), dtype=np.bool_),
             "seen": np.zeros(assets, dtype=np.int8),
@@ -132,13 +141,23 @@ class Precursor:
             deviation=np.empty((assets, rows, width), dtype=np.float32),
         )
         if not rows or not assets:
-            return state, result
-        after = {name: array.copy() for name, array in state.items()}
+            return state, result if self.prognosis is None else self._foretold(state, block, result)[1]
+        after = {name: array.copy() for name, array in state.items() if not name.startswith(OF_LIMITS)}
         for first in range(0, assets, CACHED):
             some = slice(first, min(assets, first + CACHED))
             theirs = {name: array[some] for name, array in after.items()}
             self._fast.score(theirs, block[some], result, some)
-        return after, result
+        if self.prognosis is None:
+            return after, result
+        ahead, result = self._foretold(state, block, result)
+        return {**after, **ahead}, result
+
+    def _foretold(self, state: State, block: Floats, result: Result) -> tuple[State, Result]:
+        """What is left until the limits, added to a result; the prognosis' part of the state after."""
+        assert self.prognosis is not None
+        mine = {name.removeprefix(OF_LIMITS): array for name, array in state.items() if name.startswith(OF_LIMITS)}
+        after, forecast = self.prognosis.score(mine, block, result.alarm)
+        return {f"{OF_LIMITS}{name}": array for name, array in after.items()}, result._replace(forecast=forecast)
 
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
         """Take where the assets (A,) chosen stand now for normal: shifts are taken off, open episodes end.
@@ -170,6 +189,7 @@ class Precursor:
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to; `from_arrays` makes the same detector of it."""
+        ahead = {} if self.prognosis is None else self.prognosis.arrays()
         return {
             "sensors": np.array(self.sensors, dtype=np.str_),
             "period_s": np.array(self.period_s),
@@ -182,6 +202,7 @@ class Precursor:
             "weights": self.weights,
             "baseline": self.baseline,
             "promise": np.array([self.promised, self.kept]),
+            **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
         }
 
     @classmethod
@@ -223,6 +244,10 @@ class Precursor:
             raise ValueError("numbers out of range")
         if len(set(sensors)) != width or len(np.unique(moving)) != m or ((moving < 0) | (moving >= width)).any():
             raise ValueError("names or columns that repeat")
+        ahead = {name.removeprefix(OF_LIMITS): array for name, array in arrays.items() if name.startswith(OF_LIMITS)}
+        prognosis = Prognosis.from_arrays(ahead) if ahead else None
+        if prognosis is not None and (prognosis.width != width or prognosis.period_s != period_s):
+            raise ValueError("a prognosis of other sensors")
         return cls(
             sensors=sensors,
             period_s=period_s,
@@ -231,6 +256,7 @@ class Precursor:
             charts=charts,
             promised=promised,
             kept=kept,
+            prognosis=prognosis,
             **floats,
         )
 

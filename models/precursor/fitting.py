@@ -1,6 +1,6 @@
 """Fitting: what each sensor should read given the others and the past, and how far normal strays from that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from models.detector import Floats, usual
+from models.precursor import prognosis
 from models.precursor.calibration import MEMORIES, Segments, calibrate, choose_baseline, log_likelihood, take_baseline
 from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor
 
@@ -35,6 +36,7 @@ def fit(
     period_s: float,
     *,
     false_alarms_per_month: float = 1.0,
+    limits: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> Precursor:
     """Fit to normal records. There is nothing else to set: everything else follows from the record.
 
@@ -47,6 +49,7 @@ def fit(
         period_s: time between rows, seconds.
         false_alarms_per_month: episodes that may begin in a month of new normal data; `kept` of the model says what the
             record is long enough to promise.
+        limits: lower and upper limit of the sensors for which the time is to be foretold, see `prognosis.fit`.
 
     Raises:
         ValueError: shapes that do not fit, fewer than 50 rows, a sensor without any value, names that repeat.
@@ -100,6 +103,7 @@ def fit(
         charts=calibration.charts,
         promised=float(false_alarms_per_month),
         kept=calibration.kept,
+        prognosis=prognosis.fit(records, sensors, limits, period_s) if limits else None,
     )
 
 

@@ -10,12 +10,12 @@ chances below which one in ten, and nine in ten, of the trips of left-out runs h
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detector import Floats, State
+from models.detector import Each, Floats, Forecast, State
 from models.precursor import passage
 
 LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0])
@@ -36,29 +36,6 @@ HUGE: Final = 1e100
 TILE: Final = 64
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
 FEATURES: Final = 5 + len(LADDER) - 1
-
-
-class Each(NamedTuple):
-    """Forecasts of every sensor that has a limit, (A, T, L), as in `Forecast`; `L` as in `Prognosis.sensors`."""
-
-    time_s: Floats
-    low_s: Floats
-    high_s: Floats
-
-
-class Forecast(NamedTuple):
-    """Of `A` assets and `T` rows: the limit that will be reached first."""
-
-    time_s: Floats
-    """(A, T) median time until it is reached, seconds of the asset's clock; inf: none in sight."""
-    low_s: Floats
-    """(A, T) lower end of the 80 % interval; where none is in sight, what nine in ten such rows leave at least."""
-    high_s: Floats
-    """(A, T) its upper end; inf where none is in sight."""
-    sensor: NDArray[np.int64]
-    """(A, T) position of the sensor among the columns of a block; -1 where none is in sight."""
-    each: Each | None
-    """Of every sensor, if asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

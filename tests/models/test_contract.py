@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.detector import Detector, Floats, ModelError, Result, State, load, loads, save
+from models.detector import Detector, Floats, Forecast, ModelError, Result, State, load, loads, save
 from tests.models.plants import FITS, SENSORS, fitted, record, refit
 
 pytestmark = pytest.mark.parametrize("kind", sorted(FITS))
@@ -38,6 +38,10 @@ def same(a: Result, b: Result) -> None:
     assert a.statistics.keys() == b.statistics.keys()
     for name in a.statistics:
         np.testing.assert_array_equal(a.statistics[name], b.statistics[name])
+    assert (a.forecast is None) == (b.forecast is None)
+    if a.forecast is not None and b.forecast is not None:
+        for ours, theirs in zip(a.forecast[:4], b.forecast[:4], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def joined(parts: list[Result]) -> Result:
@@ -46,7 +50,10 @@ def joined(parts: list[Result]) -> Result:
 
     names = parts[0].statistics
     statistics = {name: np.concatenate([part.statistics[name] for part in parts], axis=1) for name in names}
-    return Result(along("score"), along("alarm"), along("contributions"), statistics, along("deviation"))
+    told = [part.forecast for part in parts if part.forecast is not None]
+    columns = zip(*(forecast[:4] for forecast in told), strict=True)
+    forecast = Forecast(*(np.concatenate(column, axis=1) for column in columns)) if told else None
+    return Result(along("score"), along("alarm"), along("contributions"), statistics, along("deviation"), forecast)
 
 
 def test_every_kind_has_its_fit(kind: str) -> None:
@@ -90,7 +97,8 @@ def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
         alone = run(model, x[asset])
         statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
         fields = (field[asset : asset + 1] for field in together[:3])
-        same(Result(*fields, statistics, together.deviation[asset : asset + 1]), alone)
+        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:4]))
+        same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
 
 
 def test_more_assets_and_rows_than_are_worked_on_at_once(kind: str) -> None:
@@ -195,6 +203,20 @@ def test_the_first_rows_have_no_score(kind: str) -> None:
     assert 0 < began < 20
     assert np.isfinite(result.score[0, began:]).all()
     assert all(np.isnan(chart[0, :began]).all() for chart in result.statistics.values())
+
+
+def test_what_is_foretold_is_of_rows_in_an_episode_alone(kind: str) -> None:
+    found = run(fitted(kind), faulty())
+    assert found.forecast is not None
+    time, low, high, sensor = (array[0] for array in found.forecast[:4])
+    quiet = ~found.alarm[0]
+    assert np.isinf(time[quiet]).all()
+    assert (sensor[quiet] == -1).all()
+    seen = np.isfinite(time)
+    assert seen.any()
+    assert (sensor[seen] == SENSORS.index("pressure")).all()
+    assert (low[seen] <= time[seen]).all()
+    assert (time[seen] <= high[seen]).all()
 
 
 def test_no_rows_and_one_row(kind: str) -> None:

@@ -22,19 +22,25 @@ def test_a_newer_format_and_an_unknown_kind_are_named(tmp_path: Path) -> None:
     path = put(tmp_path / "new.model", {"format": 99, "kind": "precursor", "about": {}})
     with pytest.raises(ModelError, match=r"new\.model: format 99.*Update"):
         load(path)
-    path = put(tmp_path / "odd.model", {"format": 1, "kind": "oracle", "about": {}})
+    path = put(tmp_path / "odd.model", {"format": 2, "kind": "oracle", "about": {}})
     with pytest.raises(ModelError, match=r"'oracle'.*precursor"):
         load(path)
 
 
+def test_a_model_of_an_older_lab_is_to_be_made_anew(tmp_path: Path) -> None:
+    path = put(tmp_path / "old.model", {"format": 1, "kind": "precursor", "about": {}})
+    with pytest.raises(ModelError, match=r"old\.model: format 1.*older lab.*lab fit"):
+        load(path)
+
+
 def test_a_model_without_its_arrays(tmp_path: Path) -> None:
-    path = put(tmp_path / "half.model", {"format": 1, "kind": "precursor", "about": {}}, center=np.zeros(3))
+    path = put(tmp_path / "half.model", {"format": 2, "kind": "precursor", "about": {}}, center=np.zeros(3))
     with pytest.raises(ModelError, match="not a whole precursor model"):
         load(path)
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
-    path = put(tmp_path / "evil.model", {"format": 1, "kind": "precursor", "about": {}}, center=np.array([{}]))
+    path = put(tmp_path / "evil.model", {"format": 2, "kind": "precursor", "about": {}}, center=np.array([{}]))
     with pytest.raises(ModelError, match="not a whole model file"):
         load(path)
 
@@ -80,6 +86,6 @@ def test_usual() -> None:
 )
 def test_arrays_that_make_no_sense_are_refused(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
     arrays = {**fitted("precursor").arrays(), **change}
-    path = put(tmp_path / "odd.model", {"format": 1, "kind": "precursor", "about": {}}, **arrays)
+    path = put(tmp_path / "odd.model", {"format": 2, "kind": "precursor", "about": {}}, **arrays)
     with pytest.raises(ModelError, match=r"odd\.model: not a whole precursor model"):
         load(path)
