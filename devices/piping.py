@@ -25,8 +25,8 @@ PERIOD_S: Final = 600
 SPEEDS: Final = (1.0, 3600.0)
 SPEED: Final = 600.0
 """A row a second: ten minutes of a slow thing."""
-START: Final = np.datetime64("2026-06-10", "s")
-"""The rainy season begins: there is something to see on the first day."""
+START: Final = np.datetime64("2026-06-12", "s")
+"""In the rainy season: dry for a day and a half, then it rains."""
 AHEAD_H: Final = 24.0
 """Computed at a time."""
 LINES: Final = 60

@@ -6,13 +6,13 @@ import { number, t } from '../i18n.js';
 import { errorLine, fact, panel } from '../widgets.js';
 import { chance, corrosionMap, partText, rankText, riskLegend } from './corrosion_map.js';
 import { planPanel } from './corrosion_plan.js';
-import { pointPanel, yearsText } from './corrosion_point.js';
+import { pointPanel, wetText, yearsText } from './corrosion_point.js';
 
 const LINES = 500;
 const RANKED = 25;
 
 /** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
-export function corrosionView({ path }) {
+export function corrosionView({ lab, path }) {
   const summary = h('p', { class: 'summary' });
   const size = fact(t('page.corrosion.size'));
   const now = fact(t('page.corrosion.below_now'));
@@ -21,11 +21,13 @@ export function corrosionView({ path }) {
   const error = errorLine();
   const wait = h('p', { class: 'muted', role: 'status', text: t('page.corrosion.wait') });
   const plan = planPanel({ planned, choose });
-  const detail = pointPanel(plan.coated);
+  const live = livePanel(lab, choose);
+  const detail = pointPanel(lab, plan.coated);
   const map = corrosionMap(choose);
   const mapBox = h('div', { class: 'piping-box', tabindex: '0' }, map.element);
   const mapPanel = panel(t('page.corrosion.map'), 'corrosion-map', mapBox);
   mapPanel.head.append(riskLegend());
+  mapPanel.insertBefore(live.element, mapBox);
   const ranking = rankingPanel(choose);
   const body = h('div', { class: 'corrosion-body', hidden: true }, mapPanel, detail.element, plan.element, ranking.element);
   const element = h('div', { class: 'view corrosion' },
@@ -38,9 +40,10 @@ export function corrosionView({ path }) {
 
   async function refresh() {
     try {
-      const about = await get('corrosion');
+      const [about] = await Promise.all([get('corrosion'), lab.refresh()]);
       if (gone) return;
       error.update(null);
+      live.show();
       wait.hidden = true;
       body.hidden = false;
       put(summary, t(about.source === 'simulated' ? 'page.corrosion.simulated' : 'page.corrosion.imported', { at: about.at }));
@@ -85,11 +88,44 @@ export function corrosionView({ path }) {
     title: t('page.nav.corrosion'),
     refresh,
     refreshMs: 15_000,
+    frame() {
+      live.show();
+      detail.live();
+    },
+    tick() {
+      live.show();
+    },
     destroy() {
       gone = true;
       plan.destroy();
     },
   };
+}
+
+/** The points that have live sensors: wet or dry, as their episodes say. */
+function livePanel(lab, choose) {
+  const list = h('ul', { class: 'live-points' });
+  const element = h('div', { class: 'live-row' }, h('span', { class: 'caption', text: t('page.corrosion.live') }), list);
+  return {
+    element,
+    show() {
+      const points = [...lab.assets.values()].filter((asset) => asset.kind === 'piping').sort((a, b) => (a.id < b.id ? -1 : 1));
+      element.hidden = points.length === 0;
+      keyed(list, points, (asset) => asset.id, (asset) => livePoint(asset, choose));
+    },
+  };
+}
+
+function livePoint(asset, choose) {
+  const state = h('span');
+  const button = h('button', { type: 'button', class: 'live-point', on: { click: () => choose(asset.id) } }, h('span', { text: asset.id }), state);
+  const element = h('li', {}, button);
+  element.update = () => {
+    const health = asset.health();
+    put(state, wetText(asset));
+    button.className = `live-point is-${health}`;
+  };
+  return element;
 }
 
 function rankingPanel(choose) {

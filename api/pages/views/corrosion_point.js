@@ -3,7 +3,7 @@
 import { get, segment } from '../api.js';
 import { h, put, s } from '../dom.js';
 import { known, number, t } from '../i18n.js';
-import { errorLine, panel } from '../widgets.js';
+import { errorLine, healthText, panel } from '../widgets.js';
 import { chance, partText, rankText, serviceText } from './corrosion_map.js';
 
 const W = 460;
@@ -17,8 +17,15 @@ const years = (iso) => 1970 + Date.parse(iso) / YEAR_MS;
 /** @param {number|null} v */
 export const yearsText = (v) => (v === null ? t('page.corrosion.far') : v > 99 ? '>99' : number(v, v < 10 ? 1 : 0));
 
-/** @param {() => string[]} coated lines that are assumed to be coated anew */
-export function pointPanel(coated) {
+/** Wet or dry while its score can be trusted, else its state. @param {import('../lab.js').Asset} asset */
+export function wetText(asset) {
+  const health = asset.health();
+  if (health === 'alarm') return t('page.corrosion.wet');
+  return health === 'ok' ? t('page.corrosion.dry') : healthText(health);
+}
+
+/** @param {import('../lab.js').Lab} lab @param {() => string[]} coated lines that are assumed to be coated anew */
+export function pointPanel(lab, coated) {
   const error = errorLine();
   const name = h('strong', { class: 'point-name' });
   const rank = h('span', { class: 'rank-chip' });
@@ -27,11 +34,31 @@ export function pointPanel(coated) {
   const facts = h('dl', { class: 'facts-list' });
   const why = h('ul', { class: 'why' });
   const table = h('details', { class: 'point-readings' });
-  const body = h('div', {}, h('div', { class: 'title-line' }, name, rank), where, chart, facts, why, table);
+  const wet = h('strong');
+  const lost = h('span', { class: 'muted' });
+  const open = h('a', { text: t('page.corrosion.live_open') });
+  const now = h('p', { class: 'point-live', hidden: true }, h('span', { class: 'caption', text: t('page.corrosion.live') }), wet, lost, open);
+  const body = h('div', {}, h('div', { class: 'title-line' }, name, rank), where, now, chart, facts, why, table);
   const element = panel(t('page.corrosion.point'), 'corrosion-point', error, body);
   let asked = 0;
+  let shown = '';
+
+  /** What the point's own sensors say just now. */
+  function live() {
+    const asset = lab.assets.get(shown);
+    now.hidden = asset?.kind !== 'piping';
+    if (now.hidden) return;
+    put(wet, wetText(asset));
+    now.classList.toggle('is-wet', asset.health() === 'alarm');
+    open.setAttribute('href', `#/asset/${segment(shown)}`);
+    const { loss, loss_sigma: sigma } = asset.frame?.stats ?? {};
+    const known = typeof loss === 'number';
+    put(lost, known ? t('page.corrosion.live_lost', { lost: number(100 * loss, 1), sigma: number(100 * (sigma ?? 0), 1) }) : '');
+  }
 
   async function show(id) {
+    shown = id;
+    live();
     asked += 1;
     const mine = asked;
     try {
@@ -77,7 +104,7 @@ export function pointPanel(coated) {
       h('table', {}, h('thead', {}, head), h('tbody', {}, ...rows)));
   }
 
-  return { element, show };
+  return { element, show, live };
 }
 
 const value = (one) => (one.mm === null ? one.between_mm.map((v) => number(v, 2)).join('–') : number(one.mm, 2));

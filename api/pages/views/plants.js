@@ -55,7 +55,7 @@ export function plantsView({ lab }) {
   }
 
   function show() {
-    const assets = [...lab.assets.values()].sort((a, b) => rank(a) - rank(b) || (a.id < b.id ? -1 : 1));
+    const assets = [...lab.assets.values()].sort((a, b) => rank(a) - rank(b) || (a.kind === 'piping') - (b.kind === 'piping') || (a.id < b.id ? -1 : 1));
     keyed(cards, assets, (asset) => asset.id, (asset) => card(lab, asset));
     for (const child of cards.children) child.show(speeds.get(child.dataset.key), assets.length === 1);
     empty.hidden = assets.length > 0 || !lab.loadedAt;

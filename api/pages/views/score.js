@@ -11,6 +11,11 @@ const STATISTICS = [
   { name: 't2', key: 'page.score.t2', colour: 'blue', dash: [6, 3] },
   { name: 'spe', key: 'page.score.spe', colour: 'green', dash: [2, 3] },
 ];
+/** Points of the piping are judged by other charts. */
+const PIPING = [
+  { name: 'jacket', key: 'page.score.jacket', colour: 'blue', dash: [6, 3] },
+  { name: 'humidity', key: 'page.score.humidity', colour: 'green', dash: [2, 3] },
+];
 const BARS = 6;
 
 /**
@@ -19,22 +24,24 @@ const BARS = 6;
  */
 export function scorePanel(lab, asset) {
   const history = new History();
+  const charts = asset.kind === 'piping' ? PIPING : STATISTICS;
   const named = t('page.score.of', { name: asset.name });
-  const series = { score: new Series(2000), t2: new Series(2000), spe: new Series(2000) };
+  const series = { score: new Series(2000) };
+  for (const { name } of charts) series[name] = new Series(2000);
   const chart = new Chart({ label: named, fromZero: true, score: true });
   chart.curves = [
     { series: series.score, colour: 'ink', width: 2 },
-    ...STATISTICS.map(({ name, colour, dash }) => ({ series: series[name], colour, dash, width: 1.4 })),
+    ...charts.map(({ name, colour, dash }) => ({ series: series[name], colour, dash, width: 1.4 })),
   ];
   const error = errorLine();
   const values = new Map();
   const legend = h('ul', { class: 'legend' }, legendItem('score', t('page.score'), values));
-  for (const { name, key } of STATISTICS) legend.append(legendItem(name, t(key), values));
+  for (const { name, key } of charts) legend.append(legendItem(name, t(key), values));
   const at = h('span', { class: 'legend-at' });
   legend.append(h('li', {}, at));
   const learning = h('p', { class: 'muted note', text: t('page.plants.learning'), hidden: true });
   const element = panel(t('page.score'), 'score', legend, learning, chart.canvas, error);
-  const names = [t('page.score'), ...STATISTICS.map(({ key }) => t(key))];
+  const names = [t('page.score'), ...charts.map(({ key }) => t(key))];
   const columns = names.map((name) => ({ name, format: (v) => number(v, 2) }));
   element.head.append(tableButton(element, chart, () => chartTable(chart, columns)));
 
@@ -67,7 +74,7 @@ export function scorePanel(lab, asset) {
       const frame = asset.frame;
       if (!frame || frame.score === null || frame.score === undefined) return;
       series.score.push(frame.t, frame.score);
-      for (const { name } of STATISTICS) series[name].push(frame.t, frame.stats?.[name] ?? null);
+      for (const { name } of charts) series[name].push(frame.t, frame.stats?.[name] ?? null);
     },
     draw(now) {
       const limit = asset.limit;
