@@ -353,7 +353,8 @@ def run() -> str:
     rows = []
     for name, one in told.items():
         rows.append((name, *_figures(one)))
-    joined = Told(*(np.concatenate(columns) for columns in zip(*told.values(), strict=True)))
+    numbered = (one._replace(run=one.run + 1000 * at) for at, one in enumerate(told.values()))
+    joined = Told(*(np.concatenate(columns) for columns in zip(*numbered, strict=True)))
     rows.append(("together", *_figures(joined)))
     by_time = []
     for first, last in ((0.0, 5.0), (5.0, 20.0), (20.0, 60.0), (60.0, 120.0), (120.0, 480.0)):
