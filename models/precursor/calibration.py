@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from models.detector import Floats
 from models.precursor.detector import FAST, Charts
@@ -47,6 +46,8 @@ class Segments(NamedTuple):
 
     def smooth(self, values: Floats, tau: float, start: float) -> Floats:
         """Moving average (n, ...) of time constant `tau` along each stretch, beginning at `start`."""
+        from scipy.signal import lfilter  # brings scipy.stats: 50 MB that scoring need not hold
+
         weight = 1.0 / tau
         if weight == 1.0:
             return values
