@@ -256,9 +256,13 @@ async def get_points(request: Request, line: Line = None, limit: Limit = PAGE, c
     start, lang = _offset(cursor), language_of(request.scope)
 
     def job(desk: Desk) -> dict[str, Any]:
-        entries = [row for row in results.rows(desk.outcome(), lang) if line is None or row["line"] == line]
-        page, following = _page(entries, start, limit)
-        return {"points": page, "total": len(entries), "next": following}
+        outcome = desk.outcome()
+        register = outcome.register
+        order = results.ranking(outcome).tolist()
+        if line is not None:
+            order = [k for k in order if register.lines.id[register.points.line[k]] == line]
+        page, following = _page(order, start, limit)
+        return {"points": list(results.rows(outcome, lang, set(page))), "total": len(order), "next": following}
 
     return answer(await _work(request, job))
 
@@ -291,7 +295,7 @@ async def get_point(request: Request, id: PointId, coated: Coated = "") -> Respo
         if id not in outcome.register.points.id:
             return None
         k = outcome.register.points.id.index(id)
-        row = next(row for row in results.rows(outcome, lang) if row["id"] == id)
+        (row,) = results.rows(outcome, lang, {k})
         return {**row, **results.history(outcome, k)}
 
     found = await _work(request, job)
@@ -340,7 +344,7 @@ async def get_plan(
         outcome = desk.plan(budget, acceptable, lines)
         plan = outcome.plan
         assert plan is not None
-        chosen = sorted((row for row in results.rows(outcome, lang) if row["in_plan"]), key=lambda row: row["in_plan"])
+        chosen = sorted(results.rows(outcome, lang, set(plan.points.tolist())), key=lambda row: int(row["in_plan"]))
         for row, bits in zip(chosen, plan.reasons.tolist(), strict=True):
             row["reasons"] = results.why(bits, lang, results.PLAN_REASONS)
         return {

@@ -1,7 +1,7 @@
 """What an assessment says of each point as plain rows: one source for the report, the tables and the API."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -55,10 +55,12 @@ def ranking(outcome: Outcome) -> np.ndarray[Any, Any]:
     return np.lexsort((np.arange(len(risk)), found.life[:, 0], -found.p_next, -risk))
 
 
-def due(outcome: Outcome, years: Floats) -> list[date | None]:
-    """Days so many years after the assessment; None for never or unknown."""
+def due(outcome: Outcome, years: float) -> str | None:
+    """The day so many years after the assessment, ISO 8601; None for never or unknown."""
+    if not math.isfinite(years) or years >= 200:
+        return None
     start = date.fromisoformat(str(outcome.assessment.at)[:10])
-    return [start + timedelta(days=round(float(y) * YEAR_D)) if math.isfinite(y) and y < 200 else None for y in years]
+    return (start + timedelta(days=round(years * YEAR_D))).isoformat()
 
 
 def number(value: float, digits: int = 4) -> float | None:
@@ -66,15 +68,16 @@ def number(value: float, digits: int = 4) -> float | None:
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
-def rows(outcome: Outcome, lang: str) -> Iterator[dict[str, Any]]:
-    """One row a point, the riskiest first: what the tables and the API show of it."""
+def rows(outcome: Outcome, lang: str, only: Collection[int] | None = None) -> Iterator[dict[str, Any]]:
+    """One row a point, the riskiest first: what the tables and the API show of it; `only` of these points."""
     register, found, plan = outcome.register, outcome.assessment, outcome.plan
     lines, points = register.lines, register.points
     order = ranking(outcome)
     _, _, risk_class = classes(outcome)
     chosen = {int(point): at for at, point in enumerate(plan.points, 1)} if plan else {}
-    half, rule = due(outcome, found.half_life_y), due(outcome, found.interval_y)
     for place, k in enumerate(order.tolist(), 1):
+        if only is not None and k not in only:
+            continue
         line = int(points.line[k])
         part = int(points.part[k])
         yield {
@@ -104,15 +107,11 @@ def rows(outcome: Outcome, lang: str) -> Iterator[dict[str, Any]]:
             "physics_mm_y": number(found.physics_rate[k]),
             "a_rt": number(found.a_rt[k]),
             "damage_factor": number(found.damage_factor[k]),
-            "next_half_life": _iso(half[k]),
-            "next_probabilistic": _iso(rule[k]),
+            "next_half_life": due(outcome, float(found.half_life_y[k])),
+            "next_probabilistic": due(outcome, float(found.interval_y[k])),
             "in_plan": chosen.get(k),
             "reasons": why(int(found.reasons[k]), lang),
         }
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def triple(values: Floats) -> list[float | None]:
@@ -210,7 +209,6 @@ def history(outcome: Outcome, k: int) -> dict[str, Any]:
     mine = mine[np.argsort(findings.at[mine], kind="stable")]
     line = int(register.points.line[k])
     t_nom = float(register.lines.t_nom[line])
-    days = due(outcome, found.years)
     return {
         "readings": [
             {
@@ -224,7 +222,7 @@ def history(outcome: Outcome, k: int) -> dict[str, Any]:
             for n in mine.tolist()
         ],
         "forecast": {
-            "at": [_iso(day) for day in days],
+            "at": [due(outcome, float(year)) for year in found.years],
             "low_mm": [number(value) for value in found.thickness[k, :, 0].tolist()],
             "middle_mm": [number(value) for value in found.thickness[k, :, 1].tolist()],
             "high_mm": [number(value) for value in found.thickness[k, :, 2].tolist()],
