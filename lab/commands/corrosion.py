@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
         weather: WeatherOption = None,
         budget: Annotated[int | None, typer.Option("--budget", min=1, help=text("corrosion.cli.budget"))] = None,
         at: AtOption = None,
+        next_y: Annotated[float, typer.Option("--next", min=0.1, max=30, help=text("corrosion.cli.next"))] = 2.0,
         mapping: MapOption = None,
         lang: LangOption = None,
         title: Annotated[str | None, typer.Option("--title", help=text("corrosion.cli.title"))] = None,
@@ -64,7 +65,7 @@ def register(app: typer.Typer) -> None:
             with _Progress(text("corrosion.cli.assessing", spoken)):
                 from lab.corrosion.assessing import outcome
 
-                result = outcome(found, day, budget)
+                result = outcome(found, day, budget, next_y)
             for path in output:
                 _write(path, result, spoken, title or text("corrosion.report.title", spoken), budget)
         except TableError as error:

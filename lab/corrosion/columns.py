@@ -107,7 +107,7 @@ INSPECTIONS: Final[dict[str, Column]] = {
     "line": Column("text", LINES["id"].names),
     "point": Column("text", POINTS["id"].names),
     "part": POINTS["part"],
-    "at": _column("inspections", "at", "date", required=True),
+    "at": _column("inspections", "at", "date"),
     "method": _column("inspections", "method", "code", words="method"),
     "effectiveness": _column("inspections", "effectiveness", "code", words="effectiveness"),
     "stripped": _column("inspections", "stripped", "flag", words="yes_no"),

@@ -265,6 +265,8 @@ def build_register(
     point_rows = _check_points(read.get("points"), names, lost, out)
     found = _check_inspections(read.get("inspections"), line_rows, names, lost, point_rows, "points" in read, at, out)
     built_lines = _build_lines(line_rows, found, at, gaps)
+    if found and "at" not in read["inspections"].sources:
+        gaps.append(Gap("inspections", "at", len(found), len(found), "at"))
     return _assemble(built_lines, point_rows, found, read, files, mapping, at, out, gaps)
 
 
@@ -368,7 +370,10 @@ def _check_inspections(
     for point in points:
         by_place[point["id"]] = "" if point["id"] in by_place else point["line"]
     seen: set[tuple[Any, ...]] = set()
+    dated = "at" in table.sources
     for number, record in table.records:
+        if not dated:
+            record["at"] = at
 
         def refuse(refused: Refused, number: int = number) -> None:
             source = table.sources.get(refused.key)
@@ -427,6 +432,8 @@ def check_finding(record: Record, owner: Record, at: date) -> Record:
     if isinstance(loss, tuple):
         (low, high), loss = loss, None
     finding = _finding(record.get("finding"))
+    if "at" not in record:
+        raise Refused("at", "missing")
     if record["at"] > at:
         raise Refused("at", "future", at=at.isoformat())
     if "installed" in owner and record["at"] < owner["installed"]:

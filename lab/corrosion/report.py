@@ -17,6 +17,7 @@ from lab.corrosion.drawing import BLUE, FAN, INK, RED, SOFT, Plot, digits_of, ti
 from lab.corrosion.results import Outcome
 from lab.text import text
 from models.corrosion import extreme
+from models.corrosion.assessment import NEXT_Y
 from models.corrosion.tables import RANKS
 
 RANKED: Final = 40
@@ -136,7 +137,8 @@ def _head(outcome: Outcome, lang: str, title: str, rows: Sequence[dict[str, Any]
     day = date.fromisoformat(str(found.at)[:10])
     when = _day(day, lang)
     return (
-        f"<header><h1>{escape(title)}</h1><p class='soft'>{_t('subtitle', lang, at=when)}</p></header>"
+        f"<header><h1>{escape(title)}</h1>"
+        f"<p class='soft'>{_t('subtitle', lang, at=when, next=f'{outcome.next_y or NEXT_Y:g}')}</p></header>"
         f'<div class="tiles">{body}</div><p class="warn">{_t("not_for", lang)}</p>'
     )
 

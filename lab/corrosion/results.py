@@ -37,6 +37,8 @@ class Outcome:
     register: Register
     assessment: Assessment
     plan: Plan | None = None
+    next_y: float | None = None
+    """Years until the next opportunity, where somebody asked for it."""
 
 
 def classes(outcome: Outcome) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -294,6 +294,9 @@ def workbook(sheets: Mapping[str, Sequence[Sequence[Any]]]) -> bytes:
         sheet = book.create_sheet(title[:31])
         for row in rows:
             sheet.append(list(row))
+            for written in sheet[sheet.max_row]:
+                if written.data_type == "f":  # a text of the file that looks like a formula stays a text
+                    written.data_type = "s"
         for column, found in enumerate(rows[0] if rows else [], 1):
             head = sheet.cell(1, column)
             head.font = Font(bold=True)

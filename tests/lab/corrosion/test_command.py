@@ -204,3 +204,16 @@ def test_import_is_what_the_api_reads(files: dict[str, Path], tmp_path: Path) ->
     counts = json.loads(told.output)
     assert (len(register.lines.id), len(register.points.id)) == (counts["lines"], counts["points"])
     assert [each.code for each in register.kept_out] == ["slip_point"]
+
+
+def test_names_from_files_are_text_everywhere(tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    (tmp_path / "l.csv").write_text(f"line,service,nominal thickness\n{evil},=1+1,7.11\n", encoding="utf-8")
+    (tmp_path / "i.csv").write_text(f"line,date,thickness\n{evil},2024-04-01,6.5\n{evil},2024-04-01,x{evil}\n")
+    paths = ["--lines", tmp_path / "l.csv", "--inspections", tmp_path / "i.csv"]
+    run("assess", *paths, "--budget", 1, "-o", tmp_path / "r.html", "-o", tmp_path / "r.xlsx")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "&lt;img src=x" in text
+    row = openpyxl.load_workbook(tmp_path / "r.xlsx").worksheets[0][2]
+    assert ("=1+1", "s") in {(cell.value, cell.data_type) for cell in row}

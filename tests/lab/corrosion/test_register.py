@@ -325,3 +325,18 @@ def test_headers_are_recognised(headers: list[str], wanted: set[str]) -> None:
 )
 def test_units_in_headers(header: str, unit: str) -> None:
     assert split_unit(header)[1] == unit
+
+
+def test_a_register_without_dates_is_taken_as_of_the_day_and_says_so(write: Write) -> None:
+    found = read(write, "line,point,thickness\nL-1,1,6.5\n")
+    assert found.inspections.at.astype("datetime64[D]").astype(str).tolist() == [AT.isoformat()]
+    assert [(gap.table, gap.column, gap.count) for gap in found.gaps if gap.taken == "at"] == [("inspections", "at", 1)]
+
+
+def test_weather_as_the_weather_service_gives_it(write: Write) -> None:
+    head = "ダウンロードした時刻：2024/05/01\n\n,福岡,福岡,福岡,福岡\n"
+    head += "年月日,平均気温(℃),平均気温(℃),降水量の合計(mm),平均湿度(％)\n,,品質情報,,\n"
+    weather = write("w_cp932.csv", head + "2023/5/1,18,8,0,60\n2023/5/2,20,8,12,70\n")
+    found = read(write, "line,date,thickness\nL-1,2024/4/1,6\n", weather=weather).weather
+    assert (found.temperature_c, found.humidity_pct) == (19.0, 65.0)
+    assert found.rain_mm_y == pytest.approx(6 * 365.25)
