@@ -22,7 +22,7 @@ Singles = NDArray[np.float32]
 
 TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
-CACHED: Final = 128
+CACHED: Final = 256
 """Assets worked on at a time, so that their states stay in the cache."""
 CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
@@ -287,6 +287,7 @@ class _Fast:
         self.energy = charts.energy.astype(single)
         self.keep = (1.0 / charts.memory).astype(single)[:, None]
         self.spread, self.shift = charts.spread.astype(single), charts.shift.astype(single)
+        self.lowest = -self.shift[2]
         self.fast_energy = int((charts.tau <= FAST).sum())
         self.fast = int((charts.memory <= FAST).sum())
 
@@ -452,25 +453,33 @@ class _Fast:
         np.abs(shift, out=move)
         move -= self.shift[0]
         move *= self.shift[1]
-        np.clip(shift, -self.shift[2], self.shift[2], out=shift)
+        np.minimum(shift, self.shift[2], out=shift)
+        np.maximum(shift, self.lowest, out=shift)
         # gross deviations
         deviation = state["deviation"]
-        far = (z - deviation) / np.float32(GROSS_TAU)
+        far = z - deviation
+        far *= np.float32(1.0 / GROSS_TAU)
         if known is not None:
             far[~known] = 0.0
         deviation += far
-        gross = np.abs(deviation) * self.gross
-        # together
-        widest = change.max(axis=2, initial=-1.0)
-        furthest = move.max(axis=2, initial=-1.0)
-        coarse = gross.max(axis=1, initial=0.0)
-        fast = np.maximum(over_energy[:, : self.fast_energy].max(axis=1, initial=-1.0), coarse)
-        np.maximum(fast, widest[:, : self.fast].max(axis=1, initial=-1.0), out=fast)
-        np.maximum(fast, furthest[:, : self.fast].max(axis=1, initial=-1.0), out=fast)
-        slow = over_energy[:, self.fast_energy :].max(axis=1, initial=-1.0)
-        np.maximum(slow, widest[:, self.fast :].max(axis=1, initial=-1.0), out=slow)
-        np.maximum(slow, furthest[:, self.fast :].max(axis=1, initial=-1.0), out=slow)
-        value = _positive(np.maximum(fast, slow).astype(np.float64))
+        gross = np.abs(deviation, out=far)
+        gross *= self.gross
+        # together: the most of each sensor, then of all
+        parts = self.fast, self.fast_energy
+        widest = [part.max(axis=1) for part in (change[:, : parts[0]], change[:, parts[0] :]) if part.shape[1]]
+        furthest = [part.max(axis=1) for part in (move[:, : parts[0]], move[:, parts[0] :]) if part.shape[1]]
+        top = np.full((2, 4, len(residual)), -1.0, dtype=np.float32)
+        for at, part in enumerate((over_energy[:, : parts[1]], over_energy[:, parts[1] :])):
+            part.max(axis=1, initial=-1.0, out=top[at, 0])
+        own = None
+        for place, pieces in ((1, widest), (2, furthest)):
+            for at, piece in enumerate(pieces):
+                piece.max(axis=1, initial=-1.0, out=top[at, place])
+                own = piece if own is None else np.maximum(own, piece, out=own)
+        gross.max(axis=1, initial=0.0, out=top[0, 3])
+        fast, slow = top.max(axis=1)
+        charts = _positive(np.maximum(top[0], top[1]).astype(np.float64))
+        value = charts.max(axis=0)
         # episodes
         begins = value >= 1.0
         quiet = (fast < OFF[0]) & (slow < OFF[1])
@@ -486,18 +495,14 @@ class _Fast:
         result.score[some, row] = value
         result.alarm[some, row] = alarm
         statistics = result.statistics
-        statistics["energy"][some, row] = _positive(over_energy.max(axis=1, initial=-1.0).astype(np.float64))
-        statistics["sensor"][some, row] = _positive(widest.max(axis=1, initial=-1.0).astype(np.float64))
-        statistics["shift"][some, row] = _positive(furthest.max(axis=1, initial=-1.0).astype(np.float64))
-        statistics["gross"][some, row] = _positive(coarse.astype(np.float64))
+        for name, values in zip(CHARTS, charts, strict=True):
+            statistics[name][some, row] = values
         result.deviation[some, row] = deviation
-        evidence = np.maximum(gross, np.float32(1e-3))
-        if self.m:
-            own = np.maximum(change, move).max(axis=1, initial=0.0)
-            if self.every:
-                np.maximum(evidence, own, out=evidence)
-            else:
-                evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
+        evidence = np.maximum(gross, np.float32(1e-3), out=gross)
+        if own is not None and self.every:
+            np.maximum(evidence, own, out=evidence)
+        elif own is not None:
+            evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
         shares = np.square(np.square(evidence.astype(np.float64)))
         if known is not None:
             shares[~known] = 0.0
