@@ -29,7 +29,7 @@ PATHS: Final = 96
 GRID: Final = np.linspace(-6.0, 4.0, 101)
 """ln(rate / physics rate)."""
 STEP: Final = float(GRID[1] - GRID[0])
-DRAWS: Final = 256
+DRAWS: Final = 200
 """Equally weighted particles of a point's posterior that quantiles are read from."""
 SHAPE: Final = 4.0 / 3.0
 """Gamma shape gained a year: a mean of 0.12 mm/y with a variance of 0.0108 mm²/y."""
