@@ -42,6 +42,8 @@ LEAST_RATE: Final = 0.005
 """mm/y taken where physics says 0: outside the tables is not immune."""
 SIGMA: Final = {"ut": 0.15, "rt": 0.35, "pit_gauge": 0.15, "visual": 0.5, "dr": 0.5, "pec": 0.8, "guided_wave": 1.0}
 """Standard error of a thickness by its method, mm, where the file gives none (model parameters)."""
+LEARNED_SHARE: Final = 0.5
+"""How far the rates follow the learned probability; the findings do the rest (chosen on simulated plants apart)."""
 CONTRADICTION: Final = 4.0
 UNKNOWN_AGE_Y: Final = 25.0
 
@@ -286,7 +288,7 @@ def assess_all(
     if learned.fitted:
         width = float(np.sqrt(SPREAD_PLANT**2 + SPREAD_LINE**2 + SPREAD_POINT**2))
         moved = shift(prior, learned.estimate, limit, width)
-        prior = replace(prior, rate=prior.rate * np.exp(moved))
+        prior = replace(prior, rate=prior.rate * np.exp(LEARNED_SHARE * moved))
     anew = np.zeros(p, dtype=np.bool_) if recoated is None else np.asarray(recoated, dtype=np.bool_)[points.line]
     ahead = forecast(prior, evidence, base.t_req, limit, anew, every_percent)
     read = readings(evidence, p)

@@ -1,7 +1,8 @@
 """How metal is lost at a point, and what findings say of it: coating life, gamma growth, plant, line and point effects.
 
 Loss begins when the coating's life T0 ~ Weibull ends and grows as a gamma process: X = r G(tau), G a gamma process of
-unit mean slope, tau the years since T0 (bent by a power for bare pipe). ln r = ln r_physics + m + plant + line + point
+unit mean slope, tau the years without a coating that holds (bent by a power for bare pipe). A coating is followed by the
+next one on the date of the register; what was lost before stays lost. ln r = ln r_physics + m + plant + line + point
 effect, all normal. A finding sees X with the method's error, the mill tolerance and slips of the hand.
 
 The effects form a tree, so the update is exact on a grid: each point's findings give a likelihood of its ln r (summed
@@ -42,7 +43,7 @@ HUBER: Final = 1.579
 """Where Huber's density for 3 % contamination leaves the normal one, standard errors."""
 POD_SLOPE: Final = 0.4
 """Width of the probability of detection in ln(depth)."""
-RESOLVED: Final = 0.05
+RESOLVED: Final = 0.02
 """A quantile of depth below this is given as 0, mm: no method tells it from nothing."""
 PATH_STEP_Y: Final = 0.5
 PATH_END_Y: Final = 150.0
@@ -53,7 +54,7 @@ SPREAD_POINT: Final = 0.6
 """Standard deviations in ln(rate): of all plants' common error of the physics, of plants, lines, points."""
 WIDER: Final = (0.5, 0.8, 1.25, 2.0)
 """Multiples of the last two that are weighed by the findings; few findings leave them near 1."""
-DRY: Final = (0.03, 0.12, 0.3)
+DRY: Final = (0.01, 0.05, 0.15)
 """Share of points where hardly any water comes to the steel, weighed by the findings likewise."""
 DRY_PLACE: Final = (-4.5, 1.0)
 """Mean and standard deviation of ln(rate / physics rate) there."""
@@ -76,9 +77,9 @@ class Prior:
     age_y: Floats
     """(P,) years since the pipe was built."""
     coated_y: Floats
-    """(P,) years since the coating (or the pipe, if bare steel) began its life."""
+    """(P,) years since its coating; before, it had another of that kind since it was built."""
     life_y: Floats
-    """(P,) scale of the coating's life; 0: corroding from the first day."""
+    """(P,) scale of a coating's life; 0: corroding from the first day."""
     t_nom: Floats
     line: Indices
     """(P,) number of its line, from 0."""
@@ -134,7 +135,11 @@ class Forecast:
 @dataclass(frozen=True, slots=True)
 class _Particles:
     life: Floats
-    """(K,) of a coating's life, in scales."""
+    """(K,) of the newest coating's life, in scales."""
+    first: Floats
+    """(K,) of the life of the coating that the pipe was built with, where that was another one."""
+    again: Floats
+    """(K,) of the life of a coating that it gets on the day."""
     mill: Floats
     """(K,) place within the mill tolerance, 0..1."""
     path: Floats
@@ -211,7 +216,7 @@ def forecast(
     place[held] = np.arange(len(held))
     anew = np.zeros(p, dtype=np.bool_) if recoated is None else recoated
     parts = []
-    for rows in _chunks(p):
+    for rows in list(_chunks(p)) or [slice(0, 0)]:
         points = np.arange(p)[rows]
         own = place[points]
         known = np.where(own[:, None] >= 0, effects.own[own] if len(held) else 0.0, effects.silent[prior.line[points]])
@@ -233,11 +238,22 @@ def _order(evidence: Evidence) -> Indices:
     return np.lexsort((*keys, -evidence.ago_y, evidence.point)).astype(np.int64)
 
 
+def _corroding(prior: Prior, points: Indices, ago_y: Floats, particles: _Particles, which: Indices) -> Floats:
+    """(n, K) years that steel had been corroding some years before the day, under the first coating and the newest."""
+    life = prior.life_y[points][:, None]
+    since_built = (prior.age_y[points] - ago_y)[:, None]
+    coated = np.maximum(prior.age_y[points] - prior.coated_y[points], 0.0)[:, None]
+    first, newest = particles.first[which], particles.life[which]
+    found: Floats = np.maximum(np.minimum(since_built, coated) - life * first, 0.0)
+    found += np.maximum(since_built - coated - life * newest, 0.0)
+    return found
+
+
 def paths_at(prior: Prior, point: Indices, ago_y: Floats, seed: int = 0) -> Floats:
     """(n, K) mean-slope loss of the particles at points some years before the day of the prior: loss / rate, y."""
     particles = _particles(seed)
-    since = (prior.coated_y[point] - ago_y)[:, None] - prior.life_y[point][:, None] * particles.life
-    return particles.grown(np.arange(PATHS), _tau(prior, point, np.maximum(since, 0.0)))
+    every = np.arange(PATHS)
+    return particles.grown(every, _tau(prior, point, _corroding(prior, point, ago_y, particles, every)))
 
 
 def _chunks(n: int, size: int = 16) -> Iterator[slice]:
@@ -251,14 +267,14 @@ def _particles(seed: int) -> _Particles:
     even = (np.arange(PATHS) + 0.5) / PATHS
     steps = rng.gamma(SHAPE * PATH_STEP_Y, 1.0 / SHAPE, (PATHS, int(PATH_END_Y / PATH_STEP_Y)))
     path = np.concatenate([np.zeros((PATHS, 1)), np.cumsum(steps, axis=1)], axis=1)
-    life = (-np.log1p(-rng.permutation(even))) ** (1.0 / WEIBULL)
-    return _Particles(life, rng.permutation(even), path)
+    life, first, again = ((-np.log1p(-rng.permutation(even))) ** (1.0 / WEIBULL) for _ in range(3))
+    return _Particles(life, first, again, rng.permutation(even), path)
 
 
 def _walls(prior: Prior, evidence: Evidence, particles: _Particles) -> Floats:
     """(P, K) wall when new: the mill tolerance, narrowed by a reading from the first year of the pipe."""
     low, high = np.full(len(prior.rate), MILL[0]), np.full(len(prior.rate), MILL[1])
-    early = np.isfinite(evidence.reading) & (evidence.ago_y > prior.coated_y[evidence.point] - 1.0)
+    early = np.isfinite(evidence.reading) & (evidence.ago_y > prior.age_y[evidence.point] - 1.0)
     point, reading, sigma = evidence.point[early], evidence.reading[early], evidence.sigma[early]
     share = np.clip(reading / prior.t_nom[point] - 1.0, *MILL)
     reach = 4.0 * sigma / prior.t_nom[point]
@@ -276,28 +292,30 @@ def _tau(prior: Prior, points: Indices, since: Floats) -> Floats:
     power = prior.power[points].reshape(shape)
     if (power == 1.0).all():
         return since
-    span = np.maximum(prior.coated_y[points], 1.0).reshape(shape)
+    span = np.maximum(prior.age_y[points], 1.0).reshape(shape)
     found: Floats = span ** (1.0 - power) * since**power
     return found
 
 
 def _log_likelihood(prior: Prior, evidence: Evidence, points: Indices, walls: Floats, particles: _Particles) -> Singles:
     """(n, G, K) of all findings at each of the points (in rising order), by rate and particle; 0 without any."""
-    first, last = np.searchsorted(evidence.point, [points[0], points[-1] + 1])
     cells = np.zeros((len(points), len(GRID), PATHS), dtype=np.float32)
+    if not len(points):
+        return cells
+    first, last = np.searchsorted(evidence.point, [points[0], points[-1] + 1])
     if first == last:
         return cells
     rows = np.arange(first, last)
     rows = rows[np.isin(evidence.point[rows], points)]
     steps = np.exp(GRID)[None, :, None].astype(np.float32)
-    which = np.arange(PATHS)[None, :]
+    which = np.arange(PATHS)
     # the n-th finding of every point at once
     rank = np.arange(len(rows)) - np.searchsorted(evidence.point[rows], evidence.point[rows])
     for turn in range(int(rank.max(initial=-1)) + 1):
         now = rows[rank == turn]
         point = evidence.point[now]
-        since = (prior.coated_y[point] - evidence.ago_y[now])[:, None] - prior.life_y[point][:, None] * particles.life
-        grown = particles.grown(which, _tau(prior, point, np.maximum(since, 0.0)))
+        since = _corroding(prior, point, evidence.ago_y[now], particles, which)
+        grown = particles.grown(which, _tau(prior, point, since))
         loss = (prior.rate[point][:, None] * grown).astype(np.float32)[:, None, :] * steps
         at = np.searchsorted(points, point)
         read = np.isfinite(evidence.reading[now])
@@ -423,13 +441,12 @@ def _ahead(
     n = len(points)
     which = np.arange(PATHS)
     rate, wall = prior.rate[points][:, None], walls[points]
-    life = prior.life_y[points][:, None] * particles.life
-    since = np.maximum(prior.coated_y[points][:, None] - life, 0.0)
+    since = _corroding(prior, points, np.zeros(n), particles, which)
     grown = particles.grown(which, _tau(prior, points, since))
-    later = np.maximum(prior.coated_y[points][:, None, None] + YEARS[:, None] - life[:, None, :], 0.0)
+    later = np.stack([_corroding(prior, points, np.full(n, -year), particles, which) for year in YEARS], axis=1)
     anew = recoated[points]
     if anew.any():
-        again = np.maximum(YEARS[:, None] - (prior.life_y[points][:, None] * particles.life[::-1])[:, None, :], 0.0)
+        again = np.maximum(YEARS[:, None] - (prior.life_y[points][:, None] * particles.again)[:, None, :], 0.0)
         later = np.where(anew[:, None, None], since[:, None, :] + again, later)
     ahead = particles.grown(which, _tau(prior, points, later))  # (n, Y, K)
     bar = _log(limit[points][:, None] / np.maximum(rate * grown, 1e-12))
@@ -456,7 +473,7 @@ def _ahead(
     p_below = np.clip((cumulative[:, -1:, :] - below).sum(axis=2), 0.0, 1.0)
     # equally weighted particles
     levels = (np.arange(DRAWS) + 0.5) / DRAWS
-    running = np.cumsum(weight.reshape(n, -1), axis=1, dtype=np.float64)
+    running = np.cumsum(weight.reshape(n, len(GRID) * PATHS), axis=1, dtype=np.float64)
     rows = np.arange(n)[:, None]
     picked = np.searchsorted((running / running[:, -1:] + rows).ravel(), (rows + levels).ravel()).reshape(n, DRAWS)
     picked = np.clip(picked - rows * running.shape[1], 0, running.shape[1] - 1)
@@ -520,16 +537,15 @@ def _surprise(
     prior: Prior, evidence: Evidence, points: Indices, pace: Floats, path: Indices, wall: Floats, particles: _Particles
 ) -> Floats:
     """(m,) of the findings at these points: reading less the median wall of its day, in standard errors."""
-    first, last = np.searchsorted(evidence.point, [points[0], points[-1] + 1])
-    now = np.arange(first, last)
+    if not len(points):
+        return np.zeros(0)
+    now = np.arange(*np.searchsorted(evidence.point, [points[0], points[-1] + 1]))
     if not len(now):
         return np.zeros(0)
     at = np.searchsorted(points, evidence.point[now])
     point, paths = evidence.point[now], path[at]
-    since = (prior.coated_y[point] - evidence.ago_y[now])[:, None] - prior.life_y[point][:, None] * particles.life[
-        paths
-    ]
-    grown = particles.grown(paths, _tau(prior, point, np.maximum(since, 0.0)))
+    since = _corroding(prior, point, evidence.ago_y[now], particles, paths)
+    grown = particles.grown(paths, _tau(prior, point, since))
     median = np.median(wall[at] - pace[at] * grown, axis=1)
     found: Floats = (evidence.reading[now] - median) / evidence.sigma[now]
     return found

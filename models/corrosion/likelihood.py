@@ -76,6 +76,7 @@ def features(lines: Lines, points: Points, prior: Prior, point: Indices, ago_y: 
         np.sqrt(age),
         coated / 15.0,
         np.clip(coated - prior.life_y[point], 0.0, None) / 15.0,
+        np.clip(age - coated - prior.life_y[point], 0.0, None) / 15.0,
         np.maximum(points.jacket_damage[point], 0),
         _known(points.condition[point], 1),
         _known(points.complexity[point], 1),

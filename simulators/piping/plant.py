@@ -105,21 +105,24 @@ def plant(
     pace = np.exp(hidden.pace[row] + rng.normal(0.0, 0.45, p)) * (1.0 + 0.8 * (places.interface == 1))
     unit = np.where(bare, 0.30 * attack * (0.4 + 0.6 * wet), attack * wet) * pace
     life = _coating_life(rng, register, hidden, row, t_local)
-    began = (at - register.coated_on[row]) / YEAR - life
-    began = np.where(register.coating[row] == 0, (at - register.installed[row]) / YEAR, began)
+    built = (at - register.installed[row]) / YEAR
+    coated = np.where(register.coating[row] == 0, built, (at - register.coated_on[row]) / YEAR)
+    first = np.where(coated < built, _coating_life(rng, register, hidden, row, t_local), 0.0)
     power = np.where(bare, 0.7, 1.0)
-    age = np.clip(began, 0.0, None)
+    age = _corroding(built, coated, first, life)
     limit = np.maximum(1.0, 0.2 * register.t_nom[row])
     # the corrosivity at which the wanted share of points has lost its limit
     need = np.where(age > 0, limit / np.maximum(unit * age**power, 1e-9), np.inf)
     rate = unit * np.partition(need, int(prevalence * p))[int(prevalence * p)]
     wall = register.t_nom[row] * (1.0 + rng.uniform(-0.08, 0.06, p))
     past = 60
-    clock, depth = _grow(rng, rate, began, power, past, AHEAD_Y)
+    years = np.arange(-past, AHEAD_Y + 1.0)
+    since = _corroding(built[:, None] + years, coated[:, None] + years, first[:, None], life[:, None])
+    depth = _grow(rng, rate, since ** power[:, None])
     depth = np.minimum(depth, wall[:, None])
     now = depth[:, past]
     chosen = _choose(rng, register, places, now, limit, inspected, at)
-    findings, blunder = _inspect(rng, register, places, chosen, clock, depth, wall, at)
+    findings, blunder = _inspect(rng, register, places, chosen, years, depth, wall, at)
     records = Plant(seed, at, register, places, findings, _year(seed, at), layout(register, points))
     seen = np.zeros(p, dtype=np.bool_)
     seen[chosen] = True
@@ -258,17 +261,20 @@ def _coating_life(rng: np.random.Generator, register: Lines, hidden: _Hidden, ro
     return found
 
 
-def _grow(
-    rng: np.random.Generator, rate: Floats, began: Floats, power: Floats, past: int, ahead: int
-) -> tuple[Floats, Floats]:
-    """Years from today and (P, Y) loss there: gamma steps of unequal pace, year by year."""
-    years = np.arange(-past, ahead + 1.0)
-    since = np.clip(years + began[:, None], 0.0, None) ** power[:, None]
+def _corroding(built: Floats, coated: Floats, first: Floats, life: Floats) -> Floats:
+    """Years without a coating that holds, of pipe built and newly coated so many years before (negative: not yet)."""
+    under_first = np.minimum(built, built - coated) - first
+    found: Floats = np.clip(under_first, 0.0, None) + np.clip(coated - life, 0.0, None)
+    return found
+
+
+def _grow(rng: np.random.Generator, rate: Floats, since: Floats) -> Floats:
+    """(P, Y) loss: gamma steps of unequal pace, year by year."""
     step = np.diff(since, axis=1, prepend=0.0)
-    step[:, 0] = since[:, 0]
     # seasons differ: a year's gain has a coefficient of variation of two thirds
     gain = np.where(step > 0, rng.gamma(np.maximum(step, 1e-9) / 0.45) * 0.45, 0.0)
-    return years, np.cumsum(rate[:, None] * gain, axis=1)
+    found: Floats = np.cumsum(rate[:, None] * gain, axis=1)
+    return found
 
 
 def _choose(

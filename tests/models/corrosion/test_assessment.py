@@ -109,3 +109,128 @@ def test_bad_tables_are_refused() -> None:
         assess(lines, astray, inspections, weather, here.at)
     with pytest.raises(ValueError, match="no point"):
         assess(lines, points, replace(inspections, point=inspections.point + 10**6), weather, here.at)
+
+
+@pytest.mark.parametrize("name", ["temperature_c", "humidity_pct", "so2_mg_m2_d", "cl_mg_m2_d", "rain_mm_y", "all"])
+def test_unknown_weather_is_never_nan(name: str) -> None:
+    here, _, (lines, points, inspections, weather) = built(1, 12, 8)
+    names = [field.name for field in fields(weather)] if name == "all" else [name]
+    a = assess(lines, points, inspections, replace(weather, **dict.fromkeys(names, float("nan"))), here.at)
+    for field in ("physics_rate", "likelihood", "rate", "depth", "p_below", "interval_y", "risk"):
+        assert np.isfinite(getattr(a, field)).all(), field
+
+
+def test_an_almost_empty_register_is_assessed() -> None:
+    """Only what a file must have: names, wall and size."""
+    here, _, (lines, points, inspections, weather) = built(1)
+    unknown: dict[str, Any] = {}
+    for field in fields(lines):
+        values = getattr(lines, field.name)
+        if isinstance(values, np.ndarray) and field.name not in ("t_nom", "nps", "diameter"):
+            blank = {"f": np.nan, "M": np.datetime64("NaT", "ns"), "i": -1}[values.dtype.kind]
+            unknown[field.name] = np.full_like(values, blank)
+    bare = replace(lines, **unknown)
+    codes = ("on_beam", "interface", "complexity", "condition", "jacket_damage")
+    some = replace(points, **{name: np.full(len(points.line), -1, dtype=np.int8) for name in codes})
+    a = assess(bare, some, chosen(inspections, slice(0, 0)), weather, here.at)
+    assert np.isfinite(a.likelihood).all()
+    assert np.isfinite(a.depth).all()
+    assert (a.reasons & bit("invalid_input") > 0).all()
+    assert len(plan(a, bare, some, 5).points) == 5
+
+
+def test_no_points_and_no_findings() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    none = chosen(points, slice(0, 0))
+    a = assess(lines, none, chosen(inspections, slice(0, 0)), weather, here.at)
+    assert a.p_below.shape[0] == 0
+    p = plan(a, lines, none, 3)
+    assert len(p.points) == 0
+    assert p.risk_share == 0.0
+
+
+def test_dates_that_cannot_be() -> None:
+    here, _, (lines, points, inspections, weather) = built(1, 12, 8)
+    day = np.timedelta64(1, "D")
+    # a finding tomorrow, and one before the pipe, are left out
+    first = inspections.at.copy()
+    first[0], first[1] = here.at + 30 * day, lines.installed[points.line[inspections.point[1]]] - 400 * day
+    without = chosen(inspections, np.arange(len(first)) > 1)
+    odd = assess(lines, points, replace(inspections, at=first), weather, here.at)
+    same(odd, assess(lines, points, without, weather, here.at))
+    # a pipe that is built tomorrow
+    future = replace(lines, installed=np.full(len(lines.id), here.at + 100 * day))
+    a = assess(future, points, chosen(inspections, slice(0, 0)), weather, here.at)
+    assert (a.reasons & bit("clock_back") > 0).all()
+    assert (a.depth[:, 1] == 0.0).all()
+
+
+def test_readings_that_cannot_be() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    rows = np.flatnonzero(np.isfinite(inspections.reading))
+    grown = inspections.reading.copy()
+    grown[rows] = lines.t_nom[points.line[inspections.point[rows]]] * 1.3
+    a = assess(lines, points, replace(inspections, reading=grown), weather, here.at)
+    read = np.isfinite(a.last)
+    assert (a.reasons[read] & bit("above_nominal") > 0).all()
+    assert np.isfinite(a.depth).all()
+    assert (a.depth >= 0.0).all()
+    gone = inspections.reading.copy()
+    gone[rows] = 0.4
+    b = assess(lines, points, replace(inspections, reading=gone), weather, here.at)
+    assert np.median(b.p_below[np.isfinite(b.last), 0]) > 0.99
+    assert (b.half_life_y[np.isfinite(b.last)] == 0.0).all()
+
+
+def test_temperatures_outside_the_tables_are_flagged() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    hot = replace(
+        lines, t_op=np.full(len(lines.id), 400.0), t_min=np.full(len(lines.id), np.nan), t_max=lines.t_min * np.nan
+    )
+    a = assess(hot, points, chosen(inspections, slice(0, 0)), weather, here.at)
+    assert (a.reasons & bit("outside_table") > 0).all()
+    assert (a.physics_rate > 0.0).all()
+    assert (a.a_rt == 0.0).all()
+
+
+def test_what_if() -> None:
+    here, _, (lines, points, inspections, weather) = built(2, 12, 8)
+    usual = assess(lines, points, inspections, weather, here.at)
+    strict = assess(lines, points, inspections, weather, here.at, accept=(1e-4, 1e-3, 1e-2))
+    assert (strict.interval_y <= usual.interval_y + 1e-9).all()
+    assert strict.interval_y.sum() < usual.interval_y.sum()
+    np.testing.assert_array_equal(strict.depth, usual.depth)
+    coated = np.arange(len(lines.id)) == 3
+    anew = assess(lines, points, inspections, weather, here.at, recoated=coated)
+    mine = points.line == 3
+    assert anew.risk[mine].sum() <= usual.risk[mine].sum()
+    np.testing.assert_array_equal(anew.risk[~mine], usual.risk[~mine])
+    later = assess(lines, points, inspections, weather, here.at, next_y=8.0)
+    assert (later.p_next >= usual.p_next - 1e-9).all()
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        assess(lines, points, inspections, weather, here.at, accept=(0.0, 0.1, 0.1))
+
+
+def test_a_plan_keeps_to_what_can_be_reached_and_grows_with_the_budget() -> None:
+    here, _, (lines, points, inspections, weather) = built(2)
+    a = assess(lines, points, inspections, weather, here.at)
+    reach = points.height_m < 4.0
+    p = plan(a, lines, points, 15, allowed=reach)
+    assert reach[p.points].all()
+    few, many = plan(a, lines, points, 5), plan(a, lines, points, 50)
+    assert few.points.tolist() == many.points[:5].tolist()
+    assert few.risk_share < many.risk_share
+    assert len(plan(a, lines, points, 0).points) == 0
+    assert len(plan(a, lines, points, 10**6).points) == len(points.line)
+    with pytest.raises(ValueError, match="budget"):
+        plan(a, lines, points, -1)
+
+
+@pytest.mark.slow
+def test_ten_thousand_points_in_seconds() -> None:
+    import time
+
+    here, _, (lines, points, inspections, weather) = built(1, 358, 28)
+    began = time.process_time()
+    assess(lines, points, inspections, weather, here.at)
+    assert time.process_time() - began < 30.0
