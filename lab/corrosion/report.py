@@ -108,12 +108,13 @@ NUMERIC: Final = frozenset(
 
 
 def _heads(lang: str, *keys: str) -> list[tuple[str, str]]:
-    """Names of columns, and `n` for those of numbers."""
-    return [(key if key == "#" else _t(key, lang), "n" if key in NUMERIC else "") for key in keys]
+    """Names of columns, and `n` for those of numbers, `nw` for words that stay on a line."""
+    kinds = {**dict.fromkeys(NUMERIC, "n"), "service": "nw", "gap.table": "nw"}
+    return [(key if key == "#" else _t(key, lang), kinds.get(key, "")) for key in keys]
 
 
-def _section(title: str, note: str, body: str, kind: str = "") -> str:
-    head = f'<h2 class="{kind}">{title}</h2>' if kind else f"<h2>{title}</h2>"
+def _section(title: str, note: str, body: str) -> str:
+    head = f"<h2>{title}</h2>"
     return f'{head}<p class="soft small">{note}</p>{body}' if note else head + body
 
 
@@ -281,7 +282,7 @@ def _histories(outcome: Outcome, lang: str) -> str:
     note = _t("history.note", lang) + (
         " " + _t("history.more", lang, n=len(chosen), lines=lines) if lines > len(chosen) else ""
     )
-    return _section(_t("history", lang), note, f'<div class="charts">{charts}</div>', "break")
+    return _section(_t("history", lang), note, f'<div class="charts">{charts}</div>')
 
 
 def _history(outcome: Outcome, k: int, lang: str) -> str:

@@ -190,7 +190,7 @@ def inspections() -> list[Row]:
         protected = {"none": 0, "primer": 2, "single_coat_epoxy": 6, "multi_coat_epoxy": 14}[coating]
         start = wall * random.uniform(0.97, 1.04)
         for place in range(1, int(random.integers(3, 8))):
-            rate = hidden * random.lognormal(-0.3, 0.5)
+            rate = hidden * random.lognormal(-0.6, 0.45)
             for year in (2013, 2019, 2024):
                 if year < installed + 3 or (year == 2013 and place > 3):
                     continue
