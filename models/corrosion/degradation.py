@@ -1,9 +1,9 @@
 """How metal is lost at a point, and what findings say of it: coating life, gamma growth, plant, line and point effects.
 
 Loss begins when the coating's life T0 ~ Weibull ends and grows as a gamma process: X = r G(tau), G a gamma process of
-unit mean slope, tau the years without a coating that holds (bent by a power for bare pipe). A coating is followed by the
-next one on the date of the register; what was lost before stays lost. ln r = ln r_physics + m + plant + line + point
-effect, all normal. A finding sees X with the method's error, the mill tolerance and slips of the hand.
+unit mean slope, tau the years without a coating that holds (bent by a power for bare pipe). A coating is followed by
+the next one on the date of the register; what was lost before stays lost. ln r = ln r_physics + m + plant + line +
+point effect, all normal. A finding sees X with the method's error, the mill tolerance and slips of the hand.
 
 The effects form a tree, so the update is exact on a grid: each point's findings give a likelihood of its ln r (summed
 over shared particles of T0, gamma path and wall), which is passed up to line, plant and all, and down again. All points
