@@ -73,7 +73,7 @@ export function planPanel(on) {
   function coat(next) {
     coated = next;
     showCoats();
-    ask();
+    soon();
   }
 
   budget.addEventListener('input', soon);
