@@ -1,5 +1,6 @@
 """Episodes: stretches of abnormal behaviour, opened after the detector's on-delay and closed after its off-delay."""
 
+import base64
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple
@@ -8,7 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, Ill
 from lab.store import Store, room
+from models.detector import Floats, State
+from models.precursor import causes
+from models.precursor.causes import Library, Match, Matcher
 
 LEADING: Final = 5
 """Sensors named in an episode."""
@@ -18,6 +23,8 @@ RECENT: Final = 50
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
 """A sensor that failed earlier must have so much of the leading share to be the cause."""
+NAMED: Final = 5
+"""Causes named with an episode."""
 QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
 HIGHER: Final = 1.01
@@ -32,7 +39,50 @@ room(
     "CREATE INDEX episode_start ON episode (start, id)",
     "CREATE INDEX episode_asset ON episode (asset, start, id)",
     'CREATE INDEX episode_open ON episode (asset) WHERE "end" IS NULL',
+    "ALTER TABLE episode ADD COLUMN failed TEXT",
+    "ALTER TABLE episode ADD COLUMN causes TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE episode ADD COLUMN unknown REAL",
+    "ALTER TABLE episode ADD COLUMN library TEXT",
+    "ALTER TABLE episode ADD COLUMN label TEXT",
+    "ALTER TABLE episode ADD COLUMN outlook TEXT",
+    "ALTER TABLE episode ADD COLUMN evidence BLOB",
 )
+
+
+class Known:
+    """A library of causes as it stands in a file or in the database."""
+
+    def __init__(self, id: str, library: Library) -> None:
+        self.id = id
+        self.library = library
+        self._matchers: dict[tuple[str, ...], Matcher | None] = {}
+
+    def matcher(self, sensors: Sequence[str]) -> Matcher | None:
+        """For the episodes of a model's sensors; None where the library knows none of them, or no cause."""
+        key = tuple(sensors)
+        if key not in self._matchers:
+            shared = self.library.causes and set(key) & set(self.library.sensors)
+            self._matchers[key] = self.library.matcher(key) if shared else None
+        return self._matchers[key]
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """How long until a limit is reached, in seconds of the asset's own clock; nothing where that is not in sight."""
+
+    sensor: str | None
+    """Whose limit; None: none in sight."""
+    time_s: float | None
+    low_s: float | None
+    """Lower end of the 80 % interval; where none is in sight, what nine in ten such rows leave at least."""
+    high_s: float | None
+    first_at: int | None = None
+    """When a limit was first in sight, UTC nanoseconds."""
+    first_s: float | None = None
+    """What was foretold then."""
+    reached: str | None = None
+    """Whose limit was reached first."""
+    lead_s: float | None = None
+    """From the episode's start until it was."""
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -49,7 +99,40 @@ class Episode(msgspec.Struct, frozen=True):
     leading: list[tuple[str, float]]
     """The sensors with the largest mean share of the score in the first rows, in parts of one: what began it."""
     cause: str | None
+    """The likeliest known one; None where "not like anything known" is likelier than not."""
     model: str
+    failed: tuple[str, str] | None = None
+    """Of an instrument's episode the sensor and what is wrong with it: frozen, silent, spiking, range."""
+    causes: list[tuple[str, float]] = []
+    """Known causes with their probabilities, the likeliest first."""
+    unknown: float | None = None
+    """Probability that it is none of those known; None without a library."""
+    library: str | None = None
+    """Id of the library of causes that it was compared with."""
+    label: str | None = None
+    """What the user said that it was."""
+    outlook: Outlook | None = None
+    """None when the model knows no limits."""
+    evidence: bytes = b""
+    """What it is compared by: rows, then mean deviations and shares of the model's sensors."""
+
+
+def pack(state: State) -> bytes:
+    """Evidence of one episode (`models.precursor.causes`) as bytes."""
+    return b"".join(np.asarray(state[name], dtype="<f4").tobytes() for name in ("rows", "deviation", "share"))
+
+
+def unpack(content: bytes) -> State:
+    """The evidence that was packed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    numbers = np.frombuffer(content, dtype="<f4").astype(np.float64)
+    if len(numbers) < 3 or len(numbers) % 2 == 0:
+        raise ValueError("no evidence of an episode")
+    deviation, share = numbers[1:].reshape(2, 1, -1)
+    return {"rows": numbers[:1].astype(np.int64), "deviation": deviation, "share": share}
 
 
 _leading: Final = msgspec.json.Decoder(list[tuple[str, float]])
@@ -65,27 +148,56 @@ class Change(NamedTuple):
 class Tracker:
     """An open episode that grows row by row. `S` sensors.
 
-    It is the process's until a measurement is known to have failed (frozen or silent, `Group.ill`) that did so before
-    the episode began, so not because of it, and either shortly before or with a large share of the score. From then on
-    it is the instrument's.
+    It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
+    episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
+    score, if it spikes or is out of range with a large share. From then on it is the instrument's.
     """
 
-    def __init__(self, asset: str, model: str, start: int, sensors: Sequence[str]) -> None:
-        self.asset, self.model, self.start, self.sensors = asset, model, start, sensors
-        self.id = f"{asset}-{start // 1000:x}"
+    def __init__(
+        self,
+        asset: str,
+        model: str,
+        start: int,
+        sensors: Sequence[str],
+        period_s: float = 1.0,
+        known: Known | None = None,
+    ) -> None:
+        self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
+        self.id = episode_id(asset, start)
         self.peak = -np.inf
         self.peak_at = self.last = start
-        self.shares: NDArray[np.float64] = np.zeros(len(sensors))
+        self.shares: Floats = np.zeros(len(sensors))
         self.rows = 0
         """Rows since the start, those without a score too."""
-        self.instrument = False
+        self.failed: tuple[str, str] | None = None
+        self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
+        """(S,) out of range in every row so far."""
         self.ended = False
         """The stream has ended; should it go on, so does the episode."""
+        self.evidence = causes.initial(1, len(sensors))
+        self.know(known)
+        self.outlook: Outlook | None = None
         self.told: tuple[float, bool, int] | None = None
 
-    def add(self, t: int, score: float, shares: NDArray[np.float64]) -> None:
+    def know(self, known: Known | None) -> None:
+        """Compare with this library."""
+        self.library = known.id if known is not None else None
+        self._matcher = known.matcher(self.sensors) if known is not None else None
+        self._matched: tuple[int, Match] | None = None
+
+    @property
+    def instrument(self) -> bool:
+        """Whether it is the instrument's."""
+        return self.failed is not None
+
+    def add(self, t: int, score: float, shares: Floats, deviation: NDArray[np.floating[Any]] | None = None) -> None:
         """Take in a row's score and the sensors' shares (S,) of it; NaN for a row without a score."""
         self.rows += 1
+        if deviation is not None:
+            on = np.ones((1, 1), dtype=np.bool_)
+            self.evidence = causes.gather(
+                self.evidence, deviation[None, None].astype(np.float64), shares[None, None], on
+            )
         if score != score:
             return
         self.last = t
@@ -94,18 +206,55 @@ class Tracker:
         if score > self.peak:
             self.peak, self.peak_at = score, t
 
-    def judge(self, ill: NDArray[np.bool_], run: NDArray[np.int32], needed: NDArray[np.int64]) -> None:
+    def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
+        """Take in what a row says of the limits; after `add` of it."""
+        before = self.outlook or Outlook(None, None, None, None)
+        seen = sensor >= 0
+        name = self.sensors[sensor] if seen else None
+        reached, lead_s = before.reached, before.lead_s
+        if seen and time_s <= 0 and reached is None:
+            reached, lead_s = name, (self.rows - 1) * self.period_s
+        self.outlook = Outlook(
+            sensor=name,
+            time_s=_number(time_s),
+            low_s=_number(low_s),
+            high_s=_number(high_s),
+            first_at=t if seen and before.first_at is None else before.first_at,
+            first_s=round(time_s, 3) if seen and before.first_at is None else before.first_s,
+            reached=reached,
+            lead_s=lead_s,
+        )
+
+    def judge(self, ill: Ill | None, row: int) -> None:
         """See whether a sensor's failure explains the episode; after `add` of the same row.
 
         Args:
-            ill: (S,) measurements that are frozen or silent now.
-            run: (S,) for how many rows they have been.
-            needed: (S,) rows after which that is known.
+            ill: what is wrong with its measurements; None for nothing.
+            row: which of its rows this is.
         """
-        before = run - (self.rows - 1)  # as long it was at the first row
-        recent = before <= needed + RECENT
-        weighty = self.shares >= PARTNER * self.shares.max()
-        self.instrument = self.instrument or bool((ill & (before > 0) & (recent | weighty)).any())
+        if ill is None:
+            self.beyond[:] = False
+            return
+        fault = ill.fault[row]
+        self.beyond &= fault == IS_BEYOND
+        if self.failed is not None or not fault.any():
+            return
+        before = ill.run[row] - (self.rows - 1)  # as long it was at the first row
+        weighty = self.shares >= PARTNER * max(self.shares.max(), 1e-300)
+        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
+        explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
+        explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
+        if explains.any():
+            sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
+            self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+
+    def match(self) -> Match | None:
+        """What it is like; None without a library."""
+        if self._matcher is None:
+            return None
+        if self._matched is None or self._matched[0] != self.rows:
+            self._matched = self.rows, self._matcher.match(self.evidence)[0]
+        return self._matched[1]
 
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
@@ -113,9 +262,24 @@ class Tracker:
         parts = self.shares / total if total > 0 else self.shares
         leading = np.argsort(-parts, kind="stable")[:LEADING]
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
-        kind: Literal["process", "instrument"] = "instrument" if self.instrument else "process"
+        match = self.match() if self.failed is None else None
         return Episode(
-            self.id, self.asset, kind, self.start, end, float(self.peak), self.peak_at, named, None, self.model
+            id=self.id,
+            asset=self.asset,
+            kind="process" if self.failed is None else "instrument",
+            start=self.start,
+            end=end,
+            peak=float(self.peak),
+            peak_at=self.peak_at,
+            leading=named,
+            cause=match.cause if match else None,
+            model=self.model,
+            failed=self.failed,
+            causes=[(name, round(chance, 4)) for name, chance in match.causes[:NAMED]] if match else [],
+            unknown=round(match.unknown, 4) if match else None,
+            library=self.library,
+            outlook=self.outlook,
+            evidence=pack(self.evidence) if self.evidence["rows"][0] else b"",
         )
 
     def update(self) -> Change | None:
@@ -139,39 +303,100 @@ class Tracker:
             "start": self.start,
             "sensors": list(self.sensors),
             "model": self.model,
+            "period_s": self.period_s,
             "peak": self.peak,
             "peak_at": self.peak_at,
             "last": self.last,
             "shares": self.shares.tolist(),
             "rows": self.rows,
-            "instrument": self.instrument,
+            "failed": self.failed,
+            "beyond": self.beyond.tolist(),
             "ended": self.ended,
+            "library": self.library,
+            "outlook": None if self.outlook is None else msgspec.to_builtins(self.outlook),
+            "evidence": {
+                name: base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+                for name, array in self.evidence.items()
+            },
         }
 
     @classmethod
     def restore(cls, asset: str, dumped: dict[str, Any]) -> "Tracker":
-        """The tracker that was dumped."""
-        tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"])
+        """The tracker that was dumped; what it is compared with is for the caller to give (`library`, `know`)."""
+        tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
-        tracker.shares = np.array(dumped["shares"])
-        tracker.rows, tracker.instrument, tracker.ended = dumped["rows"], dumped["instrument"], dumped["ended"]
+        tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
+        tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
+        tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
+        if dumped["outlook"] is not None:
+            tracker.outlook = msgspec.convert(dumped["outlook"], Outlook)
+        tracker.evidence = {
+            name: np.frombuffer(base64.b64decode(dumped["evidence"][name]), dtype=array.dtype).reshape(array.shape)
+            for name, array in tracker.evidence.items()
+        }
         tracker.told = None if tracker.ended else (tracker.peak, tracker.instrument, tracker.last)
         return tracker
 
 
+def episode_id(asset: str, start: int) -> str:
+    """The id of the episode that begins then."""
+    return f"{asset}-{start // 1000:x}"
+
+
+def _number(value: float) -> float | None:
+    return round(value, 3) if np.isfinite(value) else None
+
+
+_COLUMNS: Final = (
+    'id, asset, kind, start, "end", peak, peak_at, leading, cause, model, failed, causes, unknown, library, outlook, '
+    "evidence"
+)
+_UPDATED: Final = (
+    *("kind", '"end"', "peak", "peak_at", "leading", "cause", "model", "failed", "causes", "unknown", "library"),
+    *("outlook", "evidence"),
+)
+
+
 def write_episodes(db: sqlite3.Connection, episodes: Iterable[Episode]) -> None:
-    """Enter episodes, or bring them up to date; a cause once found is kept. The caller has the transaction."""
+    """Enter episodes, or bring them up to date; what the user said of one is kept. The caller has the transaction."""
     db.executemany(
-        "INSERT INTO episode VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-        'kind = excluded.kind, "end" = excluded."end", peak = excluded.peak, peak_at = excluded.peak_at, '
-        "leading = excluded.leading, cause = coalesce(excluded.cause, cause), model = excluded.model",
+        f"INSERT INTO episode ({_COLUMNS}) VALUES ({', '.join('?' * 16)}) ON CONFLICT (id) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in _UPDATED),
         [
             (
-                *(e.id, e.asset, e.kind, e.start, e.end, e.peak, e.peak_at),
-                *(msgspec.json.encode(e.leading).decode(), e.cause, e.model),
+                *(e.id, e.asset, e.kind, e.start, e.end, e.peak, e.peak_at, _json(e.leading), e.cause, e.model),
+                *(_json(e.failed), _json(e.causes), e.unknown, e.library, _json(e.outlook), e.evidence or None),
             )
             for e in episodes
         ],
+    )
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def write_label(db: sqlite3.Connection, id: str, cause: str) -> None:
+    """Note what the user said that an episode was. The caller has the transaction."""
+    db.execute("UPDATE episode SET label = ? WHERE id = ?", (cause, id))
+
+
+def find_episode(store: Store, id: str) -> Episode | None:
+    """One episode by its id."""
+    row = store.db.execute(f"SELECT {_COLUMNS}, label FROM episode WHERE id = ?", (id,)).fetchone()
+    return None if row is None else _episode(row)
+
+
+def _episode(row: Sequence[Any]) -> Episode:
+    id, asset, kind, start, end, peak, peak_at, leading, cause, model = row[:10]
+    failed, causes, unknown, library, outlook, evidence, label = row[10:]
+    return Episode(
+        *(id, asset, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model),
+        None if failed is None else msgspec.json.decode(failed, type=tuple[str, str]),
+        _leading.decode(causes),
+        *(unknown, library, label),
+        None if outlook is None else msgspec.json.decode(outlook, type=Outlook),
+        evidence or b"",
     )
 
 
@@ -211,11 +436,8 @@ def list_episodes(
         conditions.append("(start, id) < (:at, :id)")
         values |= {"at": cursor[0], "id": cursor[1]}
     rows = store.db.execute(
-        'SELECT id, asset, kind, start, "end", peak, peak_at, leading, cause, model FROM episode '
-        f"WHERE {' AND '.join(conditions)} ORDER BY start DESC, id DESC LIMIT :limit",
+        f"SELECT {_COLUMNS}, label FROM episode WHERE {' AND '.join(conditions)} "
+        "ORDER BY start DESC, id DESC LIMIT :limit",
         values,
     )
-    return [
-        Episode(id, of, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model)
-        for id, of, kind, start, end, peak, peak_at, leading, cause, model in rows.fetchall()
-    ]
+    return [_episode(row) for row in rows.fetchall()]

@@ -1,25 +1,39 @@
 """Fitting models: from records in files, from the first rows of an asset, and for the simulated plant."""
 
-from collections.abc import Callable, Sequence
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from lab.learning import declared_limits
 from lab.tables import Table, TableError
 from lab.text import text
-from models.detector import Detector, Floats, Model, ModelError, dumps, load, loads, save
-from models.precursor import LEAST_ROWS, fit
+from models.detector import Floats, Model, ModelError, dumps, load, loads, save
+from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded
+from models.precursor.resolution import LOOK
 
-TEP_FIT: Final = 2
+TEP_FIT: Final = 3
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
-TEP_PLANTS: Final = 64
-TEP_HOURS: Final = 8.0
+TEP_LONG: Final = (1, 960.0)
+"""Runs and plant hours of each: one unbroken record, where numba makes that a matter of seconds."""
+TEP_SHORT: Final = (4, 120.0)
+"""Without it a minute's work; what each promises and keeps: docs/scoring.md."""
 TEP_PERIOD_S: Final = 180.0
 TEP_SEED: Final = 20_000
 
+Limits = Mapping[str, tuple[float | None, float | None]]
 
-def learn(runs: Sequence[Floats], sensors: Sequence[str], period_s: float) -> Detector:
+
+def learn(
+    runs: Sequence[Floats],
+    sensors: Sequence[str],
+    period_s: float,
+    limits: Limits | None = None,
+    false_alarms_per_month: float = 1.0,
+) -> Precursor:
     """Fit the lab's detector to normal records; sensors without any value are left out.
 
     Raises:
@@ -28,13 +42,34 @@ def learn(runs: Sequence[Floats], sensors: Sequence[str], period_s: float) -> De
     there = [at for at in range(len(sensors)) if any(np.isfinite(run[:, at]).any() for run in runs)]
     if not there:
         raise ValueError("no sensor has a value")
-    return fit([run[:, there] for run in runs], [sensors[at] for at in there], period_s)
+    return fit(
+        [run[:, there] for run in runs],
+        [sensors[at] for at in there],
+        period_s,
+        false_alarms_per_month=false_alarms_per_month,
+        limits=limits,
+    )
 
 
-def fit_tables(tables: Sequence[Table], period_s: float | None = None) -> Model:
+def fit_tables(
+    tables: Sequence[Table],
+    period_s: float | None = None,
+    *,
+    limits: Limits | None = None,
+    false_alarms_per_month: float = 1.0,
+    stream: Table | None = None,
+) -> Model:
     """Fit the lab's detector to normal records in files; the columns of the first one that all have are its sensors.
 
-    Records are cut where their times jump by more than five periods, and never bridged.
+    Records are cut where their times jump by more than five periods, and never bridged. The model's `about` says what
+    their numbers are rounded to.
+
+    Args:
+        tables: the records.
+        period_s: seconds between rows, where it is not the files' own.
+        limits: lower and upper limit of the sensors for which the time is to be foretold.
+        false_alarms_per_month: what is to be promised of new normal data.
+        stream: what will be scored: the records are rounded to its number format before anything is learned.
 
     Raises:
         TableError: no column is in all of them, or nothing can be learned from them.
@@ -45,9 +80,12 @@ def fit_tables(tables: Sequence[Table], period_s: float | None = None) -> Model:
     if not sensors:
         raise TableError(text("table.nothing_shared", path=first.path, other=tables[-1].path))
     period = period_s or first.period_s or 1.0
+    format = None if stream is None else resolution(_columns(stream, sensors))
     runs = []
     for table in tables:
-        values = table.values[:, [table.columns.index(name) for name in sensors]]
+        values = _columns(table, sensors)
+        if format is not None:
+            values = rounded(values, format)
         steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
         runs += np.split(values, np.flatnonzero(steps > 5 * period) + 1)
     path = ", ".join(str(table.path) for table in tables)
@@ -57,17 +95,116 @@ def fit_tables(tables: Sequence[Table], period_s: float | None = None) -> Model:
     if not any(np.isfinite(run).any() for run in runs):
         raise TableError(text("table.valueless", path=path))
     try:
-        detector = learn(runs, sensors, period)
+        detector = learn(runs, sensors, period, limits, false_alarms_per_month)
     except ValueError as error:
         raise TableError(f"{path}: {error}") from error
-    about = {"rows": sum(len(table.values) for table in tables), "files": [table.path.name for table in tables]}
+    own = resolution(
+        np.concatenate([run[:LOOK] for run in runs])[:, [sensors.index(name) for name in detector.sensors]]
+    )
+    about = {
+        "rows": sum(len(table.values) for table in tables),
+        "files": [table.path.name for table in tables],
+        "decimals": own.decimals.tolist(),
+        "digits": own.digits.tolist(),
+    }
     return loads(dumps(detector, about))
 
 
+def _columns(table: Table, names: Sequence[str]) -> Floats:
+    """Columns (n, len(names)) of a table by name, NaN for those that it does not have."""
+    values = np.full((len(table.values), len(names)), np.nan)
+    for at, name in enumerate(names):
+        if name in table.columns:
+            values[:, at] = table.values[:, table.columns.index(name)]
+    return values
+
+
+def coarser_columns(model: Model, table: Table) -> list[str]:
+    """Sensors of which a table has fewer digits than the record that the model was learned from."""
+    decimals, digits = model.about.get("decimals"), model.about.get("digits")
+    sensors = model.detector.sensors
+    if (
+        not isinstance(decimals, list)
+        or not isinstance(digits, list)
+        or not len(decimals) == len(digits) == len(sensors)
+    ):
+        return []
+    stream = resolution(_columns(table, sensors)[:LOOK])
+    flags = coarser(stream, Resolution(np.array(decimals), np.array(digits)))
+    return [name for name, flag in zip(sensors, flags.tolist(), strict=True) if flag]
+
+
+def learned(model: Model) -> list[str]:
+    """What a model learned, in words, line by line."""
+    detector = model.detector
+    lines = [text("fit.rows", rows=model.about["rows"], sensors=len(detector.sensors), period=f"{detector.period_s:g}")]
+    if isinstance(detector, Precursor):
+        memory = max([1.0, *detector.charts.tau.tolist(), *detector.charts.memory.tolist()])
+        lines.append(text("fit.lags", lags=detector.lags, memory=f"{memory:g}", moving=len(detector.moving)))
+        if detector.prognosis is not None:
+            lines.append(text("fit.limits", sensors=", ".join(detector.prognosis.sensors) or "-"))
+        lines.append(text("fit.promise", rate=f"{detector.promised:g}"))
+    return lines
+
+
+def promise(model: Model) -> str | None:
+    """That the record is too short for what is to be promised, and what it can promise; None where it is not."""
+    detector = model.detector
+    if not isinstance(detector, Precursor) or detector.kept <= detector.promised * 1.001:
+        return None
+    return text("fit.short", rate=f"{detector.promised:g}", kept=f"{detector.kept:.3g}", rows=model.about["rows"])
+
+
+def read_limits(path: Path) -> dict[str, tuple[float | None, float | None]]:
+    """Limits from a CSV file with the columns sensor, low, high; either limit may be empty.
+
+    Raises:
+        TableError: the file cannot be read, or a line of it cannot be used; the text names line and column.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except FileNotFoundError:
+        raise TableError(text("table.absent", path=path)) from None
+    except UnicodeDecodeError as error:
+        raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
+    except (OSError, csv.Error) as error:
+        raise TableError(text("table.unreadable", path=path, reason=error)) from error
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if sorted(head) != ["high", "low", "sensor"]:
+        raise TableError(text("limits.head", path=path, found=", ".join(head) or "-"))
+    found: dict[str, tuple[float | None, float | None]] = {}
+    for line, cells in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(head):
+            raise TableError(text("table.ragged", path=path, line=line, cells=len(cells), columns=len(head)))
+        row = {name: cell.strip() for name, cell in zip(head, cells, strict=True)}
+        values: dict[str, float | None] = {}
+        for side in ("low", "high"):
+            try:
+                values[side] = float(row[side]) if row[side] else None
+            except ValueError:
+                values[side] = np.nan
+            if values[side] is not None and not np.isfinite(np.float64(values[side])):
+                place = text("table.line", number=line)
+                raise TableError(text("table.number", path=path, place=place, column=side, cell=row[side]))
+        low, high = values["low"], values["high"]
+        if not row["sensor"] or row["sensor"] in found or (low is not None and high is not None and low >= high):
+            raise TableError(text("limits.line", path=path, line=line, sensor=row["sensor"] or "-"))
+        if low is not None or high is not None:
+            found[row["sensor"]] = low, high
+    return found
+
+
+def tep_runs() -> tuple[int, float]:
+    """Runs and plant hours of each that the plant's model is made from on this machine."""
+    return TEP_LONG if find_spec("numba") is not None else TEP_SHORT
+
+
 def fit_tep(
-    hours: float = TEP_HOURS, plants: int = TEP_PLANTS, progress: Callable[[float], None] | None = None
-) -> Detector:
-    """Fit the lab's detector to simulated normal operation of the Tennessee Eastman plant.
+    hours: float | None = None, plants: int | None = None, progress: Callable[[float], None] | None = None
+) -> Precursor:
+    """Fit the lab's detector to simulated normal operation of the Tennessee Eastman plant, with its trips for limits.
 
     The records are rounded to five significant digits, as gateways send them and as the published files are.
 
@@ -76,13 +213,16 @@ def fit_tep(
         plants: runs, each with its own noise.
         progress: called now and then with the share done, 0 to 1.
     """
+    from devices.simulated import channels
     from simulators import tep
 
+    usual = tep_runs()
+    plants, hours = plants or usual[0], hours or usual[1]
     seeds = [TEP_SEED + plant for plant in range(plants)]
-    done = None if progress is None else lambda at: progress(0.98 * at / hours)
+    done = None if progress is None else lambda at: progress(0.8 * at / hours)
     run = tep.simulate(hours, seeds, generator="numpy", progress=done)
     records = tep.round_records(run.records, 5)
-    detector = learn(list(records), tep.COLUMNS, TEP_PERIOD_S)
+    detector = learn(list(records), tep.COLUMNS, TEP_PERIOD_S, declared_limits(channels(), alarms=False))
     if progress is not None:
         progress(1.0)
     return detector
@@ -91,8 +231,8 @@ def fit_tep(
 def tep_model(
     models: Path,
     *,
-    hours: float = TEP_HOURS,
-    plants: int = TEP_PLANTS,
+    hours: float | None = None,
+    plants: int | None = None,
     force: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[Path, bool]:
@@ -112,7 +252,9 @@ def tep_model(
         ModelError: the folder cannot be written to.
     """
     path = models / "tep.model"
-    about: dict[str, Any] = {"plant": "tep", "fit": TEP_FIT, "hours": float(hours), "plants": plants, "seed": TEP_SEED}
+    usual = tep_runs()
+    plants, hours = plants or usual[0], float(hours or usual[1])
+    about: dict[str, Any] = {"plant": "tep", "fit": TEP_FIT, "hours": hours, "plants": plants, "seed": TEP_SEED}
     if not force:
         try:
             if dict(load(path).about) == about:

@@ -1,7 +1,7 @@
 """All assets that use one model, a row each in every state array."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,30 @@ FROZEN: Final = 3
 """A sensor is frozen when it repeats one usual value for so many times its longest usual run, and ten rows longer."""
 SILENT: Final = 3
 """It is silent when it has no value for so many times its longest usual gap, and as many rows more."""
+SPIKE: Final = 0.75
+"""A spike leaves the usual values by a jump of at least so much of their span, for one row, and returns."""
+RETURN: Final = 0.3
+"""It returns when not more than so much of the jump is left."""
+SPIKED: Final = 10
+"""Rows for which a spike is remembered."""
+BELOW: Final = 0.025
+ABOVE: Final = 0.0625
+"""Parts of the measuring range beyond its ends from which a signal says that the instrument failed: 3.6 and 21 mA of
+4 to 20 mA (NAMUR NE 43). A process drives it to saturation at most."""
+FAULTS: Final = ("", "frozen", "silent", "spiking", "range")
+"""What can be wrong with an instrument, by the code that stands for it; 0 is nothing."""
+IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND = range(1, 5)
+
+
+class Ill(NamedTuple):
+    """What is wrong with the measurements of one asset, (T, S) each."""
+
+    fault: NDArray[np.int8]
+    """Position in `FAULTS`."""
+    run: Counts
+    """For how many rows it has been so."""
+    needed: Counts
+    """Rows after which that is known."""
 
 
 def together(rows: Rows) -> slice | Rows:
@@ -59,10 +83,21 @@ class Places:
         self.columns: slice | Rows = together(columns) if pairs else columns
         """Of the known ones."""
         self.complete = len(self.known) == len(sensors)
+        self.column_of: NDArray[np.int64] = np.full(len(sensors), -1, dtype=np.int64)
+        """(S,) column of each, -1 where it is not there."""
         self.measured: Flags = np.zeros(len(sensors), dtype=np.bool_)
         """(S,) sensors that can fail: a valve that rests or is wide open, does as it is told."""
+        self.bottom: Floats = np.full(len(sensors), -np.inf)
+        self.top: Floats = np.full(len(sensors), np.inf)
+        """(S,) signals beyond these say that the instrument failed."""
         for at, column in pairs:
-            self.measured[at] = layout.channels[column].role == "measurement"
+            channel = layout.channels[column]
+            self.column_of[at] = column
+            self.measured[at] = channel.role == "measurement"
+            if channel.lo is not None and channel.hi is not None and channel.lo < channel.hi:
+                span = channel.hi - channel.lo
+                self.bottom[at], self.top[at] = channel.lo - BELOW * span, channel.hi + ABOVE * span
+        self.ranged = bool(np.isfinite(self.top).any())
 
 
 class Group:
@@ -78,7 +113,12 @@ class Group:
         width = len(model.detector.sensors)
         self.last: Floats = np.zeros((0, width))
         self.same: Counts = np.zeros((0, width), dtype=np.int32)
+        self.before: Floats = np.zeros((0, width))
+        """The row before the last one."""
+        self.spiked: Counts = np.zeros((0, width), dtype=np.int32)
+        """For how many rows a spike has been over, its own among them; 0 for none of late."""
         usual = model.detector.usual
+        self.jump: Floats = SPIKE * (usual.high - usual.low)
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -94,7 +134,9 @@ class Group:
             self.state = {name: np.concatenate([array, fresh[name]]) for name, array in self.state.items()}
             self.owned = True
             self.last = np.concatenate([self.last, np.full((more, self.last.shape[1]), np.nan)])
+            self.before = np.concatenate([self.before, np.full((more, self.last.shape[1]), np.nan)])
             self.same = np.concatenate([self.same, np.zeros((more, self.same.shape[1]), dtype=np.int32)])
+            self.spiked = np.concatenate([self.spiked, np.zeros((more, self.same.shape[1]), dtype=np.int32)])
 
     def own(self) -> None:
         """Make the arrays writable without touching what a result may still refer to."""
@@ -102,13 +144,45 @@ class Group:
             self.state = {name: array.copy() for name, array in self.state.items()}
             self.owned = True
 
-    def reset(self, rows: Rows) -> None:
-        """Begin these assets anew."""
+    def reset(self, rows: Rows, keep: Flags) -> None:
+        """Begin these assets anew; those to `keep` (as many) keep what was accepted of them."""
         self.own()
         for name, array in self.model.detector.initial(len(rows)).items():
-            self.state[name][rows] = array
-        self.last[rows] = np.nan
-        self.same[rows] = 0
+            lasts = name in self.model.detector.lasting
+            self.state[name][rows[~keep] if lasts else rows] = array[~keep] if lasts else array
+        self.last[rows] = self.before[rows] = np.nan
+        self.same[rows] = self.spiked[rows] = 0
+
+    def lasting(self, row: int) -> bytes | None:
+        """What was accepted of an asset, for its next beginning; None for nothing."""
+        parts = [self.state[name][row] for name in self.model.detector.lasting]
+        return b"".join(part.tobytes() for part in parts) if any(part.any() for part in parts) else None
+
+    def put_lasting(self, row: int, content: bytes) -> None:
+        """Give an asset what `lasting` told.
+
+        Raises:
+            ValueError: it is not of this model.
+        """
+        self.own()
+        start = 0
+        for name in self.model.detector.lasting:
+            part = self.state[name][row]
+            part[...] = np.frombuffer(content, part.dtype, part.size, start).reshape(part.shape)
+            start += part.nbytes
+
+    def accept(self, row: int) -> None:
+        """Take where an asset stands for normal.
+
+        Raises:
+            ValueError: the model cannot.
+        """
+        if not self.model.detector.lasting:
+            raise ValueError(f"a {self.model.detector.kind} model knows no other operating point")
+        self.own()
+        one = {name: array[row : row + 1] for name, array in self.state.items()}
+        for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
+            self.state[name][row] = array[0]
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -143,8 +217,35 @@ class Group:
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
 
-    def ill(self, places: Places, x: Floats, same: Counts, over: Flags | None) -> Flags:
-        """Which measurements are frozen or silent, (T, S) of one asset.
+    def spikes(self, rows: slice | Rows, x: Floats) -> Counts | None:
+        """For how many rows each sensor's last spike is over, (A, T, S), 0 for none of late; before `unchanged`.
+
+        None where there is none at all. What many sensors do at once is no instrument's.
+        """
+        before, last, spiked = self.before[rows], self.last[rows], self.spiked[rows]
+        usual = self.model.detector.usual
+        inner = np.concatenate([last[:, None], x[:, :-1]], axis=1) if x.shape[1] > 1 else last[:, None]
+        counts: Counts | None = None
+        outside = (inner < usual.low) | (inner > usual.high)
+        if outside.any() or spiked.any():
+            outer = np.concatenate([before[:, None], last[:, None], x], axis=1)[:, : x.shape[1]]
+            jump = np.abs(inner - outer)
+            spike = outside & (jump >= self.jump) & (np.abs(inner - x) >= self.jump)
+            spike &= np.abs(x - outer) <= RETURN * jump
+            spike &= np.count_nonzero(spike, axis=2, keepdims=True) <= max(1, x.shape[2] // 10)
+            at = np.arange(x.shape[1], dtype=np.int32)[:, None]
+            newest = np.maximum.accumulate(np.where(spike, at, np.int32(-1)), axis=1)
+            earlier = np.where(spiked > 0, spiked, np.int32(SPIKED))[:, None] + at + 1
+            counts = np.where(newest < 0, earlier, at - newest + 2).astype(np.int32)
+            counts[counts > SPIKED] = 0
+            self.spiked[rows] = counts[:, -1]
+        self.before[rows] = inner[:, -1]
+        return counts
+
+    def ill(
+        self, places: Places, x: Floats, same: Counts, over: Flags | None, spiked: Counts | None, raw: Floats | None
+    ) -> Ill | None:
+        """What is wrong with the measurements of one asset; None where nothing is.
 
         Frozen counts only at a usual value: one that rests elsewhere (a flow gone to nothing, a level at the end of its
         range) may tell the truth. And where more than a quarter of the sensors came to rest together, a plant stopped.
@@ -154,17 +255,33 @@ class Group:
             x: (T, S) values, NaN for none.
             same: (T, S) of `unchanged`.
             over: (T, S) sensors without a value because they were beyond their measuring range; None for none.
+            spiked: (T, S) of `spikes`; None for none.
+            raw: (T, S) values as they came, also the bad ones; None where no measuring range is known.
         """
         usual = self.model.detector.usual
         gone = np.isnan(x)
         silent = gone & (same > self.silent)
         if over is not None:
             silent &= ~over
-        frozen = ~gone & (same > self.frozen) & (x >= usual.low) & (x <= usual.high) & self.moves
-        found: Flags = (frozen | silent) & places.measured
-        for row in np.flatnonzero((found & frozen).any(axis=1)).tolist():
+        frozen = ~gone & (same > self.frozen) & (x >= usual.low) & (x <= usual.high) & self.moves & places.measured
+        for row in np.flatnonzero(frozen.any(axis=1)).tolist():
             still = same[row, self.moves & ~gone[row]]
-            for sensor in np.flatnonzero(found[row] & frozen[row]).tolist():
+            for sensor in np.flatnonzero(frozen[row]).tolist():
                 together = np.count_nonzero(still >= same[row, sensor] - usual.same[sensor])
-                found[row, sensor] = together <= max(1, x.shape[1] // 4)
-        return found
+                frozen[row, sensor] = together <= max(1, x.shape[1] // 4)
+        fault = np.zeros(x.shape, dtype=np.int8)
+        run, needed = same.copy(), np.ones(x.shape, dtype=np.int32)
+        if spiked is not None:
+            fault[spiked > 0] = IS_SPIKING
+            run = np.where(spiked > 0, spiked, run)
+        if raw is not None:
+            with np.errstate(invalid="ignore"):
+                beyond = (raw < places.bottom) | (raw > places.top)
+            fault[beyond] = IS_BEYOND
+            run = np.where(beyond, 1, run)  # since when is for the episode to see
+        for code, flags, rows in ((IS_SILENT, silent, self.silent), (IS_FROZEN, frozen, self.frozen)):
+            fault[flags] = code
+            needed = np.where(flags, rows, needed)
+            run = np.where(flags, same, run)
+        fault[:, ~places.measured] = 0
+        return Ill(fault, run, needed.astype(np.int32)) if fault.any() else None

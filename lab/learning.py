@@ -37,6 +37,18 @@ class Learner:
         return joined.pick(slice(None, self.wanted)), joined.pick(slice(self.wanted, None))
 
 
+def declared_limits(channels: Sequence[Channel], alarms: bool = True) -> dict[str, tuple[float | None, float | None]]:
+    """Lower and upper limit of the channels that have one: the trip, or else (with `alarms`) the alarm."""
+    found = {}
+    for channel in channels:
+        if (limits := channel.limits) is not None and channel.role != "status":
+            low = limits.lo_alarm if alarms and limits.lo_trip is None else limits.lo_trip
+            high = limits.hi_alarm if alarms and limits.hi_trip is None else limits.hi_trip
+            if low is not None or high is not None:
+                found[channel.tag] = low, high
+    return found
+
+
 def lesson(asset: Asset, channels: Sequence[Channel], block: RowBlock) -> tuple[list[Floats], list[str], float]:
     """Runs, sensors and period of rows to learn from; runs end at gaps and where the asset's clock runs backwards."""
     columns = [at for at, channel in enumerate(channels) if channel.role != "status"]

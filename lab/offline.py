@@ -1,5 +1,6 @@
 """Scoring a file as if it came live: one asset, one block, the collector's own scorer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,13 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import BAD, GOOD
-from lab.episodes import Episode
+from lab.causes import read_library
+from lab.episodes import Episode, Known, Tracker
 from lab.scorer import Floats, RowBlock, Scorer
 from lab.tables import Table, TableError, iso_times, write_table
 from lab.text import text
 from models.detector import Model
+from models.precursor.causes import Match
 
 TOP = 3
+LIMIT = "time_to_limit_s"
+UNKNOWN = "unknown"
+"""Cause of an episode that is like nothing in the library."""
 
 
 class Scores(NamedTuple):
@@ -26,6 +32,13 @@ class Scores(NamedTuple):
     """(n,)"""
     episode: NDArray[np.int64]
     """(n,) number of the episode the row is in, from 1; 0 for none."""
+    causes: list[Match | None]
+    """n: what the row's episode was like by then; None outside of episodes, or without a library."""
+    ahead: Floats
+    """(n, 3) time until the first limit, lower and upper end of its 80 % interval, s; inf: none in sight; NaN: no
+    episode, or no limit known."""
+    ahead_of: NDArray[np.int64]
+    """(n,) whose limit, position among the file's columns; -1: none in sight."""
     top: list[list[str]]
     """`TOP` lists of n: the sensors with the largest shares of the score; empty texts where there is none."""
     episodes: list[tuple[Episode, int, int]]
@@ -34,13 +47,23 @@ class Scores(NamedTuple):
     """Sensors of the model that the file does not have."""
 
 
-def score_table(model: Model, table: Table) -> Scores:
+def score_table(model: Model, table: Table, known: Known | None = None) -> Scores:
     """Score a file's rows in order.
+
+    Args:
+        model: what is normal.
+        table: the file.
+        known: a library of causes to compare episodes with.
 
     Raises:
         TableError: the file has less than half of the model's sensors.
     """
-    scorer = Scorer()
+    matches: list[Match | None] = [None] * len(table.values)
+
+    def note(tracker: Tracker, row: int) -> None:
+        matches[row] = tracker.match()
+
+    scorer = Scorer(lambda number, id: known, note)
     number = scorer.declare(Asset("run", "file"), [Channel(name) for name in table.columns])
     missing = [name for name in model.detector.sensors if name not in table.columns]
     if not scorer.fits(number, model):
@@ -66,11 +89,29 @@ def score_table(model: Model, table: Table) -> Scores:
     shares = np.take_along_axis(scored.contributions, order, axis=1)
     names = np.where(shares > 0, np.array(table.columns, dtype=object)[order], "")
     top = [names[:, at].tolist() if at < names.shape[1] else [""] * n for at in range(TOP)]
-    return Scores(scored.score, scored.alarm, episode, top, episodes, missing)
+    return Scores(scored.score, scored.alarm, episode, matches, scored.ahead, scored.ahead_of, top, episodes, missing)
+
+
+def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
+    """The first library of causes in some folders that knows at least half of a model's sensors.
+
+    Raises:
+        LibraryError: one of them cannot be used.
+    """
+    sensors = set(model.detector.sensors)
+    for folder in folders:
+        for path in sorted(folder.glob("*.causes.json")):
+            library = read_library(path)
+            if 2 * len(sensors & set(library.sensors)) >= len(sensors):
+                return Known(path.name, library)
+    return None
 
 
 def write_scores(path: Path, table: Table, scores: Scores) -> None:
-    """One row for each row of the file, in order: time, score, alarm, episode, kind, top1, top2, top3.
+    """One row for each row of the file: time, score, alarm, episode, kind, top1 to top3, cause, time_to_limit_s.
+
+    A row's cause is what was known by then: a name of the library, `unknown` where nothing known is like it, and of an
+    instrument's episode the sensor and what is wrong with it. The time is empty where no limit is in sight.
 
     `time` is ISO 8601 where the file has times, else seconds since its first row, else the row's number from 0.
 
@@ -85,8 +126,28 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
         time = table.time / 1e9 if table.elapsed else iso_times(table.time)
     kinds = np.array(["", *(episode.kind for episode, _, _ in scores.episodes)], dtype=object)[scores.episode]
     episode = [str(number) if number else "" for number in scores.episode.tolist()]
+    until = [f"{each:.1f}" if np.isfinite(each) else "" for each in scores.ahead[:, 0].tolist()]
     write_table(
         path,
-        ["time", "score", "alarm", "episode", "kind", *(f"top{at + 1}" for at in range(TOP))],
-        [time, scores.score, scores.alarm.astype(np.int8), episode, kinds.tolist(), *scores.top],
+        ["time", "score", "alarm", "episode", "kind", *(f"top{at + 1}" for at in range(TOP)), "cause", LIMIT],
+        [
+            time,
+            scores.score,
+            scores.alarm.astype(np.int8),
+            episode,
+            kinds.tolist(),
+            *scores.top,
+            row_causes(scores),
+            until,
+        ],
     )
+
+
+def row_causes(scores: Scores) -> list[str]:
+    """The cause of each row as it is written."""
+    found = ["" if match is None else match.cause or UNKNOWN for match in scores.causes]
+    for number, (episode, _, _) in enumerate(scores.episodes, start=1):
+        if episode.failed is not None:
+            for row in np.flatnonzero(scores.episode == number).tolist():
+                found[row] = " ".join(episode.failed)
+    return found

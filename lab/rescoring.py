@@ -1,5 +1,6 @@
 """Stored readings scored again: the same rows, the same models, the same scores."""
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import BAD
-from lab.episodes import Episode
+from lab.episodes import Episode, Known, find_episode
 from lab.historian.base import Historian
 from lab.scorer import NEVER, Floats, RowBlock, Scored, Scorer, Times
 from lab.store import Store
 from models.detector import Model, ModelError, loads
+from models.precursor.causes import Library
 
 WINDOW_NS: Final = 6 * 3600 * 10**9
 """Of stored readings so much is read at a time."""
@@ -29,6 +31,12 @@ def stored_model(store: Store, id: str) -> Model:
     if row is None:
         raise ModelError(f"model {id}: not in the database")
     return loads(row[1], row[0])
+
+
+def stored_library(store: Store, id: str) -> Known | None:
+    """A library of causes that episodes were compared with; None where it is not in the database."""
+    row = store.db.execute("SELECT content FROM library WHERE id = ?", (id,)).fetchone()
+    return None if row is None else Known(id, Library.loads(zlib.decompress(row[0])))
 
 
 def stored_rows(
@@ -74,21 +82,41 @@ def stored_rows(
         yield t, v, q
 
 
-def segments(store: Store, asset: str, after: int) -> list[tuple[int, int | None, str | None]]:
-    """Which model an asset was scored with in rows later than `after`: start, end (None: open) and model id.
+class Segment(NamedTuple):
+    """Rows of an asset that were scored in one go."""
 
-    The first segment has id "" when it goes on with whatever was in use at `after`. Without anything before
-    (`after` is `NEVER`) it is the last run alone.
+    start: int
+    end: int | None
+    """None: open."""
+    model: str | None
+    """"" for whatever was in use before."""
+    accept: bool = False
+    """It begins with what went before being taken for normal; the state goes on."""
+    offset: bytes | None = None
+    """What was accepted before its beginning."""
+
+
+def segments(store: Store, asset: str, after: int) -> list[Segment]:
+    """How an asset was scored in rows later than `after`.
+
+    The first segment has the model "" when it goes on with whatever was in use at `after`. Without anything before
+    (`after` is `NEVER`) they are the last beginning and what was accepted since.
     """
-    runs = store.db.execute("SELECT t, model FROM run WHERE asset = ? ORDER BY t", (asset,)).fetchall()
-    if not runs:
+    rows = "SELECT t, model, reason, offset FROM run WHERE asset = ? ORDER BY t"
+    runs = [(t, model, reason == "accept", offset) for t, model, reason, offset in store.db.execute(rows, (asset,))]
+    begins = [at for at, (_, _, accept, _) in enumerate(runs) if not accept]
+    if not begins:
         return []
     if after == NEVER:
-        runs = runs[-1:]
+        runs = runs[begins[-1] :]
     elif runs[0][0] <= after:
-        runs = [(after + 1, ""), *((t, model) for t, model in runs if t > after)]
-    ends = [t for t, _ in runs[1:]] + [None]
-    return [(t, end, model) for (t, model), end in zip(runs, ends, strict=True)]
+        runs = [(after + 1, "", False, None), *(run for run in runs if run[0] > after)]
+    return _joined(runs, None)
+
+
+def _joined(runs: Sequence[tuple[int, str | None, bool, bytes | None]], end: int | None) -> list[Segment]:
+    ends = [*(run[0] for run in runs), end][1:]
+    return [Segment(run[0], end, *run[1:]) for run, end in zip(runs, ends, strict=True)]
 
 
 class Replayed(NamedTuple):
@@ -111,18 +139,28 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
         KeyError: no such asset.
         ModelError: a model that was used is not in the database any more.
     """
-    scorer = Scorer()
+
+    def library(number: int, id: str) -> Known | None:
+        noted = find_episode(store, id)
+        return stored_library(store, noted.library) if noted is not None and noted.library is not None else None
+
+    scorer = Scorer(library)
     number = scorer.declare(*catalogued(store, asset))
     channels = scorer.members[number].layout.channels
-    runs = store.db.execute("SELECT t, model FROM run WHERE asset = ? AND t < ? ORDER BY t", (asset, t1)).fetchall()
-    begins = [at for at, (t, _) in enumerate(runs) if t <= t0]
-    runs = runs[begins[-1] if begins else 0 :]
-    ends = [*(t for t, _ in runs), t1][1:]
+    query = "SELECT t, model, reason, offset FROM run WHERE asset = ? AND t < ? ORDER BY t"
+    runs = [(t, of, reason == "accept", offset) for t, of, reason, offset in store.db.execute(query, (asset, t1))]
+    begins = [at for at, (t, _, accept, _) in enumerate(runs) if t <= t0 and not accept]
+    pieces = _joined(runs[begins[-1] if begins else 0 :], t1)
     parts: list[tuple[Times, Scored]] = []
     episodes: dict[str, Episode] = {}
-    for (begin, model), end in zip(runs, ends, strict=True):
-        scorer.use(number, None if model is None else stored_model(store, model))
-        for t, v, q in stored_rows(historian, store, asset, channels, begin, end):
+    for piece in pieces:
+        if piece.accept:
+            if change := scorer.accept(number):
+                episodes[change.episode.id] = change.episode
+        else:
+            model = None if piece.model is None else stored_model(store, piece.model)
+            scorer.use(number, model, piece.offset)
+        for t, v, q in stored_rows(historian, store, asset, channels, piece.start, piece.end):
             scored = scorer.ingest(RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
             parts.append((t, scored))
             episodes.update((change.episode.id, change.episode) for change in scored.changes)
@@ -157,8 +195,10 @@ def catalogued(store: Store, asset: str) -> tuple[Asset, list[Channel]]:
     if row is None:
         raise KeyError(asset)
     kind, name, clock, period_s = row
-    sensors = store.db.execute("SELECT tag, unit, role FROM sensor WHERE asset = ? ORDER BY position", (asset,))
+    query = "SELECT tag, unit, role, lo, hi FROM sensor WHERE asset = ? ORDER BY position"
+    sensors = store.db.execute(query, (asset,)).fetchall()
     channels = [
-        msgspec.convert({"tag": tag, "unit": unit, "role": role}, Channel) for tag, unit, role in sensors.fetchall()
+        msgspec.convert({"tag": tag, "unit": unit, "role": role, "lo": lo, "hi": hi}, Channel)
+        for tag, unit, role, lo, hi in sensors
     ]
     return Asset(asset, kind, name, clock=clock, period_s=period_s), channels

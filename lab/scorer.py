@@ -4,7 +4,7 @@ It knows no files, no database and no wall clock; `lab.scoring` gives it those, 
 of one model are scored in one array operation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import CODES, is_bad
-from lab.episodes import Change, Tracker
-from lab.groups import Group, Layout, Places, together
+from lab.episodes import Change, Known, Tracker, episode_id
+from lab.groups import Group, Ill, Layout, Places, together
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -23,6 +23,13 @@ GAP_NS: Final = 5 * 10**9
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 NEVER: Final = np.iinfo(np.int64).min
+SEEN: Final[Mapping[str, Any]] = {
+    "last": np.float64,
+    "same": np.int32,
+    "before": np.float64,
+    "spiked": np.int32,
+}
+"""What a group keeps of its assets beside the model's state, (A, S) each."""
 REASONS: Final = ("", "model", "clock", "gap")
 """Why an asset begins anew, by the code that stands for it; 0 is that it does not."""
 NEW_MODEL, CLOCK_BACK, GAP = range(1, 4)
@@ -69,6 +76,11 @@ class Scored(NamedTuple):
     """(M, C) shares of the score in the block's columns, 0 where there are none."""
     statistics: dict[str, Floats]
     """(M,) each: the charts behind the score, in limits; NaN where not scored."""
+    ahead: Floats
+    """(M, 3) time until the first limit, lower and upper end of its 80 % interval, seconds of the asset's own clock;
+    inf: none in sight; NaN: no episode, or no limit known."""
+    ahead_of: Rows
+    """(M,) the limit's column in the block; -1: none in sight."""
     changes: list[Change]
     """Episodes opened, updated and closed, in order."""
     earlier: "Sequence[tuple[RowBlock, Scored]]" = ()
@@ -83,7 +95,9 @@ class Run(NamedTuple):
     model: str | None
     """None: from here on it is not scored."""
     reason: str
-    """first, model, clock (it ran backwards), gap."""
+    """first, model, clock (it ran backwards), gap; accept: the state goes on, where it stands is taken for normal."""
+    offset: bytes | None = None
+    """What was accepted before and goes on (`Group.lasting`)."""
 
 
 class Member:
@@ -99,7 +113,18 @@ class Member:
 class Scorer:
     """Scores blocks of rows; everything it does follows from the rows and the calls of `use`."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        library: Callable[[int, str], Known | None] = lambda number, id: None,
+        watch: Callable[[Tracker, int], None] = lambda tracker, row: None,
+    ) -> None:
+        """
+        Args:
+            library: with what an episode (asset's number, id) is to be compared; asked when it begins.
+            watch: told each row of a block that is in an episode, after the episode has taken it in.
+        """
+        self.library = library
+        self.watch = watch
         self.members: list[Member] = []
         self.runs: list[Run] = []
         """Beginnings since the list was last emptied (by its reader)."""
@@ -113,6 +138,8 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
+        self._offset: dict[int, bytes] = {}
+        """What an asset that begins anew is to go on with."""
         self._fresh: Flags = np.zeros(0, dtype=np.bool_)
         self._warm: Flags = np.zeros(0, dtype=np.bool_)
         self._open: Flags = np.zeros(0, dtype=np.bool_)
@@ -149,16 +176,25 @@ class Scorer:
             np.concatenate([flags, np.zeros(more, dtype=np.bool_)]) for flags in (self._fresh, self._warm, self._open)
         )
 
-    def use(self, number: int, model: Model | None) -> None:
-        """Score an asset with this model from its next row on (None: not any more)."""
+    def use(self, number: int, model: Model | None, offset: bytes | None = None) -> None:
+        """Score an asset with this model from its next row on (None: not any more).
+
+        Args:
+            number: of the asset.
+            model: the model.
+            offset: what was accepted before (`Run.offset`), to go on with.
+        """
         member = self.members[number]
         if (member.model.id if member.model else None) == (model.id if model else None):
             return
         self._leave(number)
         member.model = model
         self._fresh[number] = True
+        self._offset.pop(number, None)
         if model is not None:
             self._join(number, model)
+            if offset is not None:
+                self._offset[number] = offset
 
     def _join(self, number: int, model: Model) -> None:
         index = self._groups.get(model.id)
@@ -187,6 +223,40 @@ class Scorer:
         """Id of the asset's open episode."""
         tracker = self.members[number].tracker
         return tracker.id if tracker and not tracker.ended else None
+
+    def tracker(self, number: int) -> Tracker | None:
+        """The asset's open episode."""
+        tracker = self.members[number].tracker
+        return tracker if tracker and not tracker.ended else None
+
+    def accept(self, number: int) -> Change | None:
+        """Take where an asset stands now for normal, from its next row on; its open episode ends.
+
+        Raises:
+            ValueError: it is not scored, or its model cannot.
+        """
+        member, index = self.members[number], int(self._group[number])
+        if index < 0 or member.model is None or self.last[number] == NEVER or self._fresh[number]:
+            raise ValueError(f"asset {member.asset.id} is not scored yet")
+        group, row = self._listed[index], int(self._row[number])
+        group.grow()
+        group.accept(row)
+        at = int(self.last[number]) + 1
+        self.runs.append(Run(member.asset.id, at, member.model.id, "accept", group.lasting(row)))
+        tracker, member.tracker = member.tracker, None
+        self._open[number] = False
+        return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None
+
+    def drifts(self) -> dict[int, float]:
+        """How far each scored asset has moved from its model: 0 as fitted, 1 at the limit."""
+        found: dict[int, float] = {}
+        for index, group in enumerate(self._listed):
+            numbers = np.flatnonzero(self._group == index)
+            if len(numbers):
+                group.grow()
+                values = np.round(group.model.detector.drift(group.state)[self._row[numbers]], 3)
+                found.update(zip(numbers.tolist(), values.tolist(), strict=True))
+        return found
 
     def in_episode(self) -> list[int]:
         """Numbers of the assets with an open episode."""
@@ -222,6 +292,8 @@ class Scorer:
             limit=np.full(count, np.nan),
             contributions=np.zeros((count, width)),
             statistics={},
+            ahead=np.full((count, 3), np.nan),
+            ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
         if count == 0:
@@ -266,7 +338,12 @@ class Scorer:
         member = self.members[number]
         if reason == "model" and self.last[number] == NEVER:
             reason = "first"
-        self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason))
+        offset = None
+        if reason == "gap" and member.model is not None:
+            offset = self._listed[int(self._group[number])].lasting(int(self._row[number]))
+        elif reason != "clock":
+            offset = self._offset.get(number)
+        self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason, offset))
         self._fresh[number] = self._warm[number] = False
         if member.tracker is not None:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
@@ -363,10 +440,16 @@ class Scorer:
             for row in anew.tolist():
                 reason = REASONS[begins[row]]
                 self._begin(int(numbers[row]), int(block.t[rows[row, 0]]), reason, scored)
-            group.reset(at[anew])
+            group.reset(at[anew], begins[anew] == GAP)
+            if self._offset:
+                for row in anew.tolist():
+                    content = self._offset.pop(int(numbers[row]), None)
+                    if content is not None and begins[row] == NEW_MODEL:
+                        group.put_lasting(int(at[row]), content)
         places = self.members[int(numbers[0])].layout.places(group.model)
         flat, theirs = together(rows.ravel()), together(at)
         x, over = _values(block, rows, flat, places, group.last.shape[1])
+        spiked = group.spikes(theirs, x)
         same = group.unchanged(theirs, x)
         result = group.score(theirs, x)
         scored.score[flat] = result.score.ravel()
@@ -384,37 +467,50 @@ class Scorer:
                 scored.statistics[name] = np.full(len(scored.score), np.nan)
             scored.statistics[name][flat] = chart.ravel()
         self._warm[numbers] |= np.isfinite(result.score).any(axis=1)
+        if result.forecast is not None and result.alarm.any():
+            on = result.alarm.ravel()
+            where = np.arange(len(scored.score))[flat][on]
+            for column, values in enumerate(result.forecast[:3]):
+                scored.ahead[where, column] = np.ravel(values)[on]
+            of = result.forecast.sensor.ravel()[on]
+            scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
         for asset in np.flatnonzero(busy).tolist():
-            ill = group.ill(places, x[asset], same[asset], None if over is None else over[asset])
-            needed = np.where(np.isnan(x[asset]), group.silent, group.frozen) if ill.any() else None
-            fields = result.score[asset], result.alarm[asset], result.contributions[asset]
-            part = Result(*fields, {}, result.deviation[asset])
-            self._follow(int(numbers[asset]), block.t[rows[asset]], part, ill, same[asset], needed, scored)
+            raw = None
+            if places.ranged:
+                raw = np.full(x[asset].shape, np.nan)
+                raw[:, places.known] = block.v[rows[asset]][:, places.columns]
+            ill = group.ill(
+                *(places, x[asset], same[asset]),
+                None if over is None else over[asset],
+                None if spiked is None else spiked[asset],
+                raw,
+            )
+            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], asset, result, ill, scored)
 
     def _follow(
-        self,
-        number: int,
-        times: Times,
-        result: Result,
-        ill: Flags,
-        same: NDArray[np.int32],
-        needed: NDArray[np.int64] | None,
-        scored: Scored,
+        self, number: int, times: Times, rows: Rows, asset: int, result: Result, ill: Ill | None, scored: Scored
     ) -> None:
-        """Open, feed and close an asset's episode along its rows (T,); `needed` is None when no sensor was ill."""
+        """Open, feed and close an asset's episode along its rows (T,), which stand at `asset` in the result."""
         member = self.members[number]
         assert member.model is not None
-        tracker = member.tracker
-        alarms, scores = result.alarm.tolist(), result.score.tolist()
+        tracker, detector = member.tracker, member.model.detector
+        alarms, scores = result.alarm[asset].tolist(), result.score[asset].tolist()
+        shares, deviation = result.contributions[asset], result.deviation[asset]
+        ahead = None
+        if result.forecast is not None:
+            ahead = [field[asset].tolist() for field in result.forecast[:4]]
         for row, t in enumerate(times.tolist()):
             if alarms[row]:
                 if tracker is None:
-                    tracker = Tracker(member.asset.id, member.model.id, t, member.model.detector.sensors)
+                    known = self.library(number, episode_id(member.asset.id, t))
+                    tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known)
                 tracker.ended = False
-                tracker.add(t, scores[row], result.contributions[row])
-                if needed is not None and not tracker.instrument and ill[row].any():
-                    tracker.judge(ill[row], same[row], needed[row])
+                tracker.add(t, scores[row], shares[row], deviation[row])
+                if ahead is not None:
+                    tracker.foresee(t, *(values[row] for values in ahead))
+                tracker.judge(ill, row)
+                self.watch(tracker, int(rows[row]))
             elif tracker is not None:
                 if tracker.told is None:
                     scored.changes.append(Change("opened", tracker.episode()))
@@ -436,7 +532,7 @@ class Scorer:
             if index not in packed:
                 group = self._listed[index]
                 group.grow()
-                arrays = {**group.state, "~last": group.last, "~same": group.same}
+                arrays = {**group.state, **{f"~{name}": getattr(group, name) for name in SEEN}}
                 shapes = [[name, array.dtype.str, list(array.shape[1:])] for name, array in arrays.items()]
                 rows = [
                     np.ascontiguousarray(array).reshape(len(group.last), -1).view(np.uint8) for array in arrays.values()
@@ -451,19 +547,29 @@ class Scorer:
                 "fresh": bool(self._fresh[number]),
                 "warm": bool(self._warm[number]),
                 "episode": member.tracker.dump() if member.tracker else None,
+                "offset": self._offset[number].hex() if number in self._offset else None,
             }
             out.append((head, table[self._row[number]].tobytes()))
         return out
 
-    def restore(self, number: int, model: Model, t: int, head: Mapping[str, Any], content: bytes) -> None:
-        """Go on where `dump` stood after the row at time `t`.
+    def restore(
+        self,
+        number: int,
+        model: Model,
+        t: int,
+        head: Mapping[str, Any],
+        content: bytes,
+        library: Callable[[str], Known | None] = lambda id: None,
+    ) -> None:
+        """Go on where `dump` stood after the row at time `t`; `library` finds one by its id.
 
         Raises:
             KeyError, ValueError: the snapshot is not one of this model.
         """
         state = model.detector.initial(1)
         width = len(model.detector.sensors)
-        wanted = {**state, "~last": np.zeros((1, width)), "~same": np.zeros((1, width), dtype=np.int32)}
+        seen = {f"~{name}": np.zeros((1, width), dtype=dtype) for name, dtype in SEEN.items()}
+        wanted = {**state, **seen}
         arrays, start = {}, 0
         for name, dtype, shape in head["arrays"]:
             size = np.dtype(dtype).itemsize * int(np.prod(shape))
@@ -478,7 +584,8 @@ class Scorer:
         group.grow()
         group.own()
         row = self._row[number]
-        group.last[row], group.same[row] = arrays.pop("~last"), arrays.pop("~same")
+        for name in SEEN:
+            getattr(group, name)[row] = arrays.pop(f"~{name}")
         for name, array in arrays.items():
             group.state[name][row] = array
         member = self.members[number]
@@ -487,6 +594,10 @@ class Scorer:
         self._fresh[number], self._warm[number] = head["fresh"], head["warm"]
         if head["episode"] is not None:
             member.tracker = Tracker.restore(member.asset.id, head["episode"])
+            if member.tracker.library is not None:
+                member.tracker.know(library(member.tracker.library))
+        if head["offset"] is not None:
+            self._offset[number] = bytes.fromhex(head["offset"])
         self._open[number] = member.tracker is not None
 
 

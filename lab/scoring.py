@@ -4,36 +4,45 @@ What a model file says is copied into the database when it comes into use, with 
 `replay_scores` gives for stored readings exactly what was given live.
 """
 
+import hashlib
 import json
 import logging
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from devices.frame import Asset, Channel
-from lab.episodes import Episode, write_episodes
+from lab.causes import LibraryError, read_library, write_library
+from lab.episodes import Episode, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
 from lab.historian.base import Historian
-from lab.learning import Learner, lesson
-from lab.rescoring import Replayed, replay_scores, segments, stored_model, stored_rows
+from lab.learning import Learner, declared_limits, lesson
+from lab.rescoring import Replayed, Segment, replay_scores, segments, stored_library, stored_model, stored_rows
 from lab.scorer import NEVER, RowBlock, Rows, Run, Scored, Scorer
 from lab.store import Store, room
-from models.detector import Model, ModelError, dumps, loads, save
+from lab.tables import TableError
+from models.detector import Model, ModelError, State, dumps, loads, save
+from models.precursor import causes
+from models.precursor.causes import Library
 
 __all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
 
 log = logging.getLogger("lab.scoring")
 
 LOOK_S: Final = 1.0
-"""How often the folder of models is looked at."""
+"""How often the folder of models is looked at, and what is told once a second is found anew."""
+TOLD: Final = 3
+"""Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 
 room(
     "scoring",
@@ -44,6 +53,8 @@ room(
         asset TEXT NOT NULL, t INTEGER NOT NULL, model TEXT, reason TEXT NOT NULL, PRIMARY KEY (asset, t)
     ) WITHOUT ROWID""",
     "CREATE TABLE model (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
+    "ALTER TABLE run ADD COLUMN offset BLOB",
+    "CREATE TABLE library (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
 )
 
 
@@ -55,6 +66,10 @@ class _News:
         self.runs: list[Run] = []
         self.models: dict[str, tuple[str, bytes]] = {}
         """Name and content of the files of models that came into use, by id."""
+        self.libraries: dict[str, tuple[str, bytes]] = {}
+        """The same of libraries of causes, compressed."""
+        self.labels: dict[str, str] = {}
+        """What the user said that episodes were."""
         self.late: list[tuple[str, int]] = []
 
     def then(self, later: "_News") -> "_News":
@@ -63,6 +78,8 @@ class _News:
         both.episodes = self.episodes | later.episodes
         both.runs = self.runs + later.runs
         both.models = self.models | later.models
+        both.libraries = self.libraries | later.libraries
+        both.labels = self.labels | later.labels
         both.late = self.late + later.late
         return both
 
@@ -70,15 +87,24 @@ class _News:
 class ScoringRuntime:
     """Scores what the collector takes; one thread uses it, the collector's."""
 
-    def __init__(self, models: Path, store: Store) -> None:
+    def __init__(self, models: Path, store: Store, accept_after_s: float | None = None) -> None:
         """
         Args:
-            models: folder of the model files, `asset-{id}.model` before `{kind}.model`.
+            models: folder of the model files, `asset-{id}.model` before `{kind}.model`, and likewise of the libraries
+                of causes, `*.causes.json`.
             store: the database, for writing.
+            accept_after_s: take where an asset stands for normal when an episode of the process has lasted so long,
+                seconds of the asset's own clock, without a limit in sight; None: only when the user says so.
         """
         self.models = models
         self.store = store
-        self.scorer = Scorer()
+        self.accept_after_s = accept_after_s
+        self.scorer = Scorer(self._library)
+        self._libraries: dict[str, tuple[tuple[int, int], Known | None]] = {}
+        """Libraries of causes read, by name, with time and size."""
+        self._drifts: dict[int, float] = {}
+        self._drifts_at = -LOOK_S
+        self._catching_up = False
         self._known: dict[str, tuple[tuple[int, int], Model | None]] = {}
         """Model files read, by name, with time and size."""
         self._files: dict[str, tuple[int, int]] = {}
@@ -123,10 +149,62 @@ class ScoringRuntime:
         return number
 
     def describe(self, number: int) -> dict[str, Any]:
-        """What the live frame says of an asset beside its last row: `limit`, `warm`, `episode`."""
+        """What the live frame says of an asset beside its last row, see docs/architecture.md."""
         member = self.scorer.members[number]
-        limit = member.model.detector.limit if member.model else None
-        return {"limit": limit, "warm": self.scorer.warm(number), "episode": self.scorer.episode(number)}
+        if time.monotonic() - self._drifts_at >= LOOK_S:
+            self._drifts, self._drifts_at = self.scorer.drifts(), time.monotonic()
+        told: dict[str, Any] = {
+            "limit": member.model.detector.limit if member.model else None,
+            "warm": self.scorer.warm(number),
+            "drift": self._drifts.get(number),
+            "episode": None,
+            "kind": None,
+            "failed": None,
+            "cause": None,
+            "causes": [],
+            "unknown": None,
+            "outlook": None,
+        }
+        tracker = self.scorer.tracker(number)
+        if tracker is not None:
+            match = tracker.match() if tracker.failed is None else None
+            told |= {
+                "episode": tracker.id,
+                "kind": "instrument" if tracker.instrument else "process",
+                "failed": tracker.failed,
+                "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
+            }
+            if match is not None:
+                told["cause"], told["unknown"] = match.cause, round(match.unknown, 4)
+                told["causes"] = [(name, round(chance, 4)) for name, chance in match.causes[:TOLD]]
+        return told
+
+    def _library(self, number: int, id: str) -> Known | None:
+        """With what an episode that begins is compared; one that is in the database already, as it was then."""
+        if self._catching_up and (noted := find_episode(self.store, id)) is not None:
+            return None if noted.library is None else stored_library(self.store, noted.library)
+        return self._known_causes(number)[1]
+
+    def _known_causes(self, number: int) -> tuple[str, Known | None]:
+        """Name and content of the library in use for an asset; where there is none, the name that it would have."""
+        asset = self.scorer.members[number].asset
+        names = f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
+        for name in names:
+            if name not in self._files:
+                continue
+            stamp, known = self._libraries.get(name, ((0, 0), None))
+            if stamp != self._files[name]:
+                try:
+                    library = read_library(self.models / name)
+                    content = library.dumps()
+                    known = Known(hashlib.blake2b(content, digest_size=6).hexdigest(), library)
+                    self._news.libraries[known.id] = name, zlib.compress(content)
+                except LibraryError as error:
+                    log.error("the causes cannot be used: %s", error)
+                self._libraries[name] = self._files[name], known
+            if known is not None:
+                return name, known
+        return names[1], None
 
     def _look(self) -> None:
         """See which model files are there; assets whose file changed use it from their next row on."""
@@ -135,7 +213,7 @@ class ScoringRuntime:
         try:
             with os.scandir(self.models) as entries:
                 for entry in entries:
-                    if entry.name.endswith(".model"):
+                    if entry.name.endswith((".model", ".causes.json")):
                         stat = entry.stat()
                         files[entry.name] = (stat.st_mtime_ns, stat.st_size)
         except FileNotFoundError:
@@ -216,7 +294,70 @@ class ScoringRuntime:
             if len(fresh):
                 self._learn(number, block.pick(fresh))
         self._note(block, scored)
+        if self.accept_after_s is not None and scored.alarm.any():
+            self._accept_lasting(self.accept_after_s)
         return scored._replace(earlier=earlier)
+
+    # the user's word
+
+    def accept(self, asset: str) -> None:
+        """Take where an asset stands now for normal, from its next row on.
+
+        Raises:
+            KeyError: no such asset.
+            ValueError: it is not scored, or its model cannot.
+        """
+        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
+        self._accept(numbers[asset])
+        log.info("asset %s: where it stands is taken for normal", asset)
+
+    def _accept(self, number: int) -> None:
+        change = self.scorer.accept(number)
+        if change is not None:
+            self._news.episodes[change.episode.id] = change.episode
+        self._news.runs += self.scorer.runs
+        self.scorer.runs = []
+
+    def _accept_lasting(self, after_s: float) -> None:
+        for number in self.scorer.in_episode():
+            tracker = self.scorer.tracker(number)
+            if tracker is None or tracker.instrument or tracker.rows * tracker.period_s < after_s:
+                continue
+            if tracker.outlook is not None and tracker.outlook.sensor is not None:
+                continue
+            asset = self.scorer.members[number].asset.id
+            try:
+                self._accept(number)
+            except ValueError:
+                continue  # a model that cannot
+            log.info(
+                "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
+            )
+
+    def label(self, id: str, cause: str) -> str:
+        """Note that an episode was this, and compare those to come with it; gives the library's name.
+
+        Raises:
+            KeyError: no such episode.
+            ValueError: nothing was seen of it that could be compared, or the library cannot be written.
+        """
+        found = self._news.episodes.get(id) or find_episode(self.store, id)
+        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
+        if found is None or found.asset not in numbers:
+            raise KeyError(id)
+        if not cause.strip():
+            raise ValueError("the cause has no name")
+        try:
+            sensors = stored_model(self.store, found.model).detector.sensors
+            state = unpack(found.evidence)
+            name, known = self._known_causes(numbers[found.asset])
+            library = known.library if known is not None else causes.none(sensors)
+            write_library(self.models / name, library.with_example(cause.strip(), _in_order(state, sensors, library)))
+        except (ModelError, TableError) as error:
+            raise ValueError(str(error)) from error
+        self._news.labels[id] = cause.strip()
+        self._look()
+        return name
 
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
@@ -243,7 +384,8 @@ class ScoringRuntime:
         if learner.result is None and learner.rows >= learner.wanted:
             first, _ = learner.parts()
             runs, sensors, period_s = lesson(learner.asset, layout.channels, first)
-            learner.result = self._threads.submit(learn, runs, sensors, period_s)
+            limits = declared_limits(layout.channels)
+            learner.result = self._threads.submit(learn, runs, sensors, period_s, limits)
 
     def _learned(self, number: int, learner: Learner) -> tuple[RowBlock, Scored] | None:
         """Use what was learned; the rows that waited, scored."""
@@ -313,8 +455,8 @@ class ScoringRuntime:
 
     @property
     def waiting(self) -> bool:
-        """Whether episodes wait to be saved."""
-        return bool(self._news.episodes)
+        """Whether episodes or the user's word wait to be saved."""
+        return bool(self._news.episodes or self._news.runs or self._news.labels)
 
     def save(self, force: bool = False) -> None:
         """Write episodes, and at times snapshots, into the transaction that the caller has begun.
@@ -328,7 +470,11 @@ class ScoringRuntime:
             write_episodes(db, news.episodes.values())
             models = [(id, name, content) for id, (name, content) in news.models.items()]
             db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
-            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?)", news.runs)
+            libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
+            db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
+            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", news.runs)
+            for id, cause in news.labels.items():
+                write_label(db, id, cause)
             db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
             # many assets are many bytes: write them less often
             wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)
@@ -367,7 +513,7 @@ class ScoringRuntime:
             head = json.loads(text)
             if head["v"] != SNAPSHOT_VERSION:
                 raise ValueError(f"snapshot version {head['v']}")
-            self.scorer.restore(number, model, t, head, content)
+            self.scorer.restore(number, model, t, head, content, lambda id: stored_library(self.store, id))
         except (ModelError, ValueError, KeyError, TypeError) as error:
             log.warning("asset %s: its last state cannot be taken up (%s): it begins anew", asset.id, error)
             return False
@@ -379,28 +525,41 @@ class ScoringRuntime:
         Returns:
             Rows scored again.
         """
-        total = 0
-        for number, member in enumerate(self.scorer.members):
-            asset, channels = member.asset, member.layout.channels
-            known = int(self.scorer.last[number])
-            pieces = segments(self.store, asset.id, known)
-            if known == NEVER and not pieces and number in self._learning:
-                pieces = [(0, None, "")]
-            for start, end, id in pieces:
-                if id != "":
-                    try:
-                        self.scorer.use(number, None if id is None else stored_model(self.store, id))
-                    except ModelError as error:
-                        log.warning("asset %s: %s", asset.id, error)
-                        break
-                for t, v, q in stored_rows(historian, self.store, asset.id, channels, start, end):
-                    self._again.update((number, at) for at in t.tolist())
-                    self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
-                    total += len(t)
-            if number not in self._learning:
-                self._choose(number)
+        self._catching_up = True
+        try:
+            total = sum(self._catch_up(historian, number) for number in range(len(self.scorer.members)))
+        finally:
+            self._catching_up = False
         self._undecided.clear()
         self._end_lost_episodes()
+        return total
+
+    def _catch_up(self, historian: Historian, number: int) -> int:
+        member, total = self.scorer.members[number], 0
+        asset, channels = member.asset, member.layout.channels
+        known = int(self.scorer.last[number])
+        pieces = segments(self.store, asset.id, known)
+        if known == NEVER and not pieces and number in self._learning:
+            pieces = [Segment(0, None, "")]
+        for piece in pieces:
+            if piece.accept:
+                try:
+                    self._accept(number)
+                except ValueError as error:
+                    log.warning("asset %s: what was accepted cannot be taken up: %s", asset.id, error)
+            elif piece.model != "":
+                try:
+                    model = None if piece.model is None else stored_model(self.store, piece.model)
+                    self.scorer.use(number, model, piece.offset)
+                except ModelError as error:
+                    log.warning("asset %s: %s", asset.id, error)
+                    break
+            for t, v, q in stored_rows(historian, self.store, asset.id, channels, piece.start, piece.end):
+                self._again.update((number, at) for at in t.tolist())
+                self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
+                total += len(t)
+        if number not in self._learning:
+            self._choose(number)
         return total
 
     def _take_again(self, number: int, block: RowBlock) -> None:
@@ -420,3 +579,11 @@ class ScoringRuntime:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self._news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
+
+
+def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:
+    """Evidence of a model's sensors as that of a library's, found by name; of what is not there, none."""
+    at = [sensors.index(name) if name in sensors else -1 for name in library.sensors]
+    there = np.array([position >= 0 for position in at])
+    ordered = {name: np.where(there, state[name][:, at], 0.0) for name in ("deviation", "share")}
+    return {"rows": state["rows"], **ordered}

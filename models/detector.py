@@ -107,6 +107,10 @@ class Detector(Protocol):
         """The score from which a row counts towards an episode."""
 
     @property
+    def lasting(self) -> tuple[str, ...]:
+        """Parts of the state that outlive a gap, where `accept` keeps an operating point; none if it cannot."""
+
+    @property
     def usual(self) -> "Usual":
         """What each sensor did in the normal record, by which a frozen or silent one is told from a healthy one."""
 
@@ -119,6 +123,12 @@ class Detector(Protocol):
         Raises:
             ValueError: the block's shape does not fit the model or the state.
         """
+
+    def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
+        """Take where the assets (A,) chosen stand now for normal."""
+
+    def drift(self, state: State) -> Floats:
+        """How far (A,) the stream has moved from the model: 0 as fitted, 1 at the limit."""
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to, as plain arrays, for saving without pickle."""
@@ -203,13 +213,10 @@ def loads(content: bytes, name: str = "model") -> Model:
         raise ModelError(f"{name}: not a whole model file: {error}") from error
     if version != FORMAT or kind not in KINDS:
         older = "An older lab made it: fit it again (`lab fit`, for the simulated plant `lab model tep`)."
+        newer = "Update the lab, or fit the model again."
         raise ModelError(
             f"{name}: format {version}, kind {kind!r}; this lab reads format {FORMAT}, kinds {', '.join(KINDS)}. "
-            + (
-                "Update the lab, or fit the model again."
-                if not isinstance(version, int) or version >= FORMAT
-                else older
-            )
+            + (older if isinstance(version, int) and version < FORMAT else newer)
         )
     module, cls = KINDS[kind]
     try:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from lab.commands.score import parse_period
 from lab.text import text
 
 
@@ -13,36 +12,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(name="model", help=text("model.help"), no_args_is_help=True)
     app.add_typer(group)
-
-    @group.command(
-        help=text("model.fit.help"), epilog="lab model fit --normal monday.csv --normal tuesday.csv -o pump.model"
-    )
-    def fit(
-        normal: Annotated[list[Path], typer.Option("--normal", help=text("score.option.normal"))],
-        output: Annotated[Path, typer.Option("--output", "-o", help=text("model.option.output"))],
-        period: Annotated[str | None, typer.Option("--period", help=text("score.option.period"))] = None,
-        ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
-        time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
-    ) -> None:
-        from lab.fitting import fit_tables
-        from lab.tables import TableError, read_table
-        from models.detector import ModelError, save
-
-        if output.resolve() in {file.resolve() for file in normal}:
-            raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
-        period_s = parse_period(period)
-        names = [name.strip() for name in ignore.split(",") if name.strip()]
-        try:
-            tables = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal]
-            model = fit_tables(tables, period_s)
-            save(model.detector, output, model.about)
-        except TableError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from error
-        except ModelError as error:
-            typer.echo(text("model.error", reason=error), err=True)
-            raise typer.Exit(1) from error
-        typer.echo(text("model.fitted", output=output, sensors=len(model.detector.sensors), rows=model.about["rows"]))
 
     @group.command(help=text("model.tep.help"), epilog="lab model tep --force")
     def tep(
@@ -55,7 +24,7 @@ def register(app: typer.Typer) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         from lab.config import load_config
-        from lab.fitting import TEP_HOURS, TEP_PLANTS, tep_model
+        from lab.fitting import tep_model
         from models.detector import ModelError
 
         models = load_config(config, data_dir=data_dir).models
@@ -70,8 +39,8 @@ def register(app: typer.Typer) -> None:
                 task = bar.add_task(text("model.learning"), total=1.0)
                 path, made = tep_model(
                     models,
-                    hours=hours or TEP_HOURS,
-                    plants=plants or TEP_PLANTS,
+                    hours=hours,
+                    plants=plants,
                     force=force,
                     progress=lambda share: bar.update(task, completed=share),
                 )

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.arguments import SeveralValues, check_output, parse_period, split_names
 from lab.text import text
 
 if TYPE_CHECKING:
     from lab.offline import Scores
+    from models.detector import Model
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(
+        cls=SeveralValues,
         help=text("score.help"),
         epilog="lab score --normal d00.csv --data d01_te.csv --period 180s -o scores.csv",
     )
@@ -23,68 +26,74 @@ def register(app: typer.Typer) -> None:
         output: Annotated[Path, typer.Option("--output", "-o", help=text("score.option.output"))],
         normal: Annotated[list[Path] | None, typer.Option("--normal", help=text("score.option.normal"))] = None,
         model: Annotated[Path | None, typer.Option("--model", help=text("score.option.model"))] = None,
+        false_alarms_per_month: Annotated[
+            float | None, typer.Option("--false-alarms-per-month", help=text("fit.option.rate"))
+        ] = None,
+        limits: Annotated[Path | None, typer.Option("--limits", help=text("fit.option.limits"))] = None,
+        causes: Annotated[Path | None, typer.Option("--causes", help=text("score.option.causes"))] = None,
         period: Annotated[str | None, typer.Option("--period", help=text("score.option.period"))] = None,
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
     ) -> None:
-        from lab.fitting import fit_tables
-        from lab.offline import score_table, write_scores
+        from lab.causes import LibraryError, read_library
+        from lab.config import load_config
+        from lab.episodes import Known
+        from lab.fitting import coarser_columns, fit_tables, promise, read_limits
+        from lab.offline import find_causes, score_table, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
 
         if bool(normal) == bool(model):
             raise typer.BadParameter(text("score.normal_or_model"), param_hint="--normal / --model")
-        check_output(output, [data, *(normal or []), *([model] if model else [])])
+        if model is not None and (limits is not None or false_alarms_per_month is not None):
+            raise typer.BadParameter(text("score.fitted_already"), param_hint="--limits / --false-alarms-per-month")
+        given = [each for each in (model, limits, causes) if each is not None]
+        check_output(output, [data, *(normal or []), *given])
+        rate = check_rate(false_alarms_per_month)
         period_s = parse_period(period)
-        names = [name.strip() for name in ignore.split(",") if name.strip()]
+        names = split_names(ignore)
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
             if model is not None:
                 judge = load(model)
+                if coarse := coarser_columns(judge, table):
+                    typer.echo(text("score.coarser", data=data, sensors=", ".join(coarse[:10])), err=True)
             else:
+                ahead = None if limits is None else read_limits(limits)
                 files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
-                judge = fit_tables(files, period_s)
-            scores = score_table(judge, table)
+                judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
+                if (short := promise(judge)) is not None:
+                    typer.echo(short, err=True)
+            if causes is not None:
+                known: Known | None = Known(causes.name, read_library(causes))
+            else:
+                beside = [] if model is None else [model.parent]
+                known = find_causes(judge, [*beside, load_config().models])
+            scores = score_table(judge, table, known)
             write_scores(output, table, scores)
-        except TableError as error:
+        except (TableError, LibraryError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
-        _tell(scores, output, as_json)
+        _tell(scores, judge, output, as_json)
 
 
-def check_output(output: Path, inputs: list[Path]) -> None:
-    """Exit with 2 when the output's name has no known ending, or would overwrite what is read."""
-    if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
-        raise typer.BadParameter(text("score.bad_output", file=output), param_hint="--output")
-    if output.resolve() in {file.resolve() for file in inputs}:
-        raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
+def check_rate(rate: float | None) -> float:
+    """The promised false alarms a month; exits with 2 when that is no positive number."""
+    if rate is None:
+        return 1.0
+    if not 0 < rate < float("inf"):
+        raise typer.BadParameter(text("fit.bad_rate", rate=rate), param_hint="--false-alarms-per-month")
+    return rate
 
 
-def parse_period(period: str | None) -> float | None:
-    """Seconds of `180`, `180s`, `3min`, `1h` or `500ms`; exits with 2 when it is none of these."""
-    if period is None:
-        return None
-    units = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-    number, unit = period.strip().lower(), 1.0
-    for name, factor in units.items():
-        if number.endswith(name):
-            number, unit = number.removesuffix(name), factor
-            break
-    try:
-        seconds = float(number) * unit
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise typer.BadParameter(text("score.bad_period", period=period), param_hint="--period")
-    return seconds
-
-
-def _tell(scores: "Scores", output: Path, as_json: bool) -> None:
+def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None:
     import msgspec
+
+    from lab.naming import cause_name
 
     if as_json:
         told = {
@@ -92,6 +101,8 @@ def _tell(scores: "Scores", output: Path, as_json: bool) -> None:
             "rows": len(scores.score),
             "alarm_rows": int(scores.alarm.sum()),
             "missing_sensors": scores.missing,
+            "promised_per_month": getattr(model.detector, "promised", None),
+            "kept_per_month": getattr(model.detector, "kept", None),
             "episodes": [
                 {
                     "episode": number,
@@ -100,6 +111,11 @@ def _tell(scores: "Scores", output: Path, as_json: bool) -> None:
                     "to_row": last + 1,
                     "peak": round(episode.peak, 4),
                     "leading": episode.leading,
+                    "failed": episode.failed,
+                    "cause": episode.cause,
+                    "causes": episode.causes,
+                    "unknown": episode.unknown,
+                    "outlook": episode.outlook,
                 }
                 for number, (episode, first, last) in enumerate(scores.episodes, start=1)
             ],
@@ -116,4 +132,13 @@ def _tell(scores: "Scores", output: Path, as_json: bool) -> None:
             leading=leading,
         )  # fmt: skip
         typer.echo(line)
+        if episode.failed is not None:
+            sensor, fault = episode.failed
+            typer.echo("  " + text("score.failed", sensor=sensor, fault=text(f"score.fault.{fault}")))
+        elif episode.causes:
+            named = ", ".join(f"{cause_name(name)} {chance:.0%}" for name, chance in episode.causes[:3])
+            typer.echo("  " + text("score.causes", causes=named, unknown=f"{episode.unknown:.0%}"))
+        if episode.outlook is not None and episode.outlook.first_s is not None:
+            hours = f"{episode.outlook.first_s / 3600:.2f}"
+            typer.echo("  " + text("score.foretold", hours=hours))
     typer.echo(text("score.done", rows=len(scores.score), episodes=len(scores.episodes), output=output))

@@ -103,6 +103,18 @@ class PipingPoint:
         day = max(1, round(86400.0 / self.period_s))
         return Usual(LOW, HIGH, np.where(MOVES, day, 1000 * day), np.full(len(SENSORS), 1000 * day))
 
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        return ()
+
+    def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
+        """Not of this detector: a coating does not recover by being accepted."""
+        raise ValueError("a piping model knows no other operating point")
+
+    def drift(self, state: State) -> Floats:
+        """None: it is made of physics, not of a record."""
+        return np.zeros(len(next(iter(state.values()))))
+
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The period; the rest is in this module and the table of coefficients."""
         return {"period_s": np.array(self.period_s)}

@@ -142,6 +142,8 @@ class Library:
     def with_example(self, cause: str, state: State) -> "Library":
         """The library and one more example, "this was X": evidence of one open or ended episode, as old as it is.
 
+        Told of the same evidence again, the last word holds.
+
         Raises:
             ValueError: no name, no row in the evidence, or other sensors than the library's.
         """
@@ -150,13 +152,15 @@ class Library:
         if not cause.strip() or rows < 1 or found.shape != (1, self.examples.shape[1]):
             raise ValueError("want the name of a cause, and evidence of one episode with this library's sensors")
         causes = self.causes if cause in self.causes else (*self.causes, cause)
+        found = np.round(found, 4)
+        keep = ~(self.told & (self.examples == found).all(axis=1))
         return replace(
             self,
             causes=causes,
-            of=np.append(self.of, causes.index(cause)),
-            age=np.append(self.age, nearest_age(rows)),
-            examples=np.concatenate([self.examples, np.round(found, 4)]),
-            told=np.append(self.told, True),
+            of=np.append(self.of[keep], causes.index(cause)),
+            age=np.append(self.age[keep], nearest_age(rows)),
+            examples=np.concatenate([self.examples[keep], found]),
+            told=np.append(self.told[keep], True),
         )
 
     def with_told(self, other: "Library") -> "Library":

@@ -3,8 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 
-from lab.episodes import FIRST, QUIET_NS, RECENT, Tracker
+from lab.episodes import FIRST, QUIET_NS, RECENT, Known, Outlook, Tracker, unpack
+from lab.groups import FAULTS, Ill
+from models.detector import State
+from models.precursor.causes import none
 
 SECOND = 10**9
 
@@ -31,10 +35,11 @@ def test_what_comes_later_does_not_lead() -> None:
     assert tracker.episode().leading == [("a", 1.0)]
 
 
-def kind(tracker: Tracker, sensor: int, run: int) -> str:
+def kind(tracker: Tracker, sensor: int, run: int, fault: str = "frozen") -> str:
     """Of the tracker after one of its sensors was known to have failed for `run` rows; ten are enough to know."""
     ill = np.arange(3) == sensor
-    tracker.judge(ill, np.where(ill, run, 1).astype(np.int32), np.full(3, 10))
+    code = np.where(ill, FAULTS.index(fault), 0).astype(np.int8)
+    tracker.judge(Ill(code[None], np.where(ill, run, 1)[None].astype(np.int32), np.full((1, 3), 10, dtype=np.int32)), 0)
     return tracker.episode().kind
 
 
@@ -45,6 +50,60 @@ def test_what_failed_before_is_the_cause_and_what_failed_later_is_not() -> None:
     assert kind(grown(), 2, 10 + RECENT + 4) == "process"
     assert kind(grown(), 0, 1000) == "process"  # a small share, and failed long ago
     assert kind(grown(), 1, 1000) == "instrument"
+
+
+def test_a_spike_explains_what_it_leads_alone() -> None:
+    assert kind(grown(), 1, 4, "spiking") == "instrument"
+    assert kind(grown(), 1, 3, "spiking") == "process"  # it came after the first row
+    assert kind(grown(), 0, 4, "spiking") == "process"
+    tracker = grown()
+    assert kind(tracker, 1, 6, "spiking") == "instrument"
+    assert tracker.episode().failed == ("b", "spiking")
+    assert tracker.episode().cause is None
+
+
+def test_out_of_range_explains_what_it_began_with() -> None:
+    def judged(fault: list[str]) -> Tracker:
+        tracker = Tracker("pump-1", "m", 0, ["a", "b"])
+        for row, each in enumerate(fault):
+            tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]))
+            code = np.array([[0, FAULTS.index(each)]], dtype=np.int8)
+            ones = np.ones((1, 2), dtype=np.int32)
+            tracker.judge(Ill(code, ones, ones) if each else None, 0)
+        return tracker
+
+    assert judged(["range"]).episode().failed == ("b", "range")
+    assert judged(["", "range", "range"]).episode().failed is None  # the process drove it there
+
+
+def test_what_is_foretold() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b"], period_s=180.0)
+    assert tracker.episode().outlook is None
+    ahead = [(np.inf, 900.0, np.inf, -1), (3600.0, 1800.0, 7200.0, 1), (180.0, 0.0, 360.0, 1), (0.0, 0.0, 0.0, 1)]
+    for row, (time, low, high, sensor) in enumerate(ahead):
+        tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]))
+        tracker.foresee(row * SECOND, time, low, high, sensor)
+        if row == 0:
+            assert tracker.episode().outlook == Outlook(None, None, 900.0, None)
+    assert tracker.episode().outlook == Outlook("b", 0.0, 0.0, 0.0, SECOND, 3600.0, "b", 540.0)
+
+
+def test_causes_are_those_of_the_library() -> None:
+    def state(shares: list[float]) -> State:
+        return {"rows": np.array([4]), "deviation": np.array([[3.0, 0.0, 0.0]]), "share": np.array([shares])}
+
+    library = none(["a", "b", "c"]).with_example("leak", state([0.2, 0.8, 0.0]))
+    library = library.with_example("fouling", state([0.0, 0.0, 1.0]))
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"], known=Known("abc", library))
+    for row in range(4):
+        tracker.add(row * SECOND, 2.0, np.array([0.4, 1.6, 0.0]), np.array([3.0, 0.0, 0.0]))
+    found = tracker.episode()
+    assert found.cause == "leak"
+    assert found.library == "abc"
+    assert found.causes[0][0] == "leak"
+    assert found.unknown is not None
+    assert found.unknown + sum(chance for _, chance in found.causes) == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(unpack(found.evidence)["share"], [[0.2, 0.8, 0.0]], atol=1e-6)
 
 
 def test_once_the_instruments_it_stays_so() -> None:

@@ -8,16 +8,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from devices.frame import Asset, Channel
+from lab.causes import write_library
 from lab.cli import build
 from lab.episodes import list_episodes
-from lab.fitting import fit_tep, tep_model
-from lab.tables import iso_times, read_table, write_table
+from lab.fitting import fit_tep, read_limits, tep_model
+from lab.tables import TableError, iso_times, read_table, write_table
 from models.detector import load, save
+from models.precursor.causes import Labelled
+from models.precursor.causes import learn as learn_causes
 from simulators import tep
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.models.plants import SENSORS, record
 
-HEAD = ["time", "score", "alarm", "episode", "kind", "top1", "top2", "top3"]
+HEAD = ["time", "score", "alarm", "episode", "kind", "top1", "top2", "top3", "cause", "time_to_limit_s"]
 
 
 def lab(*arguments: object) -> Result:
@@ -72,7 +75,7 @@ def test_a_leak_in_a_file(tmp_path: Path) -> None:
 def test_the_same_scores_as_live(tmp_path: Path) -> None:
     normal, data, out = put(tmp_path / "n.csv", record(600, 1)), put(tmp_path / "d.csv", leaking()), tmp_path / "s.csv"
     model = tmp_path / "models" / "pump.model"
-    assert lab("model", "fit", "--normal", normal, "-o", model).exit_code == 0
+    assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
     assert lab("score", "--model", model, "--data", data, "-o", out).exit_code == 0
     rig = Rig(tmp_path)
     rig.declare(Asset("pump-1", "pump"), [Channel(tag) for tag in SENSORS])
@@ -105,7 +108,7 @@ def test_several_normal_files_other_columns_and_formats(tmp_path: Path) -> None:
     assert 100 < episode["from_row"] <= 112
     assert episode["leading"][0][0] == "pressure"
     assert told["alarm_rows"] == episode["to_row"] - episode["from_row"] + 1
-    table = read_table(out, ignore=["episode", "kind", "top1", "top2", "top3"])
+    table = read_table(out, ignore=["episode", "kind", "top1", "top2", "top3", "cause", "time_to_limit_s"])
     assert table.columns == ("score", "alarm")
     assert table.time is not None
     assert table.elapsed
@@ -139,7 +142,7 @@ def test_an_output_of_another_kind_or_over_an_input_is_refused(tmp_path: Path) -
     for output in (tmp_path / "s.xlsx", data, normal, tmp_path / "x" / ".." / "d.csv"):
         done = lab("score", "--normal", normal, "--data", data, "-o", output)
         assert done.exit_code == 2, done.output
-    assert lab("model", "fit", "--normal", normal, "-o", normal).exit_code == 2
+    assert lab("fit", "--normal", normal, "-o", normal).exit_code == 2
     assert data.read_bytes() == before
 
 
@@ -166,21 +169,105 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         assert done.exit_code == 1
         assert word in done.output
     assert not out.exists()
-    done = lab("model", "fit", "--normal", data, "--normal", tmp_path / "o.csv", "-o", out)
+    done = lab("fit", "--normal", data, "--normal", tmp_path / "o.csv", "-o", out)
     assert done.exit_code == 1
     assert "no column" in done.output
 
 
+def test_fit_says_what_it_learned_and_what_it_can_promise(tmp_path: Path) -> None:
+    one, two = put(tmp_path / "a.csv", record(400, 1)), put(tmp_path / "b.csv", record(400, 2))
+    limits = tmp_path / "limits.csv"
+    limits.write_text("sensor,low,high\npressure,35,\nnowhere,,1\n")
+    first, second = tmp_path / "1.model", tmp_path / "2.model"
+    done = lab("fit", "--normal", one, two, "-o", first, "--limits", limits)
+    assert done.exit_code == 0, done.output
+    assert "800 rows of 6 sensors" in done.output
+    assert "foretold for: pressure" in done.output
+    assert "left out: nowhere" in done.output
+    kept = getattr(load(first).detector, "kept")  # noqa: B009
+    assert kept > 1
+    assert f"can promise {kept:.3g}" in done.output
+    assert lab("fit", "--normal", one, "--normal", two, "-o", second, "--limits", limits).exit_code == 0
+    assert first.read_bytes() == second.read_bytes()
+    long = put(tmp_path / "c.csv", record(20_000, 3))
+    easy = lab("fit", "--normal", long, "-o", second, "--false-alarms-per-month", 1e4)
+    assert "too short" not in easy.output, easy.output
+    assert lab("fit", "--normal", one, "-o", second, "--false-alarms-per-month", 0).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("sensor,high\npressure,3\n", "line 1: .*sensor, low, high"),
+        ("sensor,low,high\npressure,,x\n", "line 2, column 'high'"),
+        ("sensor,low,high\npressure,5,3\n", "line 2: column sensor: pressure"),
+        ("sensor,low,high\npressure,1\n", "line 2"),
+    ],
+)
+def test_limits_that_cannot_be_used(tmp_path: Path, content: str, match: str) -> None:
+    limits = tmp_path / "limits.csv"
+    limits.write_text(content)
+    with pytest.raises(TableError, match=match):
+        read_limits(limits)
+
+
+def test_the_time_to_a_limit_and_the_cause_of_each_row(tmp_path: Path) -> None:
+    x = record(400, 5)
+    x[100:, 1] -= np.minimum(0.1 * np.arange(300), 25.0)
+    x[380:] = record(20, 6)
+    normal, data, out = put(tmp_path / "n.csv", record(2000, 1)), put(tmp_path / "d.csv", x), tmp_path / "s.csv"
+    limits = tmp_path / "limits.csv"
+    limits.write_text("sensor,low,high\npressure,38,\n")
+    assert lab("fit", "--normal", normal, "-o", tmp_path / "m.model", "--limits", limits).exit_code == 0
+    detector = load(tmp_path / "m.model").detector
+    seen = detector.score(detector.initial(1), x[None])[1]
+    labelled = [Labelled("leak", seen.deviation[0, 150:380].astype(float), seen.contributions[0, 150:380])]
+    write_library(tmp_path / "m.causes.json", learn_causes(labelled, SENSORS))
+    done = lab("score", "--model", tmp_path / "m.model", "--data", data, "-o", out)
+    assert done.exit_code == 0, done.output
+    assert "like: leak" in done.output
+    head, *body = rows(out)
+    assert head == HEAD
+    until = np.array([float(row[-1] or "nan") for row in body])
+    alarm = np.array([row[2] == "1" for row in body])
+    assert np.isnan(until[~alarm]).all()
+    assert np.isfinite(until[300:350]).any()
+    assert {row[8] for row, on in zip(body, alarm, strict=True) if on} <= {"leak", "unknown"}
+    assert {row[8] for row, on in zip(body, alarm, strict=True) if not on} == {""}
+    # the same of a part of the file: nothing is known before its time
+    assert lab("score", "--model", tmp_path / "m.model", "--data", put(data, x[:320]), "-o", out).exit_code == 0
+    assert [row[2:3] + row[8:] for row in rows(out)[1:]] == [row[2:3] + row[8:] for row in body[:320]]
+
+
+def test_a_stream_with_fewer_digits_is_noted(tmp_path: Path) -> None:
+    normal, model, out = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "m.model", tmp_path / "s.csv"
+    assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
+    coarse, fine = put(tmp_path / "c.csv", np.round(record(200, 2), 1)), put(tmp_path / "f.csv", record(200, 2))
+    assert "fewer digits" in lab("score", "--model", model, "--data", coarse, "-o", out).output
+    assert "fewer digits" not in lab("score", "--model", model, "--data", fine, "-o", out).output
+    assert "fewer digits" not in lab("score", "--normal", normal, "--data", coarse, "-o", out).output
+
+
+def test_an_instrument_is_named_with_its_fault(tmp_path: Path) -> None:
+    x = record(300, 5)
+    x[150, 3] += 200.0
+    normal, data, out = put(tmp_path / "n.csv", record(600, 1)), put(tmp_path / "d.csv", x), tmp_path / "s.csv"
+    done = lab("score", "--normal", normal, "--data", data, "-o", out)
+    assert "instrument: level, spikes" in done.output
+    named = {tuple(row[4:5] + row[8:9]) for row in rows(out)[1:] if row[3]}
+    assert named == {("instrument", "level spiking")}
+
+
 def test_showing_a_model(tmp_path: Path) -> None:
     model = tmp_path / "pump.model"
-    assert lab("model", "fit", "--normal", put(tmp_path / "n.csv", record(300, 1)), "-o", model).exit_code == 0
+    assert lab("fit", "--normal", put(tmp_path / "n.csv", record(300, 1)), "-o", model).exit_code == 0
     done = lab("model", "show", model)
     assert done.exit_code == 0
     assert "precursor" in done.output
     assert "pressure" in done.output
     told = json.loads(lab("model", "show", model, "--json").stdout)
     assert told["sensors"] == list(SENSORS)
-    assert told["about"] == {"rows": 300, "files": ["n.csv"]}
+    assert (told["about"]["rows"], told["about"]["files"]) == (300, ["n.csv"])
     assert told["period_s"] == 1.0
     assert lab("model", "show", tmp_path / "none.model").exit_code == 1
 
