@@ -92,7 +92,7 @@ LINES: Final[dict[str, Column]] = {
     "consequence": _column("lines", "consequence", "number", lo=0, hi=1e06),
 }
 POINTS: Final[dict[str, Column]] = {
-    "line": LINES["id"],
+    "line": Column("text", LINES["id"].names),
     "id": _column("points", "id", "text", required=True),
     "part": _column("points", "part", "code", words="part"),
     "on_beam": _column("points", "on_beam", "flag", words="yes_no"),

@@ -158,7 +158,7 @@ def _records(
                 record[key] = value
         else:
             missing = next((key for key, column in columns.items() if column.required and key not in record), None)
-            if missing and not (table == "points" and missing == "line"):
+            if missing:
                 out.append(KeptOut(sheet.file, number, found[missing].header, "", "missing", {}, table))
             else:
                 records.append((number, record))
@@ -447,6 +447,8 @@ def check_finding(record: Record, owner: Record, at: date) -> Record:
             raise Refused("loss", "negative_loss")
     if (low is not None or high is not None) and not 0 <= (low or 0.0) < (high if high is not None else math.inf):
         raise Refused("loss_low", "interval")
+    if low is not None and t_nom is not None and low > t_nom:
+        raise Refused("loss_low", "loss_deep", t_nom=f"{t_nom:g}")
     known = reading is not None or loss is not None or low is not None or high is not None
     if not known and finding is None:
         raise Refused("reading", "nothing")
@@ -461,7 +463,8 @@ def check_finding(record: Record, owner: Record, at: date) -> Record:
         if not known:
             high = SCREENING_LIMIT_MM[tables.METHOD[record.get("method", 0)]]
         low = 0.0 if low is None else low
-        high = (t_nom or math.inf) if high is None else high
+        through = math.inf if t_nom is None else THICKER * t_nom
+        high = min(through, math.inf if high is None else high)  # nothing is lost beyond the wall
     else:
         low = high = None
     return {**record, "reading": reading, "loss_low": low, "loss_high": high}

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lab.corrosion.columns import propose, split_unit
-from lab.corrosion.register import Register, read_register
+from lab.corrosion.cells import Cell
+from lab.corrosion.columns import TABLES, TableName, propose, split_unit
+from lab.corrosion.register import Register, build_register, read_register
 from lab.corrosion.sheets import propose_mapping, read_mapping
 from lab.corrosion.template import write_template
 from lab.tables import TableError
@@ -325,6 +328,64 @@ def test_headers_are_recognised(headers: list[str], wanted: set[str]) -> None:
 )
 def test_units_in_headers(header: str, unit: str) -> None:
     assert split_unit(header)[1] == unit
+
+
+CELLS = [
+    "",
+    "-",
+    "7.11",
+    "0.28",
+    "1e9",
+    "-3",
+    "nan",
+    "L-1",
+    "2024/4/1",
+    "R6.4.1",
+    "H31",
+    "45000",
+    "なし",
+    "ロックウール",
+    "<0.5",
+    "6B",
+    "1/0",
+]
+CELLS += [
+    "100A",
+    "S99.1.1",
+    "²",
+    "99999999999999999999",
+    "異常なし",
+    "PEC",
+    "7.1.1",
+    "A",
+    "%",
+    "=1",
+    "2024/2/30",
+    "あり",
+    "   ",
+]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_stands_in_the_files_every_row_is_used_or_has_a_reason(data: st.DataObject) -> None:
+    files: dict[TableName, list[tuple[str, list[list[Cell]]]]] = {}
+    for table, first in (("lines", ["id"]), ("inspections", ["line", "point"])):
+        more = data.draw(st.lists(st.sampled_from(sorted(set(TABLES[table]) - set(first))), max_size=6, unique=True))
+        headers: list[Cell] = [TABLES[table][key].names[1] for key in (*first, *more)]
+        row = st.tuples(st.sampled_from(["L-1", "L-2", "L-3", ""]), *[st.sampled_from(CELLS)] * (len(headers) - 1))
+        files[table] = [(table, [headers, *map(list, data.draw(st.lists(row, max_size=8)))])]
+    try:
+        found = build_register(files, at=AT)
+    except TableError:
+        return
+    assert all(each.reason("ja") and each.reason("en") for each in found.kept_out)
+    used = len(found.inspections.at)
+    lost = {each.row for each in found.kept_out if each.table == "inspections"}
+    rows = [row for row in files["inspections"][0][1][1:] if any(str(cell).strip() for cell in row)]
+    assert used + len(lost) == len(rows)
+    assert np.isfinite(found.lines.t_nom).all()
+    assert (found.lines.t_nom > 0).all()
 
 
 def test_a_register_without_dates_is_taken_as_of_the_day_and_says_so(write: Write) -> None:
