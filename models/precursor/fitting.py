@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from models.detector import Floats, usual
 from models.precursor import prognosis
@@ -264,6 +263,8 @@ class _Lagged:
 
     def weights(self, gram: _Gram, lags: int, shrinkage: float) -> Floats:
         """Constant and weights (M, 1 + (lags + 1) * M) of each sensor's residual: rows of the inverse covariance."""
+        from scipy.linalg import cho_factor, cho_solve  # 16 MB that scoring need not hold
+
         m, wide = self.width, self.width * (lags + 1)
         mean = gram.sums[:wide] / gram.rows
         covariance = gram.products[:wide, :wide] / gram.rows - np.outer(mean, mean)
