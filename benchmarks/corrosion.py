@@ -39,7 +39,7 @@ CLIMATE: Final = ("t_mean_c", "rh_mean_pct", "so2_deposition_mg_m2_d", "cl_depos
 
 def run(arguments: Sequence[str] = ()) -> str:
     """Every part, as Markdown."""
-    simulated = piping.section()
+    simulated = f"{piping.section()}\n{piping.live_section()}"
     folder = data() / "corrosion"
     if not folder.is_dir():
         where = f"JISSHO_DATA, else {data().name}/corrosion beside the repository"

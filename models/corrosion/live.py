@@ -71,7 +71,7 @@ SOAKED_H: Final = 24.0
 DRY_RH: Final = 60.0
 """Annulus air drier than this contradicts a warm jacket."""
 LEAVE_RH: Final = 85.0
-RATE_SIGMA: Final = 0.5
+RATE_SIGMA: Final = 0.6
 """Relative error of a loss that is reckoned from the state."""
 BLIND_SIGMA: Final = 1.0
 """The same while the metal's temperature is unknown."""
