@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.corrosion import tables
-from simulators.piping import plant, records, weather
+from simulators.piping import CHANNELS, FAULTS, Plant, Truth, plant, readings, records, weather
+from simulators.piping.records import Indices
 from tests.simulators.piping_tables import as_tables
 
 
@@ -88,3 +89,57 @@ def test_bad_sizes_are_refused() -> None:
             plant(1, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one"):
         weather(1, np.datetime64("2026-01-01"), 0)
+
+
+def wired() -> tuple[Plant, Truth, Indices]:
+    here, truth = plant(1, 24, 8)
+    insulated = truth.insulation[here.points.line] > 0
+    return here, truth, np.flatnonzero(insulated & (truth.t_local > 50) & (truth.t_local < 140))[::3][:8]
+
+
+def test_readings_go_on_from_a_state() -> None:
+    here, truth, which = wired()
+    start = np.datetime64("2026-06-10T00:00", "ns")
+    whole, beneath, end = readings(here, truth, which, start, 72)
+    first, _, state = readings(here, truth, which, start, 30)
+    then, _, last = readings(here, truth, which, start + np.timedelta64(30, "h"), 42, state=state)
+    joined = np.concatenate([first.values, then.values], axis=1)
+    np.testing.assert_allclose(joined, whole.values, rtol=1e-9, atol=1e-9, equal_nan=True)
+    np.testing.assert_allclose(last.water, end.water)
+    assert whole.at[0] == start
+    assert beneath.fault.shape == whole.values.shape == (len(which), 432, len(CHANNELS))
+    with pytest.raises(ValueError, match="follows"):
+        readings(here, truth, which, start, 1, state=state)
+    with pytest.raises(ValueError, match="divisor"):
+        readings(here, truth, which, start, 1, every_s=7)
+
+
+def test_water_lasts_and_shows_in_jacket_air_and_current() -> None:
+    here, truth, which = wired()
+    shown, beneath, _ = readings(here, truth, which, np.datetime64("2026-06-10", "ns"), 24 * 40, faults=False)
+    column = CHANNELS.index
+    x = shown.values
+    night = x[:, :, column("sun_w_m2")] < 1.0
+    calm = night & ~(x[:, :, column("tracing")] > 0.5)
+    wet, dry = calm & (beneath.water > 0.15), calm & (beneath.water < 0.005)
+    share = (x[:, :, column("jacket_c")] - x[:, :, column("ambient_c")]) / (
+        x[:, :, column("metal_c")] - x[:, :, column("ambient_c")]
+    )
+    assert np.median(share[wet]) > 1.6 * np.median(share[dry])
+    assert np.median(x[:, :, column("annulus_rh")][wet]) > 95.0 > 60.0 > np.median(x[:, :, column("annulus_rh")][dry])
+    assert np.median(x[:, :, column("acm_ua")][wet]) > 10 * np.median(x[:, :, column("acm_ua")][dry])
+    assert (np.diff(beneath.lost_um, axis=1) >= 0.0).all()
+    noon = x[:, :, column("sun_w_m2")] > 600.0
+    assert np.median(share[noon & (beneath.water < 0.005)]) > 1.5 * np.median(share[dry])
+
+
+def test_sensors_fail_now_and_then_and_only_when_asked() -> None:
+    here, truth, which = wired()
+    start = np.datetime64("2026-03-01", "ns")
+    ill, marks, _ = readings(here, truth, which, start, 24 * 90, every_s=3600)
+    well, none, _ = readings(here, truth, which, start, 24 * 90, every_s=3600, faults=False)
+    assert not none.fault.any()
+    assert 0.001 < (marks.fault > 0).any(axis=2).mean() < 0.2
+    touched = marks.fault > 0
+    np.testing.assert_array_equal(ill.values[~touched], well.values[~touched])
+    assert np.isnan(ill.values[marks.fault == FAULTS.index("silent")]).all()
