@@ -20,7 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from api.hub import Hub
 from api.problems import Problem
 from devices.frame import Birth, Command, Reply, State, decode_birth
-from devices.topics import CORE_LIVE, CORE_STATUS, parse_topic, topic
+from devices.topics import CORE_COMMAND, CORE_LIVE, CORE_REPLY, CORE_STATUS, parse_topic, topic
 from lab.config import BrokerConfig
 
 REPLY_S: Final = 5.0
@@ -126,20 +126,42 @@ class Bus:
             raise Problem("broker", "api.broker", host=self.config.host, port=self.config.port)
         if not gateway.online:
             raise Problem("plant-silent", "api.plant_off", id=gateway.id)
+        try:
+            reply = await self._ask(topic(gateway.path, gateway.id, "cmd"), op, args)
+        except TimeoutError as error:
+            raise Problem("plant-silent", "api.plant_silent", id=gateway.id, seconds=REPLY_S) from error
+        if not reply.ok:
+            raise Problem("plant-refused", "api.plant_refused", detail=reply.detail, extra={"result": reply.result})
+        return reply
+
+    async def order(self, op: str, args: dict[str, object]) -> Reply:
+        """Send a command to the collector and wait for its answer.
+
+        Raises:
+            Problem: the broker is away, the collector does not answer in time, knows nothing of the kind, or refuses.
+        """
+        if not self.connected:
+            raise Problem("broker", "api.broker", host=self.config.host, port=self.config.port)
+        try:
+            reply = await self._ask(CORE_COMMAND, op, args)
+        except TimeoutError as error:
+            raise Problem("lab-silent", "api.lab_silent", seconds=REPLY_S) from error
+        if reply.result.get("missing"):
+            raise Problem("not-found", "api.lab_refused", detail=reply.detail)
+        if not reply.ok:
+            raise Problem("lab-refused", "api.lab_refused", detail=reply.detail)
+        return reply
+
+    async def _ask(self, name: str, op: str, args: dict[str, object]) -> Reply:
         command = Command(os.urandom(8).hex(), op, args)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[command.id] = answer
         try:
-            self._client.publish(topic(gateway.path, gateway.id, "cmd"), msgspec.json.encode(command), qos=1)
+            self._client.publish(name, msgspec.json.encode(command), qos=1)
             async with asyncio.timeout(REPLY_S):
-                reply = await answer
-        except TimeoutError as error:
-            raise Problem("plant-silent", "api.plant_silent", id=gateway.id, seconds=REPLY_S) from error
+                return await answer
         finally:
             del self._waiting[command.id]
-        if not reply.ok:
-            raise Problem("plant-refused", "api.plant_refused", detail=reply.detail, extra={"result": reply.result})
-        return reply
 
     # --- in the MQTT client's thread ---
 
@@ -186,6 +208,8 @@ class Bus:
         try:
             if name == CORE_STATUS:
                 self._take_status(payload, retained)
+            elif name == CORE_REPLY:
+                self._answered(msgspec.json.decode(payload, type=Reply))
             elif not name.startswith("lab/core/"):
                 self._take_gateway(name, payload)
         except (ValueError, msgspec.DecodeError) as error:
@@ -229,10 +253,12 @@ class Bus:
             gateway.status = event
             gateway.status_at = time.time_ns()
         elif event.get("kind") == "reply":
-            reply = msgspec.convert(event, Reply)
-            waiting = self._waiting.get(reply.id)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(reply)
+            self._answered(msgspec.convert(event, Reply))
+
+    def _answered(self, reply: Reply) -> None:
+        waiting = self._waiting.get(reply.id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
 
 
 def _not_an_object() -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from api.problems import Problem
+from lab.episodes import Outlook
 
 QUEUE: Final = 32
 KEPT: Final = 300
@@ -38,7 +39,14 @@ class AssetState(msgspec.Struct):
     warm: bool = False
     stats: dict[str, float | None] = {}
     top: list[tuple[str, float]] = []
+    drift: float | None = None
     episode: str | None = None
+    episode_kind: str | None = None
+    failed: tuple[str, str] | None = None
+    cause: str | None = None
+    causes: list[tuple[str, float]] = []
+    unknown: float | None = None
+    outlook: Outlook | None = None
     online: bool = True
     age_s: float | None = None
 

@@ -23,6 +23,7 @@ STATUS: Final[Mapping[str, int]] = {
     "wrong-host": 421,
     "invalid": 422,
     "plant-refused": 422,
+    "lab-refused": 422,
     "internal": 500,
     "not-started": 503,
     "historian": 503,
@@ -31,6 +32,7 @@ STATUS: Final[Mapping[str, int]] = {
     "busy": 503,
     "unhealthy": 503,
     "plant-silent": 504,
+    "lab-silent": 504,
 }
 """Every code with its status; `/problems/{code}` explains it (texts `problem.{code}` and `problem.{code}.help`)."""
 

@@ -17,9 +17,10 @@ from api.problems import Problem, bad_field
 from api.reader import Reader
 from api.times import NS, Span, iso
 from devices.quality import GOOD, NAMES
-from lab.episodes import list_episodes
+from lab.episodes import Episode, Outlook, list_episodes
 from lab.historian.base import HistorianStats, Series
 from lab.ledger import COUNTS
+from lab.naming import cause_name
 from lab.quarantine import entries
 from lab.text import catalogue
 
@@ -119,7 +120,51 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
     ]
     model = reader.db.execute("SELECT model FROM scoring_state WHERE asset = ?", (id,)).fetchone()
     answer["model"] = model[0] if model else None
+    told = _Names(answer["kind"], names, lang)
+    answer |= {
+        "drift": word.drift if word else None,
+        "episode": word.episode if word else None,
+        "episode_kind": word.episode_kind if word else None,
+        "failed": told.failed(word.failed if word else None),
+        "cause": word.cause if word else None,
+        "causes": told.causes(word.causes if word else []),
+        "unknown": word.unknown if word else None,
+        "outlook": told.outlook(word.outlook if word else None),
+    }
     return answer
+
+
+class _Names:
+    """What an episode says, with names for a person in it."""
+
+    def __init__(self, kind: str, names: Mapping[str, str], lang: str) -> None:
+        self.kind, self.names, self.lang = kind, names, lang
+
+    def of(self, tag: str) -> str:
+        return tag_name(self.kind, tag, self.names.get(tag, ""), self.lang)
+
+    def failed(self, failed: tuple[str, str] | None) -> dict[str, Any] | None:
+        return None if failed is None else {"sensor": failed[0], "name": self.of(failed[0]), "fault": failed[1]}
+
+    def causes(self, causes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+        return [
+            {"cause": cause, "name": cause_name(cause, self.lang), "probability": chance} for cause, chance in causes
+        ]
+
+    def outlook(self, outlook: Outlook | None) -> dict[str, Any] | None:
+        if outlook is None:
+            return None
+        return {
+            "sensor": outlook.sensor,
+            "name": None if outlook.sensor is None else self.of(outlook.sensor),
+            "time_s": outlook.time_s,
+            "low_s": outlook.low_s,
+            "high_s": outlook.high_s,
+            "first_at": iso(outlook.first_at),
+            "first_s": outlook.first_s,
+            "reached": outlook.reached,
+            "lead_s": outlook.lead_s,
+        }
 
 
 def sensors(reader: Reader, id: str, lang: str) -> list[dict[str, Any]]:
@@ -273,6 +318,7 @@ def episodes(
     end: int | None,
     limit: int,
     cursor: str | None,
+    lang: str,
 ) -> dict[str, Any]:
     """Episodes that touch `start` <= t < `end`, the newest first; `next` is the cursor of the rest.
 
@@ -287,23 +333,37 @@ def episodes(
         after = int(at), id
     rows = list_episodes(reader.store, asset, open, start, end, limit + 1, after)
     now = now_ns()
-    found = [
-        {
-            "id": row.id,
-            "asset": row.asset,
-            "kind": row.kind,
-            "start": iso(row.start),
-            "end": iso(row.end),
-            "peak": row.peak,
-            "peak_at": iso(row.peak_at),
-            "leading": row.leading,
-            "cause": row.cause,
-            "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
-        }
-        for row in rows[:limit]
-    ]
+    told: dict[str, _Names] = {}
+    for row in rows:
+        if row.asset not in told:
+            kind = reader.db.execute("SELECT kind FROM asset WHERE id = ?", (row.asset,)).fetchone()
+            names = dict(reader.db.execute("SELECT tag, name FROM sensor WHERE asset = ?", (row.asset,)).fetchall())
+            told[row.asset] = _Names(kind[0] if kind else "", names, lang)
+    found = [_episode(row, told[row.asset], now) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     return {"episodes": found, "next": f"{last.start}.{last.id}" if last else None}
+
+
+def _episode(row: Episode, told: _Names, now: int) -> dict[str, Any]:
+    cause = row.label or row.cause
+    return {
+        "id": row.id,
+        "asset": row.asset,
+        "kind": row.kind,
+        "start": iso(row.start),
+        "end": iso(row.end),
+        "peak": row.peak,
+        "peak_at": iso(row.peak_at),
+        "leading": row.leading,
+        "cause": cause,
+        "cause_name": None if cause is None else cause_name(cause, told.lang),
+        "causes": told.causes(row.causes),
+        "unknown": row.unknown,
+        "told": row.label is not None,
+        "failed": told.failed(row.failed),
+        "outlook": told.outlook(row.outlook),
+        "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
+    }
 
 
 def quarantine(reader: Reader, *, reason: str | None, limit: int, cursor: int | None) -> dict[str, Any]:

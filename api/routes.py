@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Body, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from api import queries, schema
@@ -44,6 +44,26 @@ _ASSET: Final = {
     "episodes_open": 0,
 }
 
+_EXPLAINED: Final = {
+    "cause": "idv_1",
+    "causes": [
+        {"cause": "idv_1", "name": "A/C feed ratio in stream 4, B constant", "probability": 0.81},
+        {"cause": "idv_13", "name": "Reaction kinetics", "probability": 0.07},
+    ],
+    "unknown": 0.12,
+    "outlook": {
+        "sensor": "xmeas_7",
+        "name": "Reactor pressure",
+        "time_s": 9300.0,
+        "low_s": 4100.0,
+        "high_s": 16200.0,
+        "first_at": "2026-01-01T00:00:12.000Z",
+        "first_s": 21000.0,
+        "reached": None,
+        "lead_s": None,
+    },
+}
+
 
 def live_of(found: Context) -> Live:
     """The last live words, and whether their speaker is still there."""
@@ -66,7 +86,20 @@ async def get_assets(request: Request) -> Response:
     summary="api.op.asset",
     response_model=schema.AssetDetail,
     responses=documented(
-        {**_ASSET, "leading": [{"tag": "xmeas_1", "name": "A feed", "share": 0.62}], "model": "tep"},
+        {
+            **_ASSET,
+            "score": 4.2,
+            "alarm": True,
+            "health": "alarm",
+            "episodes_open": 1,
+            "leading": [{"tag": "xmeas_1", "name": "A feed", "share": 0.62}],
+            "model": "5f0c2a9be1d9",
+            "drift": 1.2,
+            "episode": "tep-1-64499a2a0c2a0",
+            "episode_kind": "process",
+            "failed": None,
+            **_EXPLAINED,
+        },
         "not-found",
         "invalid",
         "not-started",
@@ -178,7 +211,7 @@ def sensor_keys(sensors: str) -> list[str]:
     summary="api.op.score",
     response_model=schema.Score,
     responses=documented(
-        {"limit": 1.0, "t": [1764000000100], "score": [0.41], "statistics": {"t2": [0.3], "spe": [0.4]}},
+        {"limit": 1.0, "t": [1764000000100], "score": [0.41], "statistics": {"energy": [0.3], "sensor": [0.4]}},
         "not-found",
         "invalid",
         "not-started",
@@ -209,7 +242,10 @@ async def get_score(request: Request, id: Id, start: From = None, to: To = None,
                     "peak": 7.1,
                     "peak_at": "2026-01-01T00:01:00.000Z",
                     "leading": [["xmeas_1", 0.62], ["xmv_3", 0.21]],
-                    "cause": None,
+                    **_EXPLAINED,
+                    "cause_name": "A/C feed ratio in stream 4, B constant",
+                    "told": False,
+                    "failed": None,
                     "duration_s": 128.0,
                 }
             ],
@@ -222,6 +258,7 @@ async def get_score(request: Request, id: Id, start: From = None, to: To = None,
 )
 async def get_episodes(
     request: Request,
+    lang: Lang,
     asset: Annotated[str | None, Query(description="api.param.asset", max_length=64, examples=["tep-1"])] = None,
     open: Annotated[bool | None, Query(description="api.param.open", examples=[True])] = None,
     start: From = None,
@@ -236,6 +273,50 @@ async def get_episodes(
         raise bad_field("from", "order")
     return answer(
         await context(request).readers.run(
-            partial(queries.episodes, asset=asset, open=open, start=since, end=until, limit=limit, cursor=cursor)
+            partial(
+                queries.episodes,
+                asset=asset,
+                open=open,
+                start=since,
+                end=until,
+                limit=limit,
+                cursor=cursor,
+                lang=lang,
+            )
         )
     )
+
+
+_ORDERS: Final = ("cross-origin", "not-found", "too-large", "invalid", "lab-refused", "broker", "lab-silent")
+
+
+@router.post(
+    "/assets/{id}/accept",
+    summary="api.op.accept",
+    response_model=schema.Accepted,
+    responses=documented({"asset": "tep-1"}, *_ORDERS),
+)
+async def post_accept(request: Request, id: Id) -> Response:
+    reply = await context(request).bus.order("accept", {"asset": id})
+    return answer(reply.result)
+
+
+@router.post(
+    "/episodes/{id}/cause",
+    summary="api.op.cause",
+    response_model=schema.ToldAnswer,
+    responses=documented(
+        {"episode": "tep-1-64499a2a0c2a0", "cause": "strainer blocked", "library": "tep.causes.json"}, *_ORDERS
+    ),
+)
+async def post_cause(
+    request: Request,
+    id: Annotated[
+        str,
+        Path(description="api.param.episode", pattern=r"^[A-Za-z0-9_-]{1,100}$", examples=["tep-1-64499a2a0c2a0"]),
+    ],
+    body: Annotated[schema.Told, Body(openapi_examples=schema.CAUSES)],
+) -> Response:
+    cause = body.cause.strip()
+    reply = await context(request).bus.order("label", {"episode": id, "cause": cause})
+    return answer({"episode": id, "cause": cause, "library": reply.result.get("library", "")})

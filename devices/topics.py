@@ -9,6 +9,10 @@ CORE_LIVE: Final = "lab/core/v1/live"
 """The collector's live frame, encoded once for every viewer (not retained)."""
 CORE_STATUS: Final = "lab/core/v1/status"
 """The collector's counters, once a second (retained)."""
+CORE_COMMAND: Final = "lab/core/v1/cmd"
+"""Commands to the collector (`devices.frame.Command`)."""
+CORE_REPLY: Final = "lab/core/v1/reply"
+"""Its answers (`devices.frame.Reply`)."""
 
 LEVEL: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 TAG: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")

@@ -15,16 +15,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.frame import Birth, Command
+from devices.frame import Birth, Command, Reply
 from devices.quality import GOOD
-from devices.topics import CORE_LIVE, CORE_STATUS, topic
+from devices.topics import CORE_COMMAND, CORE_LIVE, CORE_REPLY, CORE_STATUS, topic
 from lab.catalogue import Catalogue, asset_channels
 from lab.clock import EARLIEST_NS
 from lab.config import Config
@@ -64,6 +64,15 @@ GONE_S: Final = 10.0
 QUIET_S: Final = 60.0
 """So has one that says nothing for so long, and for twice the time after which its values are stale."""
 CLIENT_ID: Final = "lab-collector"
+
+
+class _Accept(msgspec.Struct, forbid_unknown_fields=True):
+    asset: str
+
+
+class _Label(msgspec.Struct, forbid_unknown_fields=True):
+    episode: str
+    cause: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
 class Collector:
@@ -106,7 +115,7 @@ class Collector:
         """The last commit on its way to the disk."""
         try:
             self.historian = open_historian(config, self.store)
-            self.scoring = ScoringRuntime(config.models, self.store)
+            self.scoring = ScoringRuntime(config.models, self.store, config.scoring.accept_after_s)
             self.catalogue = Catalogue(self.store)
             self.book = Book(self.store)
             self.quarantine = Quarantine(self.store)
@@ -201,7 +210,7 @@ class Collector:
         if inbox.control:
             try:
                 with self.store.transaction():  # many births come at once after a start: one commit for their sensors
-                    self._each(inbox.control, len(inbox.control), sources.control)
+                    self._each(inbox.control, len(inbox.control), self._control)
             except sqlite3.Error as error:
                 self._failed(error)
         waited = deque(sources.ready)
@@ -218,6 +227,42 @@ class Collector:
         self._stage(self.intake.flush())
         if clean and self._dirty:
             self._staged_at = time.monotonic()
+
+    def _control(self, message: Message) -> None:
+        if message[0] == CORE_COMMAND:
+            self._order(message[1], message[2])
+        else:
+            self.sources.control(message)
+
+    def _order(self, payload: bytes, retained: bool) -> None:
+        """Do what a user asks for, and say what came of it; one that the broker kept is nobody's any more."""
+        if retained:
+            return
+        try:
+            command = msgspec.json.decode(payload, type=Command)
+        except msgspec.DecodeError as error:
+            log.warning("a command that cannot be read is left out: %s", error)
+            return
+        done = self._obey(command)
+        self.inbox.publish(CORE_REPLY, msgspec.json.encode(done))
+
+    def _obey(self, command: Command) -> Reply:
+        try:
+            match command.op:
+                case "accept":
+                    asset = msgspec.convert(command.args, _Accept).asset
+                    self.scoring.accept(asset)
+                    return Reply(command.id, True, result={"asset": asset})
+                case "label":
+                    args = msgspec.convert(command.args, _Label)
+                    library = self.scoring.label(args.episode, args.cause)
+                    return Reply(command.id, True, result={"episode": args.episode, "library": library})
+                case _:
+                    return Reply(command.id, False, f"no command {command.op!r}; want accept or label")
+        except KeyError as error:
+            return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": True})
+        except (ValueError, msgspec.ValidationError) as error:
+            return Reply(command.id, False, str(error))
 
     def _each(self, queue: deque[Message], count: int, take: Callable[[Message], None]) -> int:
         """Take messages off a queue while the store is ready for them; gives the bytes of their payloads."""

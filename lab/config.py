@@ -68,6 +68,14 @@ class HistorianConfig(msgspec.Struct, forbid_unknown_fields=True):
         return f"HistorianConfig(kind={self.kind!r}, url={self.url!r}, database={self.database!r})"
 
 
+class ScoringConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """How what is scored changes by itself."""
+
+    accept_after_s: Positive | None = None
+    """Take where an asset stands for normal when an episode of the process has lasted so long, in seconds of the
+    asset's own clock, without a limit in sight (none: only when a user says so)."""
+
+
 class PlantConfig(msgspec.Struct, forbid_unknown_fields=True):
     """A simulated plant of `lab up`."""
 
@@ -93,6 +101,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     broker: BrokerConfig = msgspec.field(default_factory=BrokerConfig)
     api: ApiConfig = msgspec.field(default_factory=ApiConfig)
     historian: HistorianConfig = msgspec.field(default_factory=HistorianConfig)
+    scoring: ScoringConfig = msgspec.field(default_factory=ScoringConfig)
     plants: list[PlantConfig] = msgspec.field(default_factory=lambda: [PlantConfig()])
     piping: PipingConfig = msgspec.field(default_factory=PipingConfig)
 
@@ -143,6 +152,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "LAB_KEEP_DAYS": "historian.keep_days",
     "LAB_KEEP_GB": "historian.keep_gb",
     "LAB_COMMIT_S": "historian.commit_s",
+    "LAB_ACCEPT_AFTER_S": "scoring.accept_after_s",
 }
 """Environment variable -> field; with LAB_BROKER (a URL) and LAB_CONFIG (the file) these are all there are."""
 

@@ -19,7 +19,7 @@ TEP_FIT: Final = 3
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_LONG: Final = (1, 960.0)
 """Runs and plant hours of each: one unbroken record, where numba makes that a matter of seconds."""
-TEP_SHORT: Final = (4, 120.0)
+TEP_SHORT: Final = (8, 60.0)
 """Without it a minute's work; what each promises and keeps: docs/scoring.md."""
 TEP_PERIOD_S: Final = 180.0
 TEP_SEED: Final = 20_000

@@ -17,7 +17,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from devices.topics import ROOT
+from devices.topics import CORE_COMMAND, ROOT
 from lab.config import BrokerConfig
 from lab.sources import Message
 
@@ -145,7 +145,8 @@ class Inbox:
             self._failed(f"refused: {reason}")
             return
         # Every time: a broker that was restarted knows nothing of us.
-        client.subscribe([(f"{PATTERN}/{cls}", 1) for cls in ("birth", "state", "event")] + [(f"{PATTERN}/data", 0)])
+        ours = [(f"{PATTERN}/{cls}", 1) for cls in ("birth", "state", "event")] + [(CORE_COMMAND, 1)]
+        client.subscribe([*ours, (f"{PATTERN}/data", 0)])
         self.connections += 1
         self.connected = True
         self.trouble = ""

@@ -158,7 +158,7 @@ class ScoringRuntime:
             "warm": self.scorer.warm(number),
             "drift": self._drifts.get(number),
             "episode": None,
-            "kind": None,
+            "episode_kind": None,
             "failed": None,
             "cause": None,
             "causes": [],
@@ -170,7 +170,7 @@ class ScoringRuntime:
             match = tracker.match() if tracker.failed is None else None
             told |= {
                 "episode": tracker.id,
-                "kind": "instrument" if tracker.instrument else "process",
+                "episode_kind": "instrument" if tracker.instrument else "process",
                 "failed": tracker.failed,
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }

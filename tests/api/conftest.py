@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from api.app import create
 from devices.frame import Asset, Birth, Channel, Limits, State, schema_hash
-from devices.topics import CORE_LIVE, CORE_STATUS, topic
+from devices.topics import CORE_COMMAND, CORE_LIVE, CORE_REPLY, CORE_STATUS, topic
 from lab.config import Config
 from lab.historian import open_historian
 from lab.historian.base import Batch
@@ -163,8 +163,17 @@ class Collector(Peer):
 
     def __init__(self, port: int) -> None:
         self.id = time.time_ns() // 1_000_000
-        super().__init__(port)
+        self.orders: list[dict[str, Any]] = []
+        self.answer: dict[str, Any] = {"ok": True, "detail": "", "result": {}}
+        super().__init__(port, self._answer)
+        self.listen(CORE_COMMAND)
         self.alive()
+
+    def _answer(self, client: Client, message: MQTTMessage) -> None:
+        order = json.loads(message.payload)
+        self.orders.append(order)
+        if self.answer:
+            client.publish(CORE_REPLY, json.dumps({"id": order["id"], "kind": "reply", **self.answer}), qos=1)
 
     def alive(self) -> None:
         self.say(CORE_STATUS, json.dumps({"readings": 1200, "lag_s": 0.25, "queue": {"length": 3}}), retain=True)
@@ -179,7 +188,7 @@ class Collector(Peer):
             "limit": 1.0,
             "alarm": True,
             "warm": True,
-            "stats": {"t2": 0.4, "spe": 1.3},
+            "stats": {"energy": 0.4, "sensor": 1.3},
             "top": [["xmeas_1", 0.62], ["xmv_3", 0.21]],
             "episode": None,
             "online": True,
@@ -339,7 +348,7 @@ def fill(config: Config, now: int) -> None:
                 model="tep",
             )
     keys = [f"tep-1/{channel.tag}" for channel in PLANT_CHANNELS]
-    keys += ["tep-1/~score", "tep-1/~t2", "tep-1/~spe"]
+    keys += ["tep-1/~score", "tep-1/~energy", "tep-1/~sensor"]
     ids = historian.ids(keys)
     t = now - np.arange(600, 0, -1, dtype=np.int64) * 10**9
     for column, id in enumerate(ids):

@@ -6,7 +6,6 @@ History and live agree because both ask the same function.
 import math
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -125,7 +124,7 @@ class Plant:
         return {
             "t": int(now * 1000), "v": values, "score": score, "limit": 1.0, "alarm": bool(score and score > 1),
             "q": {s.tag: 129 for s, v in zip(self.sensors, values, strict=True) if v is None}, "warm": self.warm,
-            "stats": {"t2": score * 0.7, "spe": score * 1.1} if score else {}, "top": top if score else [],
+            "stats": {"energy": score * 0.7, "sensor": score * 1.1} if score else {}, "top": top if score else [],
             "episode": next((row["id"] for row in self.episodes if row["end"] is None), None), "online": True,
             "age_s": 0.12,
         }  # fmt: skip
@@ -145,10 +144,12 @@ class Plant:
         return rows
 
 
-def _episode(asset: str, id: str, kind: str, start: float, end: float | None, peak: float, tags: Iterable[Any]) -> Any:
+def _episode(asset: str, id: str, kind: str, start: float, end: float | None, peak: float, tags: list[Any]) -> Any:
     return {
         "id": id, "asset": asset, "kind": kind, "start": start, "end": end, "peak": peak, "peak_at": start + 40,
-        "leading": list(tags), "cause": None,
+        "leading": list(tags), "cause": None, "cause_name": None, "causes": [], "unknown": None, "told": False,
+        "failed": {"sensor": tags[0][0], "name": tags[0][0], "fault": "frozen"} if kind == "instrument" else None,
+        "outlook": None,
     }  # fmt: skip
 
 

@@ -49,6 +49,13 @@ class Answer(Response):
         return orjson.dumps(content)
 
 
+UNEXPLAINED: dict[str, Any] = {
+    "drift": 0.2, "episode": None, "episode_kind": None, "failed": None, "cause": None, "causes": [], "unknown": None,
+    "outlook": None,
+}  # fmt: skip
+"""What the fake plants do not say of their episodes."""
+
+
 def moment(text: str | None, default: float) -> float:
     """Epoch seconds of a `from` or `to`."""
     if not text:
@@ -159,7 +166,7 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         plant = lab.plant(key)
         if plant is None:
             return problem(404, "Not found", f"There is no asset {key!r}.", request.url.path)
-        return Answer(plant.summary() | {"leading": [], "model": "fake"})
+        return Answer(plant.summary() | {"leading": [], "model": "fake"} | UNEXPLAINED)
 
     @app.get("/api/v1/assets/{key}/sensors")
     async def sensors(key: str, request: Request) -> Response:
@@ -190,7 +197,7 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
             return Answer({"limit": None, "t": [], "score": [], "statistics": {}})
         now = time.time()
         data = course(plant.score, moment(request.query_params.get("from"), now - 900), now, points)
-        stats = {"t2": [v * 0.7 for v in data["v"]], "spe": [v * 1.1 for v in data["v"]]}
+        stats = {"energy": [v * 0.7 for v in data["v"]], "sensor": [v * 1.1 for v in data["v"]]}
         return Answer({"limit": 1.0, "t": data["t"], "score": data["v"], "statistics": stats})
 
     @app.get("/api/v1/episodes")

@@ -50,6 +50,8 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/assets/{id}",
         "GET /api/v1/assets/{id}/sensors",
         "GET /api/v1/assets/{id}/score",
+        "POST /api/v1/assets/{id}/accept",
+        "POST /api/v1/episodes/{id}/cause",
         "GET /api/v1/series",
         "GET /api/v1/episodes",
         "GET /api/v1/simulators",
@@ -95,7 +97,7 @@ def test_every_operation_has_words_an_example_and_its_errors(document: dict[str,
         for parameter in operation.get("parameters", ()):
             assert parameter["description"], where
             assert parameter["description"] not in catalogue(), where
-        if method == "post":
+        if method == "post" and not path.endswith("/accept"):  # there is nothing to say beside the asset
             assert operation["requestBody"]["content"]["application/json"]["examples"], where
         if operation.get("parameters") and path != "/api/v1/simulators":
             assert MEDIA_TYPE in operation["responses"]["422"]["content"], where

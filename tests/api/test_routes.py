@@ -154,7 +154,7 @@ def test_series_takes_each_sensor_once_and_many(http: httpx.Client) -> None:
 def test_score(http: httpx.Client) -> None:
     answer = get(http, "assets/tep-1/score", schema.Score, **{"from": "-1d"}, points=5000)
     assert len(answer["t"]) == len(answer["score"]) == 600
-    assert set(answer["statistics"]) == {"t2", "spe"}
+    assert set(answer["statistics"]) == {"energy", "sensor"}
     assert {len(values) for values in answer["statistics"].values()} == {600}
     few = get(http, "assets/tep-1/score", schema.Score, **{"from": "-1d"}, points=20)
     assert max(few["score"]) == pytest.approx(max(answer["score"]), abs=1e-6)
@@ -262,3 +262,52 @@ def test_health_and_metrics(http: httpx.Client, collector: Collector) -> None:
     assert values["lab_collector_lag_s"] == 0.25
     assert values["lab_collector_queue_length"] == 3
     assert values["process_cpu_seconds_total"] > 0
+
+
+def test_what_an_episode_is_like_and_how_long_it_leaves(
+    http: httpx.Client, server: Server, collector: Collector
+) -> None:
+    outlook = {"sensor": "xmeas_9", "time_s": 900.0, "low_s": 300.0, "high_s": 2000.0, "first_s": 4000.0}
+    id = collector.frame(
+        episode="e9",
+        episode_kind="process",
+        drift=0.4,
+        cause="idv_1",
+        causes=[["idv_1", 0.8], ["strainer", 0.1]],
+        unknown=0.1,
+        outlook=outlook | {"first_at": 1_764_000_000_000_000_000, "reached": None, "lead_s": None},
+    )
+    wait_for(lambda: server.hub.frames and server.hub.frames[-1].id == id, "the frame")
+    found = get(http, "assets/tep-1", schema.AssetDetail, lang="en")
+    assert (found["drift"], found["episode"], found["episode_kind"], found["cause"]) == (0.4, "e9", "process", "idv_1")
+    assert found["causes"][0]["name"] == "A/C feed ratio in stream 4, B constant"
+    assert found["causes"][1] == {"cause": "strainer", "name": "strainer", "probability": 0.1}
+    assert found["outlook"]["time_s"] == 900.0
+    assert found["outlook"]["first_at"].startswith("2025-11-24")
+    japanese = get(http, "assets/tep-1", schema.AssetDetail, lang="ja")
+    assert japanese["causes"][0]["name"] != found["causes"][0]["name"]
+
+
+def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> None:
+    collector.orders.clear()
+    collector.answer = {"ok": True, "detail": "", "result": {"asset": "tep-1"}}
+    answer = http.post("/api/v1/assets/tep-1/accept")
+    assert answer.status_code == 200, answer.text
+    assert schema.Accepted.model_validate_json(answer.content).asset == "tep-1"
+    collector.answer = {"ok": True, "detail": "", "result": {"episode": "e1", "library": "tep.causes.json"}}
+    answer = http.post("/api/v1/episodes/e1/cause", json={"cause": " strainer blocked "})
+    assert answer.status_code == 200, answer.text
+    assert schema.ToldAnswer.model_validate_json(answer.content).library == "tep.causes.json"
+    assert [(each["op"], each["args"]) for each in collector.orders] == [
+        ("accept", {"asset": "tep-1"}),
+        ("label", {"episode": "e1", "cause": "strainer blocked"}),
+    ]
+    for reply, status, code in (
+        ({"ok": False, "detail": "e7 is not known", "result": {"missing": True}}, 404, "not-found"),
+        ({"ok": False, "detail": "asset tep-1 is not scored yet", "result": {}}, 422, "lab-refused"),
+    ):
+        collector.answer = reply
+        answer = http.post("/api/v1/assets/tep-1/accept")
+        assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
+    for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}):
+        assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422

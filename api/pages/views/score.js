@@ -8,8 +8,9 @@ import { Series } from '../series.js';
 import { chartTable, errorLine, panel, tableButton } from '../widgets.js';
 
 const STATISTICS = [
-  { name: 't2', key: 'page.score.t2', colour: 'blue', dash: [6, 3] },
-  { name: 'spe', key: 'page.score.spe', colour: 'green', dash: [2, 3] },
+  { name: 'energy', key: 'page.score.energy', colour: 'blue', dash: [6, 3] },
+  { name: 'sensor', key: 'page.score.sensor', colour: 'green', dash: [2, 3] },
+  { name: 'shift', key: 'page.score.shift', colour: 'grey', dash: [8, 3, 2, 3] },
 ];
 /** Points of the piping are judged by other charts. */
 const PIPING = [
