@@ -14,7 +14,9 @@ from starlette.responses import Response
 from api import schema
 from api.context import api_router, context
 from api.problems import Problem, bad_field, language_of
+from api.reader import Reader
 from api.schema import answer, documented
+from api.times import iso
 from lab.corrosion import results
 from lab.corrosion.cells import CellError, day
 from lab.corrosion.desk import Desk
@@ -28,6 +30,10 @@ router = api_router("corrosion")
 T = TypeVar("T")
 PAGE: Final = 100
 MOST: Final = 1000
+DAY_NS: Final = 86_400_000_000_000
+LOSS: Final = ("loss", "loss_sigma")
+"""Charts of `models.corrosion.live`, in units of `LOSS_UM`."""
+LOSS_UM: Final = 100.0
 
 Limit = Annotated[int, Query(description="api.param.limit", ge=1, le=MOST, examples=[50])]
 Cursor = Annotated[str | None, Query(description="api.param.cursor", max_length=20)]
@@ -282,6 +288,12 @@ async def get_points(request: Request, line: Line = None, limit: Limit = PAGE, c
                 "high_mm": [4.7, 4.6],
                 "p_below": [0.01, 0.03],
             },
+            "live": {
+                "at": "2026-04-01T09:00:00.000Z",
+                "since": "2024-06-07T00:00:00.000Z",
+                "lost_um": 61.0,
+                "sigma_um": 24.0,
+            },
         },
         "not-found",
         *_READ,
@@ -301,7 +313,35 @@ async def get_point(request: Request, id: PointId, coated: Coated = "") -> Respo
     found = await _work(request, job)
     if found is None:
         raise Problem("not-found", "api.corrosion.no_point", id=id)
-    return answer(found)
+    return answer({**found, "live": await _live(request, id, found["last_at"])})
+
+
+async def _live(request: Request, id: str, inspected: str | None) -> dict[str, Any] | None:
+    """What the point's sensors say it has lost since it was inspected; None without sensors."""
+    keys = [f"{id}/~{name}" for name in LOSS]
+    since = 0 if inspected is None else int(np.datetime64(inspected, "ns").astype(np.int64))
+
+    def job(reader: Reader) -> dict[str, Any] | None:
+        newest = reader.historian.latest(keys)
+        if len(newest) < len(keys):
+            return None
+        now = newest[keys[0]].t
+        # what they had counted when it was inspected does not count; they grow with each other, and so do their errors
+        before = reader.historian.read(keys, since, min(now, since + DAY_NS)) if since else {}
+        known = len(before) == len(keys) and all(len(before[key].t) for key in keys)
+        lost, sigma = (newest[key].v - (float(before[key].v[0]) if known else 0.0) for key in keys)
+        began = int(before[keys[0]].t[0]) if known else None
+        return {
+            "at": iso(now),
+            "since": iso(began),
+            "lost_um": results.number(LOSS_UM * lost),
+            "sigma_um": results.number(LOSS_UM * max(sigma, 0.0)),
+        }
+
+    try:
+        return await context(request).readers.run(job)
+    except Problem:  # the collector has never run here: the piping needs none
+        return None
 
 
 def _names(coated: str) -> list[str]:

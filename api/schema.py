@@ -578,9 +578,19 @@ class CorrosionForecast(Answer):
     p_below: list[Number]
 
 
+class CorrosionLive(Answer):
+    """By the point's own sensors: metal lost since its last inspection, or since they began where that is later."""
+
+    at: str | None
+    since: str | None
+    lost_um: Number
+    sigma_um: Number
+
+
 class CorrosionPointDetail(CorrosionPoint):
     readings: list[CorrosionReading]
     forecast: CorrosionForecast
+    live: CorrosionLive | None
 
 
 class CorrosionOutlook(Answer):

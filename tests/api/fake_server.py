@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 
 from api import corrosion
 from api.context import Context
-from api.problems import on_http_exception, on_validation_error
+from api.problems import Problem, on_http_exception, on_validation_error
 from lab.corrosion.desk import Desk
 from lab.corrosion.template import example
 from lab.text import catalogue
@@ -258,7 +258,8 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         })  # fmt: skip
 
     # The piping is the real one, on the example files.
-    app.state.context = Context(cast(Any, None), cast(Any, None), cast(Any, None), cast(Any, None), piping())
+    missing = cast(Any, None)
+    app.state.context = Context(missing, cast(Any, NoHistory()), missing, missing, piping())
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.router.routes.extend(corrosion.router.routes)
@@ -274,6 +275,14 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         return Response((PAGES / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     return app
+
+
+class NoHistory:
+    """Readers of a lab whose collector never ran."""
+
+    async def run(self, job: Any) -> Any:
+        """Say so."""
+        raise Problem("not-started")
 
 
 @cache

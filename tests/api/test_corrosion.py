@@ -3,11 +3,16 @@
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from api import schema
+from lab.config import Config
 from lab.corrosion.template import csv_bytes
+from lab.historian import open_historian
+from lab.historian.base import Batch
+from lab.store import Store
 from tests.api.conftest import Server
 
 
@@ -158,3 +163,21 @@ def test_a_file_of_inspections_in_shift_jis(http: httpx.Client, first: dict[str,
     get(http, f"corrosion/points/{first['line']}:新-1", schema.CorrosionPointDetail)
     nonsense = http.post("/api/v1/corrosion/inspections", content=b"a,b\n1,2\n", headers={"content-type": "text/csv"})
     assert "no header of inspections" in problem(nonsense, 422)
+
+
+def test_loss_by_live_sensors_counts_from_the_inspection(http: httpx.Client, config: Config) -> None:
+    points = get(http, "corrosion/points", schema.CorrosionPoints, limit=600)["points"]
+    point = next(each for each in points if each["last_at"] and each["last_at"] < "2025")
+    assert get(http, f"corrosion/points/{point['id']}", schema.CorrosionPointDetail)["live"] is None
+    inspected = int(np.datetime64(point["last_at"], "ns").astype(np.int64))
+    t = inspected + np.array([-86_400, 3_600, 40_000, 9_000_000], dtype=np.int64) * 10**9
+    store = Store(config.database, synchronous="NORMAL")
+    historian = open_historian(config, store)
+    for name, values in (("loss", [0.2, 0.25, 0.3, 0.75]), ("loss_sigma", [0.05, 0.1, 0.1, 0.3])):
+        (id,) = historian.ids([f"{point['id']}/~{name}"])
+        historian.write(Batch(np.full(4, id, np.int32), t, np.array(values), np.zeros(4, np.uint8)))
+    historian.close()
+    store.close()
+    live = get(http, f"corrosion/points/{point['id']}", schema.CorrosionPointDetail)["live"]
+    assert (live["lost_um"], live["sigma_um"]) == (pytest.approx(50.0), pytest.approx(20.0))
+    assert live["since"].startswith(point["last_at"])

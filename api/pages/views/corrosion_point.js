@@ -51,9 +51,6 @@ export function pointPanel(lab, coated) {
     put(wet, wetText(asset));
     now.classList.toggle('is-wet', asset.health() === 'alarm');
     open.setAttribute('href', `#/asset/${segment(shown)}`);
-    const { loss, loss_sigma: sigma } = asset.frame?.stats ?? {};
-    const known = typeof loss === 'number';
-    put(lost, known ? t('page.corrosion.live_lost', { lost: number(100 * loss, 1), sigma: number(100 * (sigma ?? 0), 1) }) : '');
   }
 
   async function show(id) {
@@ -73,6 +70,9 @@ export function pointPanel(lab, coated) {
   }
 
   function fill(point) {
+    const { live: own } = point;
+    put(lost, own?.since ? t('page.corrosion.live_lost', { since: own.since.slice(0, 10), lost: number(own.lost_um, 1), sigma: number(own.sigma_um, 1) })
+      : own ? t('page.corrosion.live_began', { lost: number(own.lost_um, 1), sigma: number(own.sigma_um, 1) }) : '');
     put(name, point.unmeasured ? point.line : point.id);
     put(rank, rankText(point.risk_class));
     rank.className = `rank-chip risk-${point.risk_class}`;
