@@ -186,6 +186,8 @@ class Scorer:
         """
         member = self.members[number]
         if (member.model.id if member.model else None) == (model.id if model else None):
+            if offset is not None and self._fresh[number]:
+                self._offset[number] = offset
             return
         self._leave(number)
         member.model = model

@@ -4,14 +4,24 @@ Any detector plugs in: `Subject.fit` on records of normal operation, then `Fitte
 row.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.causes import read_library, tep_causes
+from lab.episodes import Known
+from lab.offline import score_table
+from lab.tables import Table
+from models.detector import Model, dumps, loads, save
 from models.precursor import Precursor, fit, resolution, rounded
+from models.precursor.causes import Match
+from simulators.tep import COLUMNS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -89,28 +99,60 @@ class Subject(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabFitted:
-    """The lab's detector, fitted."""
+    """The lab's detector, fitted; it scores as `lab score` does, which is what the collector does."""
 
-    model: Precursor
+    model: Model
+    limits: tuple[Limit, ...] = ()
 
     @property
     def limit(self) -> float:
-        return self.model.limit
+        return self.model.detector.limit
 
     @property
     def promise(self) -> float | None:
-        return self.model.kept
+        return self.model.detector.kept if isinstance(self.model.detector, Precursor) else None
+
+    @cached_property
+    def _known(self) -> Known | None:
+        """The library of the simulated plant's odd-numbered faults, made as `lab model causes` makes it."""
+        if tuple(sorted(self.model.detector.sensors)) != tuple(sorted(COLUMNS)) or not self.limits:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            save(self.model.detector, Path(folder) / "tep.model", self.model.about)
+            path, _ = tep_causes(Path(folder))
+            return Known("tep", read_library(path))
 
     def score(self, rows: Floats) -> Scored:
-        _, result = self.model.score(self.model.initial(1), np.ascontiguousarray(rows[None]))
-        return Scored(result.score[0], result.alarm[0])
+        detector = self.model.detector
+        table = Table(detector.sensors, np.ascontiguousarray(rows), None, detector.period_s, Path("run"))
+        known = self._known
+        scores = score_table(self.model, table, known)
+        kind = np.zeros(len(rows), dtype=np.int8)
+        for episode, first, last in scores.episodes:
+            kind[first : last + 1] = INSTRUMENT if episode.kind == "instrument" else PROCESS
+        causes = None
+        if known is not None:
+            causes = [(row, _ranked(match)) for row, match in enumerate(scores.causes) if match is not None]
+        until = None
+        if self.limits:
+            until = np.full((len(rows), len(self.limits), 3), np.inf)
+            for at, limit in enumerate(self.limits):
+                named = scores.ahead_of == detector.sensors.index(limit.sensor)
+                until[named, at] = scores.ahead[named][:, [1, 0, 2]]
+        return Scored(scores.score, scores.alarm, kind, causes, until)
+
+
+def _ranked(match: Match) -> list[int]:
+    """Fault numbers, likeliest first; 0 is "like nothing known"."""
+    listed = [(chance, int(name.removeprefix("idv_"))) for name, chance in match.causes]
+    return [fault for _, fault in sorted([(match.unknown, 0), *listed], key=lambda each: -each[0])]
 
 
 @dataclass(frozen=True)
 class Lab:
-    """models/precursor as `lab fit` uses it."""
+    """The lab's detector as `lab fit` uses it."""
 
     name: str = "lab"
 
@@ -128,7 +170,12 @@ class Lab:
         if stream_head is not None:
             format = resolution(stream_head)
             records = [rounded(record, format) for record in records]
-        return LabFitted(fit(records, sensors, period_s, false_alarms_per_month=per_month))
+        sides: dict[str, dict[str, float]] = {}
+        for limit in limits:
+            sides.setdefault(limit.sensor, {})[limit.side] = limit.value
+        ahead = {name: (each.get("low"), each.get("high")) for name, each in sides.items()}
+        detector = fit(records, sensors, period_s, false_alarms_per_month=per_month, limits=ahead)
+        return LabFitted(loads(dumps(detector)), tuple(limits))
 
 
 LAB: Final[Any] = Lab()

@@ -1,0 +1,341 @@
+"""What a user tells the runtime, and what episodes say of their cause, their limits and their instruments."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.frame import Asset, Channel
+from lab.causes import read_library, write_library
+from lab.episodes import Episode, list_episodes
+from lab.scoring import ScoringRuntime, replay_scores
+from lab.store import Store
+from models.detector import Detector, save
+from models.precursor import fit
+from models.precursor.causes import Labelled, learn
+from tests.lab.scoring_rig import SECOND, START, Rig
+from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, leaking, seconds
+from tests.models.plants import SENSORS, fitted, record
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    rig = Rig(tmp_path)
+    yield rig
+    rig.crash()
+
+
+def moved(rows: int, seed: int, by: float = 12.0) -> np.ndarray:
+    """Another operating point from row 100 on."""
+    x = record(rows, seed)
+    x[100:, 1] += by
+    return x
+
+
+def only(rig: Rig, asset: str = "pump-1") -> Episode:
+    rig.commit()
+    (episode,) = list_episodes(rig.store, asset)
+    return episode
+
+
+# -- a new operating point
+
+
+def test_an_accepted_operating_point_is_followed_and_replayed(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    x, t = moved(600, 5), seconds(600)
+    rig.feed("pump-1", t[:200], x[:200])
+    assert rig.runtime.describe(number)["episode"] is not None
+    assert rig.runtime.describe(number)["drift"] > 0.5
+    rig.runtime.accept("pump-1")
+    assert rig.runtime.describe(number)["episode"] is None
+    assert rig.runtime.waiting
+    rig.feed("pump-1", t[200:400], x[200:400])
+    assert only(rig).end == t[199]
+    rig.stop()
+    rig.open()
+    rig.feed("pump-1", t[400:500], x[400:500])
+    rig.crash()
+    rig.open()  # without a snapshot of what came since
+    rig.feed("pump-1", t[500:], x[500:])
+    assert only(rig).end == t[199]
+    assert rig.store.db.execute("SELECT reason FROM run ORDER BY t").fetchall() == [("first",), ("accept",)]
+    check_replay(rig, "pump-1")
+    assert replay_scores(rig.memory, rig.store, "pump-1", int(t[450]), int(t[500])).episodes == []
+
+
+def test_what_was_accepted_outlives_a_gap_but_not_another_model(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(800, 5), seconds(800)
+    t[400:] += 3600 * SECOND
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[200:600], x[200:600])
+    assert only(rig).end == t[199]
+    runs = rig.store.db.execute("SELECT reason, offset IS NOT NULL FROM run ORDER BY t").fetchall()
+    assert runs == [("first", 0), ("accept", 1), ("gap", 1)]
+    check_replay(rig, "pump-1")
+    check_replay(rig, "pump-1", int(t[500]))
+    rig.commit()
+    rig.crash()
+    db = sqlite3.connect(rig.folder / "lab.db")
+    db.execute("UPDATE scoring_state SET state = x'00'")  # only the runs tell what was accepted
+    db.commit()
+    db.close()
+    rig.open()
+    rig.feed("pump-1", t[600:700], x[600:700])
+    assert only(rig).end == t[199]
+    (rig.models / "pump.model").unlink()
+    save(fitted("precursor"), rig.models / "pump.model", {"another": True})
+    rig.runtime._looked -= 10
+    rig.feed("pump-1", t[700:], x[700:])
+    rig.commit()
+    assert len(list_episodes(rig.store, "pump-1")) == 2  # the new model was not asked to follow
+
+
+def test_accepted_right_before_a_snapshot_it_is_not_accepted_twice(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(400, 5), seconds(400)
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.stop()
+    rig.open()
+    rig.feed("pump-1", t[200:], x[200:])
+    check_replay(rig, "pump-1")
+
+
+def far_limits() -> Detector:
+    """A model of limits that no record here comes near to."""
+    return fit(record(600, 1), SENSORS, 1.0, limits={"level": (None, 1000.0)})
+
+
+def test_it_does_not_learn_in_alarm_unless_told_to(tmp_path: Path) -> None:
+    save(far_limits(), tmp_path / "models" / "pump.model")
+    x, t = moved(900, 5), seconds(900)
+    kept = Rig(tmp_path)
+    kept.declare(PUMP, CHANNELS)
+    kept.feed("pump-1", t, x)
+    assert only(kept).end is None
+    kept.crash()
+    again = tmp_path / "again"
+    save(far_limits(), again / "models" / "pump.model")
+    rig = Rig(again)
+    rig.runtime.accept_after_s = 300.0
+    rig.declare(PUMP, CHANNELS)
+    for row in range(0, 900, 10):
+        rig.feed("pump-1", t[row : row + 10], x[row : row + 10])
+    episode = only(rig)
+    assert episode.end is not None
+    assert 290 <= (episode.end - episode.start) / SECOND <= 320
+    check_replay(rig, "pump-1")
+    rig.crash()
+
+
+def test_a_limit_in_sight_is_not_accepted_by_the_rule(rig: Rig) -> None:
+    rig.runtime.accept_after_s = 50.0
+    rig.declare(PUMP, CHANNELS)
+    x = record(400, 5)
+    x[100:, 1] -= np.minimum(0.12 * np.arange(300), 24.0)
+    for row in range(0, 400, 10):
+        rig.feed("pump-1", seconds(400)[row : row + 10], x[row : row + 10])
+    outlooks = [change.episode.outlook for change in rig.changes]
+    assert any(outlook is not None and outlook.sensor == "pressure" for outlook in outlooks)
+    assert list_episodes(rig.store)[0].end is None if rig.commit() else True
+    check_replay(rig, "pump-1")
+
+
+def test_what_cannot_be_accepted(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.declare(Asset("bare", "bare"), CHANNELS)
+    with pytest.raises(ValueError, match="not scored yet"):
+        rig.runtime.accept("pump-1")
+    with pytest.raises(ValueError, match="not scored yet"):
+        rig.runtime.accept("bare")
+    with pytest.raises(KeyError):
+        rig.runtime.accept("nobody")
+
+
+# -- causes
+
+
+def library_of(rig: Rig, name: str = "pump.causes.json") -> None:
+    """Leaks of the pressure and blocks of the flow, from the detector's own view of them."""
+    detector, labelled = fitted("precursor"), []
+    for seed in range(8):
+        for cause, column, by in (("leak", 1, -12.0), ("block", 0, 15.0), ("wear", 5, 14.0)):
+            x = record(250, 50 + seed)
+            x[100:, column] += by
+            _, result = detector.score(detector.initial(1), x[None])
+            first = int(result.alarm[0].argmax())
+            labelled.append(Labelled(cause, result.deviation[0, first:].astype(float), result.contributions[0, first:]))
+    write_library(rig.models / name, learn(labelled, SENSORS))
+    rig.runtime._look()
+
+
+def test_an_episode_names_its_cause_and_a_replay_the_same(rig: Rig) -> None:
+    library_of(rig)
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(130), leaking()[:130])
+    told = rig.runtime.describe(number)
+    assert told["cause"] == "leak"
+    assert told["causes"][0][0] == "leak"
+    rig.stop()
+    rig.open()
+    rig.feed("pump-1", seconds(170, 130), leaking()[130:])
+    episode = only(rig)
+    assert episode.cause == "leak"
+    assert episode.causes[0][0] == "leak"
+    check_replay(rig, "pump-1")
+    (rig.models / "pump.causes.json").unlink()  # what it was compared with is in the database
+    rig.runtime._look()
+    check_replay(rig, "pump-1")
+
+
+def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first = only(rig)
+    assert (first.cause, first.unknown, first.library) == (None, None, None)
+    assert rig.runtime.label(first.id, "strainer blocked") == "pump.causes.json"
+    assert rig.runtime.waiting
+    assert only(rig).label == "strainer blocked"
+    rig.runtime.label(first.id, "gasket")  # the last word holds
+    library = read_library(rig.models / "pump.causes.json")
+    assert [library.causes[at] for at in library.of] == ["gasket"]
+    rig.feed("pump-1", seconds(130, 300), leaking(300, 6)[:130])
+    assert rig.runtime.describe(number)["causes"][0][0] == "gasket"
+    rig.feed("pump-1", seconds(170, 430), leaking(300, 6)[130:])
+    rig.commit()
+    second = list_episodes(rig.store)[0]
+    assert second.causes[0][0] == "gasket"
+    assert only_label(rig, first.id) == "gasket"
+    with pytest.raises(KeyError):
+        rig.runtime.label("pump-1-0", "nothing")
+    with pytest.raises(ValueError, match="no name"):
+        rig.runtime.label(first.id, " ")
+
+
+def only_label(rig: Rig, id: str) -> str | None:
+    return next(episode.label for episode in list_episodes(rig.store) if episode.id == id)
+
+
+def test_a_broken_library_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    library_of(rig)
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(20), record(20, 1))
+    rig.runtime._known_causes(number)
+    (rig.models / "pump.causes.json").write_bytes(b"{}")
+    rig.runtime._look()
+    rig.feed("pump-1", seconds(130, 20), leaking()[:130])
+    assert "pump.causes.json" in caplog.text
+    assert rig.runtime.describe(number)["cause"] == "leak"
+
+
+# -- limits
+
+
+def test_the_time_to_a_limit_is_in_the_frame_and_in_the_episode(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(400, 5)
+    x[100:, 1] -= np.minimum(0.12 * np.arange(300), 30.0)
+    rig.feed("pump-1", seconds(300), x[:300])
+    told = rig.runtime.describe(number)["outlook"]
+    assert told["sensor"] == "pressure"
+    assert told["low_s"] <= told["time_s"] <= told["high_s"]
+    rig.feed("pump-1", seconds(100, 300), x[300:])
+    rig.commit()
+    outlook = list_episodes(rig.store, "pump-1")[0].outlook
+    assert outlook is not None
+    assert outlook.first_at is not None
+    assert outlook.first_s is not None
+    assert outlook.reached == "pressure"
+    assert outlook.lead_s is not None
+    assert outlook.lead_s > 10
+    check_replay(rig, "pump-1")
+
+
+def test_no_limit_in_sight_is_an_answer(tmp_path: Path) -> None:
+    save(far_limits(), tmp_path / "models" / "pump.model")
+    rig = Rig(tmp_path)
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(300, 5)
+    x[100:, 5] += 15.0
+    scored = rig.feed("pump-1", seconds(300), x)
+    outlook = rig.runtime.describe(number)["outlook"]
+    assert (outlook["sensor"], outlook["time_s"]) == (None, None)
+    assert np.isnan(scored.ahead[~scored.alarm]).all()
+    assert np.isinf(scored.ahead[scored.alarm, 0]).all()
+    assert (scored.ahead_of == -1).all()
+    rig.crash()
+
+
+# -- instruments
+
+
+def failed(rig: Rig, id: str, x: np.ndarray, channels: list[Channel] = CHANNELS, size: int = 400) -> set[object]:
+    rig.declare(Asset(id, "pump"), channels)
+    for first in range(0, len(x), size):
+        rig.feed(id, seconds(len(x))[first : first + size], x[first : first + size])
+    rig.commit()
+    check_replay(rig, id)
+    return {episode.failed for episode in list_episodes(rig.store, id)}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_spike_is_the_instruments(rig: Rig, size: int) -> None:
+    x = record(400, 5)
+    x[200, 3] += 150.0
+    x[230, 3] -= 150.0
+    assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
+
+
+def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
+    step = record(400, 5)
+    step[200:203, 3] += 150.0  # it does not return at once
+    assert failed(rig, "step", step) == {None}
+    every = record(400, 5)
+    every[200] += 150.0
+    assert failed(rig, "every", every) == {None}
+    valves = [Channel(tag, role="manipulated") for tag in SENSORS]
+    spike = record(400, 5)
+    spike[200, 3] += 150.0
+    assert failed(rig, "valve", spike, valves) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_out_of_range_is_the_instruments_unless_the_process_drove_it_there(rig: Rig, size: int) -> None:
+    ranged = [Channel(tag, lo=0.0, hi=200.0) for tag in SENSORS]
+    broken = record(400, 5)
+    broken[200:, 3] = 999.0 + np.random.default_rng(1).normal(size=200)
+    assert failed(rig, f"broken-{size}", broken, ranged, size) == {("level", "range")}
+    driven = record(400, 5)
+    driven[200:, 3] += np.minimum(5.0 * np.arange(200), 300.0)
+    assert failed(rig, f"driven-{size}", driven, ranged, size) == {None}
+    full = record(400, 5)
+    full[200:, 3] = 205.0 + np.random.default_rng(1).normal(size=200)  # saturated, as NE 43 lets a process do
+    assert failed(rig, f"full-{size}", full, ranged, size) == {None}
+
+
+# -- databases of before
+
+
+def test_a_database_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    from lab.store import MIGRATIONS
+
+    before = {name: MIGRATIONS[name] for name in ("episodes", "scoring")}
+    try:
+        MIGRATIONS["episodes"], MIGRATIONS["scoring"] = before["episodes"][:4], before["scoring"][:4]
+        with Store(tmp_path / "lab.db") as store:
+            row = ("pump-1-0", "pump-1", "process", START, START + 1, 2.0, START, '[["flow",1.0]]', "m")
+            columns = 'id, asset, kind, start, "end", peak, peak_at, leading, model'
+            store.db.execute(f"INSERT INTO episode ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            store.db.execute("INSERT INTO run VALUES ('pump-1', ?, NULL, 'first')", (START,))
+    finally:
+        MIGRATIONS.update(before)
+    with Store(tmp_path / "lab.db") as store:
+        (episode,) = list_episodes(store)
+        assert (episode.leading, episode.causes, episode.failed, episode.outlook) == ([("flow", 1.0)], [], None, None)
+        ScoringRuntime(tmp_path / "models", store).close()
