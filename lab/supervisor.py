@@ -52,7 +52,7 @@ class Spec(NamedTuple):
     ready: Callable[[], bool] | None = None
     """Whether it does its work yet; without one it counts as running after `SETTLE_S`."""
     after: str | None = None
-    """Its first start waits until this one runs."""
+    """Its first start waits until this one runs, or is done if that runs once."""
     once: bool = False
     """It ends by itself: exit code 0 is done, any other a failure that is not repeated."""
     foreign: bool = False
@@ -230,10 +230,14 @@ class Supervisor:
                 self._runs(child)
             elif child.failures and time.monotonic() - child.started > STEADY_S:
                 child.failures = 0
-        elif (state == "waiting" and (spec.after is None or spec.after in self._ran)) or (
+        elif (state == "waiting" and (spec.after is None or self._is_past(spec.after))) or (
             state == "backoff" and time.monotonic() >= child.next_start
         ):
             self._start(child)
+
+    def _is_past(self, name: str) -> bool:
+        states = {child.spec.name: child.info.state for child in self.children if child.spec.once}
+        return states.get(name, "done") == "done" and name in self._ran
 
     def _start(self, child: Child) -> None:
         try:

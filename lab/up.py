@@ -91,7 +91,8 @@ def up(order: Order) -> int:
         if code == 0 and not learning:
             return
         log = config.data / "logs" / f"{name}.log"
-        say(text("up.learned") if code == 0 else text("up.learn_failed", code=code, log=log))
+        done, failed = ("up.learned", "up.learn_failed") if name == "model" else ("up.causes", "up.causes_failed")
+        say(text(done) if code == 0 else text(failed, code=code, log=log))
 
     try:
         Supervisor(config.data, specs, info, environment(config), say, on_running, on_done).run()
@@ -148,6 +149,7 @@ def processes(config: Config, facts: BrokerFacts) -> list[Spec]:
     if config.plants:
         # Also when there is a model: one that another version made is made anew, a good one is only looked at.
         specs.append(Spec("model", (*lab, "model", MODEL_KIND), after="api", once=True, low_priority=True))
+        specs.append(Spec("causes", (*lab, "model", "causes"), after="model", once=True, low_priority=True))
     return specs
 
 

@@ -1,11 +1,14 @@
 """`lab model`: fit models, and look at them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.text import text
+from lab.text import language, text
+
+if TYPE_CHECKING:
+    from lab.config import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -87,6 +90,19 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1) from error
         typer.echo(text("model.causes.made" if made else "model.causes.kept", path=path))
 
+    @group.command(help=text("model.label.help"), epilog='lab model label tep-1-64499a2a0c2a0 "strainer blocked"')
+    def label(
+        episode: Annotated[str, typer.Argument(help=text("model.option.episode"))],
+        cause: Annotated[str, typer.Argument(help=text("model.option.cause"))],
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from lab.config import attached, load_config
+
+        # the collector alone writes the database: the word goes the way of every other, through the API
+        told = ask(attached(load_config(config, data_dir=data_dir)), f"episodes/{episode}/cause", {"cause": cause})
+        typer.echo(text("model.labelled", episode=episode, cause=told["cause"], library=told["library"]))
+
     @group.command(help=text("model.show.help"), epilog="lab model show lab-data/models/tep.model")
     def show(
         file: Annotated[Path, typer.Argument(help=text("model.option.file"))],
@@ -117,3 +133,31 @@ def register(app: typer.Typer) -> None:
             if isinstance(value, dict):
                 shown = ", ".join(f"{key}: {each}" for key, each in value.items())
             typer.echo(f"{text(f'model.show.{name}')}: {shown}")
+
+
+def ask(config: "Config", path: str, body: dict[str, object]) -> dict[str, object]:
+    """Post to the running lab's API and return its answer; exits with 1 when there is none, or it refuses."""
+    import json
+    import urllib.error
+    import urllib.parse
+    import urllib.request
+
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(config.api.host, config.api.host)
+    url = f"http://{host}:{config.api.port}/api/v1/{urllib.parse.quote(path)}?lang={language()}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            found: dict[str, object] = json.loads(answer.read())
+            return found
+    except urllib.error.HTTPError as error:
+        try:
+            told = json.loads(error.read())
+            detail = "; ".join(
+                [told["detail"], *(f"{each['field']}: {each['message']}" for each in told.get("errors") or ())]
+            )
+        except (ValueError, KeyError):
+            detail = str(error)
+        typer.echo(detail, err=True)
+    except OSError as error:
+        typer.echo(text("model.no_lab", url=url, reason=getattr(error, "reason", error)), err=True)
+    raise typer.Exit(1)

@@ -7,8 +7,11 @@ import httpx
 import numpy as np
 import pytest
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from api import schema
+from lab.cli import build
+from lab.config import Config
 from lab.text import catalogue
 from tests.api.conftest import Collector, Plant, Server, wait_for
 
@@ -311,3 +314,24 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
     for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
+
+
+def test_the_command_line_tells_the_running_lab(
+    config: Config, http: httpx.Client, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.orders.clear()
+    collector.answer = {"ok": True, "detail": "", "result": {"episode": "e1", "library": "tep.causes.json"}}
+    monkeypatch.setenv("LAB_DATA_DIR", str(config.data))
+    monkeypatch.setenv("LAB_API_PORT", str(config.api.port))
+    done = CliRunner().invoke(build("model"), ["model", "label", "e1", "strainer blocked"])
+    assert done.exit_code == 0, done.output
+    assert "tep.causes.json" in done.output
+    assert collector.orders[0]["args"] == {"episode": "e1", "cause": "strainer blocked"}
+    collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": True}}
+    done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
+    assert done.exit_code == 1
+    assert "e1 is not known" in done.output
+    monkeypatch.setenv("LAB_API_PORT", "1")
+    done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
+    assert done.exit_code == 1
+    assert "lab up" in done.output

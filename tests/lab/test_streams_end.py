@@ -3,10 +3,12 @@
 from concurrent.futures import wait
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from devices.frame import Asset
+from devices.frame import Asset, Command, Reply
+from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector
 from lab.episodes import list_episodes
 from models.detector import save
@@ -87,4 +89,50 @@ def test_an_open_episode_ends_when_its_gateway_has_gone(tmp_path: Path, monkeypa
     second(lab)
     lab.commit()
     assert [each.end for each in list_episodes(lab.collector.store)] == [gateway.time(159)]
+    lab.collector.close()
+
+
+def test_orders_of_a_user(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth())
+    x = record(300, 5)
+    x[100:, 1] += 12.0
+
+    def order(op: str, retained: bool = False, **args: object) -> Reply | None:
+        before = len(lab.desk.sent)
+        command = msgspec.json.encode(Command("7", op, args))
+        lab.desk.control.append((CORE_COMMAND, command, retained, gateway.now))
+        lab.collector.tick()
+        found = [payload for name, payload in list(lab.desk.sent)[before:] if name == CORE_REPLY]
+        return msgspec.json.decode(found[0], type=Reply) if found else None
+
+    refused = order("accept", asset="pump-1")
+    assert refused is not None
+    assert not refused.ok
+    assert "not scored" in refused.detail
+    give(lab, gateway, x[:160])
+    lab.commit()
+    (episode,) = list_episodes(lab.collector.store)
+    told = order("label", episode=episode.id, cause="strainer blocked")
+    assert told is not None
+    assert told.result == {"episode": episode.id, "library": "pump.causes.json"}
+    done = order("accept", asset="pump-1")
+    assert done is not None
+    assert done.ok
+    assert lab.collector._dirty
+    give(lab, gateway, x[160:], 160)
+    lab.commit()
+    (episode,) = list_episodes(lab.collector.store)
+    assert episode.end == gateway.time(159)
+    assert episode.label == "strainer blocked"
+    assert order("accept", retained=True, asset="pump-1") is None
+    for op, args in (("accept", {"asset": "nobody"}), ("label", {"episode": "x", "cause": "y"})):
+        unknown = order(op, **args)
+        assert unknown is not None
+        assert unknown.result == {"missing": True}
+    for op, args in (("accept", {}), ("label", {"episode": "x", "cause": ""}), ("dance", {})):
+        wrong = order(op, **args)
+        assert wrong is not None
+        assert not wrong.ok
     lab.collector.close()

@@ -329,7 +329,9 @@ def test_the_processes_follow_the_configuration(tmp_path: Path) -> None:
 
     config = Config(data_dir=str(tmp_path))
     facts = BrokerFacts("amqtt", "0")
-    assert [spec.name for spec in processes(config, facts)] == ["broker", "api", "collector", "plant", "model"]
+    assert [spec.name for spec in processes(config, facts)] == [
+        *("broker", "api", "collector", "plant", "model", "causes")
+    ]
     config.plants = []
     external = BrokerFacts("external", "")
     assert [spec.name for spec in processes(config, external)] == ["api", "collector"]
