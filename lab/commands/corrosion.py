@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
         mapping: MapOption = None,
         lang: LangOption = None,
         title: Annotated[str | None, typer.Option("--title", help=text("corrosion.cli.title"))] = None,
+        charts: Annotated[int, typer.Option("--charts", min=0, max=1000, help=text("corrosion.cli.charts"))] = 18,
         as_json: JsonOption = False,
     ) -> None:
         from lab.tables import TableError
@@ -67,7 +68,7 @@ def register(app: typer.Typer) -> None:
 
                 result = outcome(found, day, budget, next_y)
             for path in output:
-                _write(path, result, spoken, title or text("corrosion.report.title", spoken), budget)
+                _write(path, result, spoken, title or text("corrosion.report.title", spoken), budget, charts)
         except TableError as error:
             _fail(error)
         _tell(result, output, as_json)
@@ -270,14 +271,14 @@ def _read(
     return found
 
 
-def _write(path: Path, result: "Outcome", lang: str, title: str, budget: int | None) -> None:
+def _write(path: Path, result: "Outcome", lang: str, title: str, budget: int | None, charts: int) -> None:
     from lab.corrosion import results
     from lab.corrosion.report import report
     from lab.corrosion.template import csv_bytes, workbook
     from lab.tables import write_whole
 
     if path.suffix.lower() == ".html":
-        write_whole(path, report(result, lang, title, budget).encode())
+        write_whole(path, report(result, lang, title, budget, charts).encode())
     elif path.suffix.lower() == ".csv":
         write_whole(path, csv_bytes(results.table(result, lang), lang))
     else:

@@ -29,7 +29,7 @@ LEAST_MAXIMA: Final = 6
 STYLE: Final = Path(__file__).with_name("report.css")
 
 
-def report(outcome: Outcome, lang: str, title: str, budget: int | None = None) -> str:
+def report(outcome: Outcome, lang: str, title: str, budget: int | None = None, charts: int = CHARTS) -> str:
     """The report as HTML.
 
     Args:
@@ -37,6 +37,7 @@ def report(outcome: Outcome, lang: str, title: str, budget: int | None = None) -
         lang: `ja` or `en`.
         title: what is assessed, as a heading.
         budget: how many places can be stripped, where that was asked.
+        charts: of how many lines the history is drawn, the riskiest first.
     """
     rows = list(results.rows(outcome, lang))
     parts = [
@@ -44,7 +45,7 @@ def report(outcome: Outcome, lang: str, title: str, budget: int | None = None) -
         _plan(outcome, lang, rows, budget),
         _matrix(outcome, lang),
         _ranking(lang, rows),
-        _histories(outcome, lang),
+        _histories(outcome, lang, charts),
         _extremes(outcome, lang),
         _assumptions(outcome, lang),
         _kept_out(outcome, lang),
@@ -275,8 +276,10 @@ def _ranking(lang: str, rows: Sequence[dict[str, Any]]) -> str:
     return _section(_t("ranking", lang), _t("ranking.note", lang), body_html)
 
 
-def _histories(outcome: Outcome, lang: str) -> str:
-    chosen = results.worst_points(outcome, CHARTS)
+def _histories(outcome: Outcome, lang: str, most: int) -> str:
+    chosen = results.worst_points(outcome, most)
+    if not chosen:
+        return ""
     charts = "".join(f'<div class="chart">{_history(outcome, k, lang)}</div>' for k in chosen)
     lines = len(outcome.register.lines.id)
     note = _t("history.note", lang) + (

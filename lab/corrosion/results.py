@@ -238,10 +238,10 @@ def worst_points(outcome: Outcome, most: int) -> Sequence[int]:
     seen: set[int] = set()
     chosen: list[int] = []
     for k in ranking(outcome).tolist():
+        if len(chosen) == most:
+            break
         line = int(outcome.register.points.line[k])
         if line not in seen:
             seen.add(line)
             chosen.append(k)
-            if len(chosen) == most:
-                break
     return chosen

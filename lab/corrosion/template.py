@@ -268,12 +268,13 @@ def write_template(folder: Path, lang: str, kind: Literal["csv", "xlsx"]) -> lis
 
 
 def csv_bytes(rows: Sequence[Sequence[Any]], lang: str) -> bytes:
-    """Rows as CSV in UTF-8; Japanese with the byte order mark by which Excel knows it."""
+    """Rows as CSV in UTF-8; what is not plain ASCII with the byte order mark by which Excel knows it."""
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\r\n" if lang == "ja" else "\n")
     for row in rows:
         writer.writerow(["" if value is None else _date(value, lang) for value in row])
-    return sink.getvalue().encode("utf-8-sig" if lang == "ja" else "utf-8")
+    content = sink.getvalue()
+    return content.encode("utf-8" if content.isascii() else "utf-8-sig")
 
 
 def _date(value: Any, lang: str) -> Any:

@@ -154,7 +154,7 @@ def test_a_file_of_inspections_in_shift_jis(http: httpx.Client, first: dict[str,
         [first["line"], "新-1", "R8.5.1", "3.1"],
         ["X", "1", "R8.5.1", "3"],
     ]
-    body = csv_bytes(rows, "en").decode().encode("cp932")
+    body = csv_bytes(rows, "en").decode("utf-8-sig").encode("cp932")
     answer = http.post("/api/v1/corrosion/inspections", content=body, headers={"content-type": "text/csv"})
     assert answer.status_code == 200, answer.text
     told = answer.json()
