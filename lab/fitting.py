@@ -220,7 +220,9 @@ def fit_tep(
     plants, hours = plants or usual[0], hours or usual[1]
     seeds = [TEP_SEED + plant for plant in range(plants)]
     done = None if progress is None else lambda at: progress(0.8 * at / hours)
-    run = tep.simulate(hours, seeds, generator="numpy", progress=done)
+    # for one hour at a time, between two words on the progress, loading numba would not seem worth it
+    path: tep.Path = "compiled" if find_spec("numba") is not None else "auto"
+    run = tep.simulate(hours, seeds, generator="numpy", path=path, progress=done)
     records = tep.round_records(run.records, 5)
     detector = learn(list(records), tep.COLUMNS, TEP_PERIOD_S, declared_limits(channels(), alarms=False))
     if progress is not None:
