@@ -56,6 +56,7 @@ export function corrosionView({ lab, path }) {
       if (gone) return;
       changed = `${about.changed}${about.at}`;
       map.show(lines);
+      live.known(new Set(lines.flatMap((line) => line.points.map((point) => point.id))));
       plan.lines(lines);
       ranking.show(ranked);
       chosen ??= ranked.points[0]?.id ?? null;
@@ -106,10 +107,16 @@ export function corrosionView({ lab, path }) {
 function livePanel(lab, choose) {
   const list = h('ul', { class: 'live-points' });
   const element = h('div', { class: 'live-row' }, h('span', { class: 'caption', text: t('page.corrosion.live') }), list);
+  let ids = new Set();
   return {
     element,
+    /** Only points of this piping: sensors of the simulated one go on when one's own files have been imported. */
+    known(found) {
+      ids = found;
+      this.show();
+    },
     show() {
-      const points = [...lab.assets.values()].filter((asset) => asset.kind === 'piping').sort((a, b) => (a.id < b.id ? -1 : 1));
+      const points = [...lab.assets.values()].filter((asset) => asset.kind === 'piping' && ids.has(asset.id)).sort((a, b) => (a.id < b.id ? -1 : 1));
       element.hidden = points.length === 0;
       keyed(list, points, (asset) => asset.id, (asset) => livePoint(asset, choose));
     },
