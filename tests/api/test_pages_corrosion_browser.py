@@ -1,6 +1,7 @@
 """The page of the piping in Chromium: what is chosen is shown everywhere, what-ifs change the plan, it fits a phone."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -9,6 +10,14 @@ from tests.api.test_pages_browser import PHONE, Open, browser, server, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["browser", "server", "visit"]
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """A what-if is a new assessment: seconds on a busy machine."""
+    expect.set_options(timeout=40_000)
+    yield
+    expect.set_options(timeout=5_000)
 
 
 def test_map_ranking_plan_and_point_show_the_same(visit: Open) -> None:
