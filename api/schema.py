@@ -620,6 +620,8 @@ class CorrosionSummary(Answer):
     seed: int | None
     changed: str
     at: str
+    next_y: float
+    """Years until the next opportunity to inspect or repair, to which `p_next` belongs."""
     lines: int
     points: int
     unmeasured: int

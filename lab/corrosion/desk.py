@@ -45,6 +45,13 @@ class Desk:
             self._keeping.replace(register, "simulated", seed)
         return self._keeping
 
+    @property
+    def next_y(self) -> float:
+        """Years until the next opportunity that its assessments look at."""
+        from models.corrosion.assessment import NEXT_Y
+
+        return NEXT_Y
+
     def meta(self) -> dict[str, str]:
         """Where the record comes from and when it changed.
 

@@ -46,7 +46,7 @@ export function corrosionView({ lab, path }) {
       live.show();
       wait.hidden = true;
       body.hidden = false;
-      put(summary, t(about.source === 'simulated' ? 'page.corrosion.simulated' : 'page.corrosion.imported', { at: about.at }));
+      put(summary, t(about.source === 'simulated' ? 'page.corrosion.simulated' : 'page.corrosion.imported', { at: about.at, years: number(about.next_y, 0) }));
       size.update(t('page.corrosion.size_value', { lines: number(about.lines, 0), points: number(about.points, 0) }));
       now.update(number(about.outlook.below_now, 1));
       next.update(number(about.outlook.below_next, 1));
