@@ -420,6 +420,8 @@ class _Fast:
             base += step
         elif state["base"].any():
             residual = residual - state["base"]
+        # beyond the bound charts say nothing of how far: the shares do
+        beyond = np.square(np.maximum(np.abs(residual) * np.float32(1.0 / CLIP), np.float32(1.0)))
         residual = np.clip(residual, -CLIP, CLIP)
         squared = residual * residual
         # the mean over all sensors
@@ -504,6 +506,10 @@ class _Fast:
         elif own is not None:
             evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
         shares = np.square(np.square(evidence.astype(np.float64)))
+        if self.every:
+            shares *= beyond
+        else:
+            shares[:, self.moving] *= beyond
         if known is not None:
             shares[~known] = 0.0
         total = np.add.reduce(shares, axis=1)
