@@ -159,7 +159,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
                 episodes[change.episode.id] = change.episode
         else:
             model = None if piece.model is None else stored_model(store, piece.model)
-            scorer.use(number, model, piece.offset)
+            scorer.use(number, model, piece.offset, again=True)
         for t, v, q in stored_rows(historian, store, asset, channels, piece.start, piece.end):
             scored = scorer.ingest(RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
             parts.append((t, scored))

@@ -108,6 +108,8 @@ class Member:
         self.layout = layout
         self.model: Model | None = None
         self.tracker: Tracker | None = None
+        self.begun = False
+        """It has begun once, with a model or without."""
 
 
 class Scorer:
@@ -138,6 +140,10 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
+        self._due: dict[int, int] = {}
+        """Why an asset is to begin anew at the next period of its clock."""
+        self._sure: set[int] = set()
+        """Assets whose next row is known to be the first of its period."""
         self._offset: dict[int, bytes] = {}
         """What an asset that begins anew is to go on with."""
         self._fresh: Flags = np.zeros(0, dtype=np.bool_)
@@ -176,15 +182,18 @@ class Scorer:
             np.concatenate([flags, np.zeros(more, dtype=np.bool_)]) for flags in (self._fresh, self._warm, self._open)
         )
 
-    def use(self, number: int, model: Model | None, offset: bytes | None = None) -> None:
+    def use(self, number: int, model: Model | None, offset: bytes | None = None, again: bool = False) -> None:
         """Score an asset with this model from its next row on (None: not any more).
 
         Args:
             number: of the asset.
             model: the model.
             offset: what was accepted before (`Run.offset`), to go on with.
+            again: the next row is one with which a run began.
         """
         member = self.members[number]
+        if again:
+            self._sure.add(number)
         if (member.model.id if member.model else None) == (model.id if model else None):
             if offset is not None and self._fresh[number]:
                 self._offset[number] = offset
@@ -192,6 +201,7 @@ class Scorer:
         self._leave(number)
         member.model = model
         self._fresh[number] = True
+        self._due.pop(number, None)
         self._offset.pop(number, None)
         if model is not None:
             self._join(number, model)
@@ -338,8 +348,9 @@ class Scorer:
     def _begin(self, number: int, t: int, reason: str, scored: Scored) -> None:
         """Note that an asset begins anew; its open episode ends with the last row scored."""
         member = self.members[number]
-        if reason == "model" and self.last[number] == NEVER:
+        if reason == "model" and not member.begun:
             reason = "first"
+        member.begun = True
         offset = None
         if reason == "gap" and member.model is not None:
             offset = self._listed[int(self._group[number])].lasting(int(self._row[number]))
@@ -429,9 +440,38 @@ class Scorer:
         begins[clock < before] = CLOCK_BACK
         begins[first & self._fresh[numbers]] = NEW_MODEL
         taken = (begins > 0) | (slot != slot_before)
+        if self._due or begins.any():
+            follows = (slot > slot_before) & (slot - slot_before <= GAP_PERIODS)
+            multiple = (clock + 1e-6) % period_s <= 0.01 * period_s
+            self._settle(numbers, follows | multiple, first, begins, taken)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
         return rows[taken], begins[taken]
+
+    def _settle(self, numbers: NDArray[np.int32], on_time: Flags, first: Flags, begins: Reasons, taken: Flags) -> None:
+        """Let assets begin with the first row of a period: one in its middle would be as if time had jumped.
+
+        Changes `begins` and `taken`.
+
+        Args:
+            numbers: (M,) of the assets, sorted.
+            on_time: (M,) rows known to be the first of a period, being on a multiple of it or after a row of another.
+            first: (M,) first rows of the assets.
+            begins: (M,) which begin anew, and why.
+            taken: (M,) which count.
+        """
+        concerned = np.union1d(numbers[begins > 0], np.fromiter(self._due, dtype=np.int32, count=len(self._due)))
+        for row in np.flatnonzero(taken & np.isin(numbers, concerned)).tolist():
+            number, reason = int(numbers[row]), int(begins[row])
+            reasons = {reason, self._due.get(number, 0)}
+            if reason and not on_time[row] and not (first[row] and number in self._sure):
+                self._due[number] = NEW_MODEL if NEW_MODEL in reasons else reason
+                begins[row], taken[row] = 0, False
+                continue
+            if self._due.pop(number, None) is not None:
+                begins[row] = NEW_MODEL if NEW_MODEL in reasons else max(reasons)
+            if begins[row]:
+                self._sure.discard(number)
 
     def _score_rows(self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, scored: Scored) -> None:
         """Score rows (A, T) of A assets; `begins` (A,) says which begin anew at their first one."""
@@ -550,6 +590,7 @@ class Scorer:
                 "warm": bool(self._warm[number]),
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
+                "due": self._due.get(number),
             }
             out.append((head, table[self._row[number]].tobytes()))
         return out
@@ -591,6 +632,7 @@ class Scorer:
         for name, array in arrays.items():
             group.state[name][row] = array
         member = self.members[number]
+        member.begun = not head["fresh"]
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
         self._fresh[number], self._warm[number] = head["fresh"], head["warm"]
@@ -600,6 +642,8 @@ class Scorer:
                 member.tracker.know(library(member.tracker.library))
         if head["offset"] is not None:
             self._offset[number] = bytes.fromhex(head["offset"])
+        if head["due"] is not None:
+            self._due[number] = head["due"]
         self._open[number] = member.tracker is not None
 
 

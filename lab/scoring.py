@@ -550,7 +550,7 @@ class ScoringRuntime:
             elif piece.model != "":
                 try:
                     model = None if piece.model is None else stored_model(self.store, piece.model)
-                    self.scorer.use(number, model, piece.offset)
+                    self.scorer.use(number, model, piece.offset, again=True)
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)
                     break

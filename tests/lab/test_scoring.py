@@ -684,3 +684,25 @@ def test_live_equals_replay_from_the_embedded_historian(tmp_path: Path) -> None:
     assert len(replayed.episodes) == 1
     historian.close()
     rig.crash()
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_it_begins_with_the_first_row_of_a_period(tmp_path: Path, size: int) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "plant.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("plant", "plant", clock="plant_s"), [*CHANNELS, Channel("plant_s", "s", role="status")])
+    clock = np.concatenate([np.arange(10.5, 30, 0.25), np.arange(90.75, 110, 0.25)])
+    x = np.concatenate([record(len(clock), 5), clock[:, None]], axis=1)
+    t = START + (clock * SECOND).astype(np.int64)
+    for first in range(0, len(x), size):
+        rig.feed("plant", t[first : first + size], x[first : first + size])
+    scored = [(at - START) / SECOND for at in sorted(rig.scores_of("plant"))]
+    assert scored == [*range(12, 30), *range(92, 110)]  # the first one of each stretch fills the lag
+    rig.commit()
+    runs = rig.store.db.execute("SELECT t, reason FROM run ORDER BY t").fetchall()
+    assert [((at - START) / SECOND, reason) for at, reason in runs] == [(11, "first"), (91, "gap")]
+    check_replay(rig, "plant")
+    check_replay(rig, "plant", START + 95 * SECOND)
+    rig.stop()
+    rig.open()
+    rig.crash()
