@@ -11,6 +11,7 @@ const STATISTICS = [
   { name: 'energy', key: 'page.score.energy', colour: 'blue', dash: [6, 3] },
   { name: 'sensor', key: 'page.score.sensor', colour: 'green', dash: [2, 3] },
   { name: 'shift', key: 'page.score.shift', colour: 'grey', dash: [8, 3, 2, 3] },
+  { name: 'gross', key: 'page.score.gross', colour: 'soft', dash: [1, 4] },
 ];
 /** Points of the piping are judged by other charts. */
 const PIPING = [
