@@ -26,7 +26,7 @@ from lab.config import VARIABLES, BrokerConfig, Config, load_config
 from lab.heard import heard
 from tests.conftest import ROOT, needs
 
-OURS = ("collector", "api", "plant", "model", "causes")
+OURS = ("collector", "api", "plant", "model")
 PINNED = re.compile(r"[\w./-]+:\d+(\.\d+)*(-[\w.]+)*\Z")
 
 
