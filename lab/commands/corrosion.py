@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
                 _write(path, result, spoken, title or text("corrosion.report.title", spoken), budget, charts)
         except TableError as error:
             _fail(error)
-        _tell(result, output, as_json)
+        _tell(result, output, as_json, spoken)
 
     @corrosion.command(
         "map", help=text("corrosion.cli.map"), epilog="lab corrosion map lines.xlsx inspections.csv -o map.toml"
@@ -289,7 +289,7 @@ def _write(path: Path, result: "Outcome", lang: str, title: str, budget: int | N
         write_whole(path, workbook(sheets))
 
 
-def _counts(found: "Register") -> dict[str, Any]:
+def _counts(found: "Register", lang: str | None = None) -> dict[str, Any]:
     import msgspec
 
     return {
@@ -298,7 +298,7 @@ def _counts(found: "Register") -> dict[str, Any]:
         "points_unmeasured": int(found.unmeasured.sum()),
         "inspections": len(found.inspections.at),
         "rows": found.rows,
-        "kept_out": [{**msgspec.to_builtins(each), "reason": each.reason()} for each in found.kept_out],
+        "kept_out": [{**msgspec.to_builtins(each), "reason": each.reason(lang)} for each in found.kept_out],
     }
 
 
@@ -308,13 +308,13 @@ def _echo_json(told: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
 
 
-def _tell(result: "Outcome", output: list[Path], as_json: bool) -> None:
+def _tell(result: "Outcome", output: list[Path], as_json: bool, lang: str) -> None:
     from lab.corrosion import results
 
     found = result.register
     if as_json:
         plan = result.plan
-        told = {**_counts(found), "output": [str(path) for path in output]}
+        told = {**_counts(found, lang), "output": [str(path) for path in output]}
         if plan is not None:
             told["plan"] = {
                 "points": [found.points.id[k] for k in plan.points.tolist()],
@@ -324,30 +324,36 @@ def _tell(result: "Outcome", output: list[Path], as_json: bool) -> None:
             }
         _echo_json(told)
         return
-    _tell_kept_out(found.kept_out)
+    _tell_kept_out(found.kept_out, lang)
     order = results.ranking(result)[:5].tolist()
     typer.echo(
-        text("corrosion.cli.done", lines=len(found.lines.id), points=len(found.points.id), n=len(found.inspections.at))
+        text(
+            "corrosion.cli.done",
+            lang,
+            lines=len(found.lines.id),
+            points=len(found.points.id),
+            n=len(found.inspections.at),
+        )
     )
     for k in order:
         chance, life = f"{result.assessment.p_next[k]:.1%}", result.assessment.life[k, 1]
         years = f"{life:.1f}" if math.isfinite(life) else f">{result.assessment.years[-1]:g}"
-        typer.echo(text("corrosion.cli.first", point=found.points.id[k], chance=chance, life=years))
+        typer.echo(text("corrosion.cli.first", lang, point=found.points.id[k], chance=chance, life=years))
     for path in output:
-        typer.echo(text("corrosion.cli.written", path=path))
+        typer.echo(text("corrosion.cli.written", lang, path=path))
 
 
-def _tell_kept_out(kept_out: "list[KeptOut]") -> None:
+def _tell_kept_out(kept_out: "list[KeptOut]", lang: str | None = None) -> None:
     if not kept_out:
         return
-    typer.echo(text("corrosion.cli.kept_out", n=len(kept_out)), err=True)
+    typer.echo(text("corrosion.cli.kept_out", lang, n=len(kept_out)), err=True)
     for each in kept_out[:TOLD]:
         place = text(
-            "corrosion.cli.place", file=each.file, row=each.row, column=each.column or "–", cell=each.cell or "–"
+            "corrosion.cli.place", lang, file=each.file, row=each.row, column=each.column or "–", cell=each.cell or "–"
         )
-        typer.echo(f"  {place} {each.reason()}", err=True)
+        typer.echo(f"  {place} {each.reason(lang)}", err=True)
     if len(kept_out) > TOLD:
-        typer.echo(text("corrosion.cli.and_more", n=len(kept_out) - TOLD), err=True)
+        typer.echo(text("corrosion.cli.and_more", lang, n=len(kept_out) - TOLD), err=True)
 
 
 def _calculate(

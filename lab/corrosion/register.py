@@ -458,7 +458,7 @@ def check_finding(record: Record, owner: Record, at: date) -> Record:
     if reading is None and loss is not None and t_nom is not None:
         reading = t_nom - loss
     if (slip := _slip(reading, t_nom)) is not None:
-        raise Refused(column, slip[0], t_nom=f"{t_nom:g}", guess=slip[1])
+        raise Refused(column, slip[0], t_nom=f"{t_nom:.4g}", guess=slip[1])
     if reading is None:
         if not known:
             high = SCREENING_LIMIT_MM[tables.METHOD[record.get("method", 0)]]

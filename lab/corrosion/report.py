@@ -202,9 +202,9 @@ def _matrix(outcome: Outcome, lang: str) -> str:
     counts = np.zeros((5, 5), dtype=int)
     np.add.at(counts, (probability, consequence), 1)
     chances = [_percent(bound) for bound in results.PROBABILITY_CLASSES]
-    sides = [f"< {chances[0]}", *(f"{a} – {b}" for a, b in pairwise(chances)), f"> {chances[-1]}"]
+    sides = [f"< {chances[0]}", *(f"{a.removesuffix(' %')}–{b}" for a, b in pairwise(chances)), f"> {chances[-1]}"]
     bounds = [f"{bound:g}" for bound in results.CONSEQUENCE_CLASSES]
-    feet = [f"< {bounds[0]}", *(f"{a} – {b}" for a, b in pairwise(bounds)), f"> {bounds[-1]}"]
+    feet = [f"< {bounds[0]}", *(f"{a}–{b}" for a, b in pairwise(bounds)), f"> {bounds[-1]}"]
     lines = []
     for row in range(4, -1, -1):
         cells = "".join(

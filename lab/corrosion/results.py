@@ -51,10 +51,11 @@ def classes(outcome: Outcome) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any
 
 
 def ranking(outcome: Outcome) -> np.ndarray[Any, Any]:
-    """Rows of the points, the riskiest first; equal risks by the shorter life."""
+    """Rows of the points: already below their required wall, then the riskiest; equal risks by the shorter life."""
     found = outcome.assessment
+    below = (found.reasons & reasons.bit("below_required")) > 0
     risk = np.where(np.isnan(found.risk), np.inf, found.risk)  # what cannot be judged comes first
-    return np.lexsort((np.arange(len(risk)), found.life[:, 0], -found.p_next, -risk))
+    return np.lexsort((np.arange(len(risk)), found.life[:, 0], -found.p_next, -risk, ~below))
 
 
 def due(outcome: Outcome, years: float) -> str | None:
@@ -71,7 +72,7 @@ def number(value: float, digits: int = 4) -> float | None:
 
 
 def rows(outcome: Outcome, lang: str, only: Collection[int] | None = None) -> Iterator[dict[str, Any]]:
-    """One row a point, the riskiest first: what the tables and the API show of it; `only` of these points."""
+    """One row a point, in the order of `ranking`: what the tables and the API show of it; `only` of these points."""
     register, found, plan = outcome.register, outcome.assessment, outcome.plan
     lines, points = register.lines, register.points
     order = ranking(outcome)

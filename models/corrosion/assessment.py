@@ -391,7 +391,7 @@ def _damage_factor(
     line, p = points.line, len(points.line)
     c_age = api581.coating_age(lines.coating)[line]
     since = np.where(np.isnan(read.last_ago), base.prior.age_y, read.last_ago)
-    age = np.maximum(api581.effective_age(since, base.prior.coated_y, c_age), 0.0)  # rounding can leave -1e-16
+    age = api581.effective_age(since, base.prior.coated_y, c_age)
     wall = np.where(np.isnan(read.last), base.prior.t_nom, read.last)
     share = api581.a_rt(base.rate, age, wall)
     stress = np.where(lines.stress > 0, lines.stress, 137.9)

@@ -5,6 +5,7 @@ what cannot be is NaN. `first_year` and `loss` answer with quantiles and take Na
 The standard is not meant for the atmosphere inside a chemical plant: there it is a prior, not a result.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -79,6 +80,12 @@ def _climate(t_c: ArrayLike, rh_pct: ArrayLike, so2: ArrayLike, cl: ArrayLike) -
         np.where((s >= 0) & (s < np.inf), s, np.nan),
         np.where((c >= 0) & (c < np.inf), c, np.nan),
     )
+
+
+def _impossible(given: Sequence[Floats], clean: Sequence[Floats]) -> NDArray[np.bool_]:
+    """Where a climate holds what cannot be, in any of its values."""
+    wrong = [np.isnan(value) & ~np.isnan(raw) for value, raw in zip(clean, given, strict=True)]
+    return np.asarray(np.any(wrong, axis=0))
 
 
 def category_code(first_year_um: ArrayLike, metal: Metal = "carbon_steel") -> Codes:
@@ -249,9 +256,7 @@ def first_year(
     model = fitted_first_year() if model is None else model
     given = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, float)) for x in (t_c, rh_pct, so2_mg_m2_d, cl_mg_m2_d)))
     clean = _climate(*given)
-    wrong = np.isnan(clean[0])
-    for value, raw in zip(clean, given, strict=True):
-        wrong = wrong | (np.isnan(value) & ~np.isnan(raw))
+    wrong = np.isnan(clean[0]) | _impossible(given, clean)
     median, spread = first_year_log(clean, model)
     levels = stdtrit(number("first_year.tail"), np.asarray(quantiles, dtype=np.float64))
     answer = np.exp(median[..., None] + model.scale * spread[..., None] * levels)
@@ -320,13 +325,13 @@ def loss(
 
     Returns:
         (n, k) µm, one column a level. An unknown humidity, SO2 or Cl makes it wider. NaN for a negative or unknown
-        first-year loss or time.
+        first-year loss or time, and for what cannot be.
     """
     first, t, *given = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(x, float)) for x in (first_year_um, years, t_c, rh_pct, so2_mg_m2_d, cl_mg_m2_d))
     )
     climate = _climate(*given)
-    usable = (first >= 0) & (t >= 0) & np.isfinite(t) & np.isfinite(first)
+    usable = (first >= 0) & (t >= 0) & np.isfinite(t) & np.isfinite(first) & ~_impossible(given, climate)
     none = usable & ((first == 0) | (t == 0))
     first, t = np.where(usable & ~none, first, 1.0), np.where(usable & ~none, t, 1.0)
     exponent, exponent_sd = loss_exponent(*climate[1:])

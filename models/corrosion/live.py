@@ -74,7 +74,7 @@ LEAVE_RH: Final = 85.0
 RATE_SIGMA: Final = 0.6
 """Relative error of a loss that is reckoned from the state."""
 BLIND_SIGMA: Final = 1.0
-"""The same while the metal's temperature is unknown."""
+"""The same while the metal's temperature or wetness is unknown."""
 WORST_UM_Y: Final = 508.0
 ELEMENT_UM: Final = 500.0
 ER_SIGMA_UM: Final = 1.0
@@ -266,25 +266,26 @@ class PipingPoint:
         now["calm"] = np.where(calm, np.minimum(now["calm"] + 1.0, 1e6), now["calm"])
 
     def _wetness(self, now: dict[str, NDArray[Any]], x: Floats) -> Floats:
-        """(A,) share of the wet rate: 0 dry, 0.3 salt-damp, 1 wet."""
+        """(A,) share of the wet rate: 0 dry, 0.3 salt-damp, 1 wet; NaN on bare pipe where nothing tells."""
         rh, current = x[:, ANNULUS], x[:, ACM]
         lagged = np.isfinite(now["last"][:, JACKET]) | np.isfinite(now["last"][:, ANNULUS])
         damp = number("index.damp_share")
         inside = np.where(rh >= number("deliquescence.nacl"), 1.0, np.where(rh >= number("wet.damp_rh"), damp, 0.0))
         inside = np.where(np.isnan(rh), 0.0, inside)
         inside = np.where(now["on"], 1.0, inside)
-        state = wet_state(x[:, METAL], x[:, AMBIENT], x[:, HUMIDITY], np.nan, x[:, RAIN] > 0.1)
-        bare = np.array([0.0, damp, 1.0, 1.0, 0.0])[state]
-        seen = np.where(current >= row("acm.states")[0], 1.0, 0.0)
-        found: Floats = np.maximum(np.where(lagged, inside, bare), seen)
+        air = np.minimum(x[:, HUMIDITY], 100.0)  # a sensor in saturated air may say a little more
+        state = wet_state(x[:, METAL], x[:, AMBIENT], air, np.nan, x[:, RAIN] > 0.1)
+        bare = np.array([0.0, damp, 1.0, 1.0, np.nan])[state]
+        seen = np.where(np.isnan(current), np.nan, current >= row("acm.states")[0])
+        found: Floats = np.fmax(np.where(lagged, inside, bare), seen)
         return found
 
     def _rate(self, now: dict[str, NDArray[Any]], x: Floats, wetness: Floats) -> tuple[Floats, Flags]:
-        """(A,) µm/y now, and where the metal's temperature is unknown (the last rate goes on)."""
+        """(A,) µm/y now, and where the metal's temperature or its wetness is unknown (the last rate goes on)."""
         metal = x[:, METAL]
-        blind: Flags = np.isnan(metal)
+        blind: Flags = np.isnan(metal) | np.isnan(wetness)
         lagged = np.isfinite(now["last"][:, JACKET]) | np.isfinite(now["last"][:, ANNULUS])
-        t = np.where(blind, 20.0, metal)
+        t = np.where(np.isnan(metal), 20.0, metal)
         wet_rate = 1000.0 * np.where(lagged, api581.cui_rate(t, 3), api581.external_rate(t, 3))
         rate = np.where(blind, now["rate"], wet_rate * wetness)
         return rate, blind

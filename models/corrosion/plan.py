@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from models.corrosion.reasons import flags
+from models.corrosion.reasons import bit, flags
 from models.corrosion.tables import Assessment, Flags, Floats, Lines, Plan, Points
 
 REPEATED: Final = 0.5
@@ -18,7 +18,7 @@ def plan(
     budget: int,
     allowed: Flags | None = None,
 ) -> Plan:
-    """The `budget` places worth most, best first.
+    """The `budget` places worth most, best first; before them those that are already below their required wall.
 
     A place is worth its risk (probability of being below the required wall at the next opportunity x consequence) times
     what is learned: 1 for acting on it, up to 1 more for how unsure that probability is, up to 1 more for how unsure
@@ -47,9 +47,9 @@ def plan(
     turn = np.empty(p)
     turn[order] = np.arange(p) - np.searchsorted(line, line)
     value = risk * (1.0 + lesson[:, 0] + lesson[:, 1] * REPEATED**turn)
-    chosen = np.argsort(np.where(reach, -value, np.inf), kind="stable")[: min(budget, int(reach.sum()))].astype(
-        np.int64
-    )
+    # a place that is already too thin waits for no lesson, unless that was measured just now
+    first = ((assessment.reasons & bit("below_required")) > 0) & (_fresh(assessment) > 0.5)
+    chosen = np.lexsort((-value, ~first, ~reach))[: min(budget, int(reach.sum()))].astype(np.int64)
     chance = assessment.likelihood[:, 1]
     total_risk = float(assessment.risk.sum())
     reasons = assessment.reasons[chosen] | flags(
@@ -68,12 +68,17 @@ def plan(
 
 def worth(assessment: Assessment, points: Points, cost: Floats) -> tuple[Floats, Floats]:
     """(P,) risk that a finding would settle, and (P, 2) how unsure a place and the rest of its line are, 0 to 1."""
-    age = np.where(np.isnat(assessment.last_at), np.inf, (assessment.at - assessment.last_at) / np.timedelta64(1, "D"))
-    fresh = np.clip(age / 365.0, 0.0, 1.0)
     # where nothing is near its limit the likelier damage goes first
-    risk = fresh * (assessment.risk + 1e-3 * assessment.likelihood[:, 1] * cost)
+    risk = _fresh(assessment) * (assessment.risk + 1e-3 * assessment.likelihood[:, 1] * cost)
     unsure = 4.0 * assessment.p_next * (1.0 - assessment.p_next)
     count = np.bincount(points.line)
     total = np.bincount(points.line, weights=unsure)
     rest = (total[points.line] - unsure) / np.maximum(count[points.line] - 1, 1)
     return risk, np.stack([unsure, rest], axis=1)
+
+
+def _fresh(assessment: Assessment) -> Floats:
+    """(P,) how far a measurement would be new: 0 on the day of the last one, 1 from a year on."""
+    age = np.where(np.isnat(assessment.last_at), np.inf, (assessment.at - assessment.last_at) / np.timedelta64(1, "D"))
+    found: Floats = np.clip(age / 365.0, 0.0, 1.0)
+    return found

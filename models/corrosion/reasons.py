@@ -64,7 +64,7 @@ MEANING: Final = {
     "heavy_tail": "GEV shape more than two standard errors from 0: the GEV estimate is reported.",
     "poor_fit": "Block maxima do not lie on a Gumbel line (PPCC below its 5 % point).",
     "capped_at_nominal": "Estimated depth reaches the nominal wall: perforation.",
-    "high_probability": "Likely below the required thickness before the next opportunity.",
+    "high_probability": "Chance of being too thin by the next opportunity above what the class accepts.",
     "high_consequence": "A leak here costs much more than elsewhere.",
     "wet_now": "The insulation is wet now.",
     "never_inspected": "No accepted finding at this place.",

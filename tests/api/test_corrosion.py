@@ -67,8 +67,12 @@ def test_lines_are_paged_and_hold_every_point(http: httpx.Client) -> None:
 
 def test_ranking_falls_in_risk_and_a_point_has_its_history(http: httpx.Client) -> None:
     points = get(http, "corrosion/points", schema.CorrosionPoints, limit=200)["points"]
-    risks = [point["risk"] for point in points]
-    assert risks == sorted(risks, reverse=True)
+    too_thin = ["already below the required thickness" in point["reasons"] for point in points]
+    assert any(too_thin)
+    assert too_thin == sorted(too_thin, reverse=True)
+    for kind in (True, False):
+        risks = [point["risk"] for point, thin in zip(points, too_thin, strict=True) if thin == kind]
+        assert risks == sorted(risks, reverse=True)
     measured = next(point for point in points if point["last_mm"])
     detail = get(http, f"corrosion/points/{measured['id']}", schema.CorrosionPointDetail)
     assert {name: detail[name] for name in measured} == measured

@@ -76,7 +76,11 @@ def test_plan_finds_more_than_its_share() -> None:
     a = assess(lines, points, inspections, weather, here.at)
     p = plan(a, lines, points, 40)
     assert len(p.points) == len(set(p.points.tolist())) == 40
-    assert (np.diff(p.value) <= 0).all()
+    below = (a.reasons[p.points] & bit("below_required")) > 0
+    assert below.any()
+    assert (np.diff(below.astype(int)) <= 0).all()  # already too thin: before all others
+    for part in (below, ~below):
+        assert (np.diff(p.value[part]) <= 0).all()
     assert truth.damaged[p.points].sum() > 3 * 40 * truth.damaged.mean()
     assert 0 < p.damage_found <= p.damage_total
     assert 0 < p.risk_share <= 1

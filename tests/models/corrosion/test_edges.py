@@ -288,3 +288,9 @@ def test_posterior_prediction_covers() -> None:
     seen, future = rng.gumbel(1, 0.2, (2000, 10)), rng.gumbel(1, 0.2, (2000, 50)).max(axis=1)
     interval = extreme.posterior_quantiles(extreme.posterior(seen), 50)
     assert 0.88 < np.mean((interval[:, 0] <= future) & (future <= interval[:, 2])) < 0.92
+
+
+@pytest.mark.parametrize("climate", [(-300, 70, 5, 5), (15, 101, 5, 5), (15, 70, -1, 5), (15, 70, 5, -1)])
+def test_predictions_refuse_a_climate_that_cannot_be(climate: tuple[float, ...]) -> None:
+    assert np.isnan(atmospheric.first_year(*climate)).all()
+    assert np.isnan(atmospheric.loss(30, 10, *climate)).all()

@@ -186,3 +186,16 @@ def test_wetter_is_never_slower() -> None:
     x[2, :, live.ANNULUS] += 70.0
     lost, _ = loss_um(run(x)[0])
     assert 0.0 == lost[0] < lost[1] < lost[2]
+
+
+def test_bare_pipe_is_wet_in_saturated_air_and_an_unknown_humidity_is_not_dry() -> None:
+    x = np.full((3, 200, len(SENSORS)), np.nan)
+    x[:, :, live.METAL] = x[:, :, live.AMBIENT] = 12.0 + 0.01 * np.arange(200)
+    x[:, :, live.HUMIDITY] = 98.0 + 0.001 * np.arange(200)
+    x[1, :, live.HUMIDITY] = 100.4  # as sensors say in fog
+    x[2, 100:, live.HUMIDITY] = np.nan
+    state, _ = run(x)
+    lost, sigma = loss_um(state)
+    assert lost[0] > 0
+    np.testing.assert_allclose(lost[1:], lost[0], rtol=0.02)
+    assert sigma[2] > 1.2 * sigma[0]
