@@ -22,7 +22,7 @@ Singles = NDArray[np.float32]
 
 TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
-CACHED: Final = 256
+CACHED: Final = 1024
 """Assets worked on at a time, so that their states stay in the cache."""
 CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
@@ -142,10 +142,12 @@ class Precursor:
         )
         if not rows or not assets:
             return state, result if self.prognosis is None else self._foretold(state, block, result)[1]
-        after = {name: array.copy() for name, array in state.items() if not name.startswith(OF_LIMITS)}
+        after = {name: np.empty_like(array) for name, array in state.items() if not name.startswith(OF_LIMITS)}
         for first in range(0, assets, CACHED):
             some = slice(first, min(assets, first + CACHED))
             theirs = {name: array[some] for name, array in after.items()}
+            for name, array in theirs.items():
+                array[:] = state[name][some]
             self._fast.score(theirs, block[some], result, some)
         if self.prognosis is None:
             return after, result
