@@ -333,7 +333,7 @@ def test_faults_of_the_simulated_plant_are_found_early_and_named(tmp_path: Path)
     for plant, fault in enumerate(faults):
         assert not result.alarm[plant, :160].any()
         first = int(result.alarm[plant].argmax())
-        assert 160 < first <= 172
+        assert 160 <= first <= 172
         share = result.contributions[plant, first : first + 5].mean(axis=0)
         assert tep.COLUMNS[int(share.argmax())] in leading[fault]
     _, normal = tep.run_many(48, list(range(100, 108)))
