@@ -18,7 +18,7 @@ from lab.corrosion.columns import TABLES, Column, TableName, codes
 from lab.corrosion.sheets import Mapped, Sheet, Source, Use, find_table, parse_sheets, read_sheets, sources
 from lab.tables import TableError
 from lab.text import text
-from models.corrosion import tables
+from models.corrosion import coefficients, tables
 from models.corrosion.tables import Inspections, Lines, Points, Weather
 
 THICKER: Final = 1.25
@@ -26,17 +26,9 @@ THICKER: Final = 1.25
 THINNER: Final = 0.05
 """A reading below this share of the nominal wall is one too."""
 SLIPS: Final = ((10.0, "point"), (0.1, "point"), (25.4, "inch"), (1 / 25.4, "inch"), (100.0, "point"), (0.01, "point"))
-SCREENING_LIMIT_MM: Final = {
-    "visual": 0.64,
-    "dr": 0.64,
-    "pec": 1.27,
-    "guided_wave": 2.54,
-    "rt": 0.64,
-    "pit_gauge": 0.3,
-    "ut": 0.5,
-}
+SCREENING_LIMIT_MM: Final = dict(zip(tables.METHOD, coefficients.row("screening.limit").tolist(), strict=True))
 """What a method misses at most when it finds nothing."""
-UNKNOWN_AGE_Y: Final = 20
+UNKNOWN_AGE_Y: Final = int(coefficients.row("assumed.age")[0])
 UNMEASURED: Final = "unmeasured"
 
 Progress = Callable[[int, int], None]
@@ -497,10 +489,13 @@ def _missing(record: Record, key: str) -> float:
 
 
 _TYPICAL: Final = {
-    "stress": 137.9,
-    "weld": 1.0,
-    "yield_strength": 240.0,
-    "tensile_strength": 415.0,
+    **dict(
+        zip(
+            ("stress", "weld", "yield_strength", "tensile_strength"),
+            coefficients.row("assumed.steel").tolist(),
+            strict=True,
+        )
+    ),
     "pipe_class": 2.0,
     "consequence": 1.0,
 }

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from models.corrosion import api581, atmospheric, thickness
-from models.corrosion.coefficients import row
+from models.corrosion.coefficients import number, row
 from models.corrosion.degradation import (
     LIFE_FACTOR,
     SPREAD_LINE,
@@ -22,7 +22,6 @@ from models.corrosion.likelihood import Learned, damage_limit, learn, rank, shif
 from models.corrosion.reasons import Bits, flags
 from models.corrosion.tables import (
     EFFECTIVENESS,
-    METHOD,
     PART,
     Assessment,
     Flags,
@@ -38,14 +37,12 @@ from models.corrosion.tables import (
 YEAR_S: Final = 31_556_952.0
 NEXT_Y: Final = 2.0
 """Years until the next opportunity to strip (a shutdown)."""
-LEAST_RATE: Final = 0.005
+LEAST_RATE: Final = number("assumed.rate")
 """mm/y taken where physics says 0: outside the tables is not immune."""
-SIGMA: Final = {"ut": 0.15, "rt": 0.35, "pit_gauge": 0.15, "visual": 0.5, "dr": 0.5, "pec": 0.8, "guided_wave": 1.0}
-"""Standard error of a thickness by its method, mm, where the file gives none (model parameters)."""
-LEARNED_SHARE: Final = 0.5
+LEARNED_SHARE: Final = number("learned.share")
 """How far the rates follow the learned probability; the findings do the rest (chosen on simulated plants apart)."""
-CONTRADICTION: Final = 4.0
-UNKNOWN_AGE_Y: Final = 25.0
+CONTRADICTION: Final = number("reading.contradicts")
+UNKNOWN_AGE_Y: Final = float(row("assumed.age")[1])
 
 
 class Physics(NamedTuple):
@@ -85,7 +82,7 @@ def physics(lines: Lines, points: Points, weather: Weather, at: np.datetime64) -
     driver = np.where(driver < 0, 2, driver)  # nothing known at all: moderate
     t, low, high = lines.t_op[line], lines.t_min[line], lines.t_max[line]
     no_t = np.isnan(t) & np.isnan(low) & np.isnan(high)
-    t = np.where(np.isnan(t), np.where(no_t, 60.0, np.fmax(low, high)), t)
+    t = np.where(np.isnan(t), np.where(no_t, number("assumed.t"), np.fmax(low, high)), t)
     bare = (lines.insulation == 0)[line]
     cui = api581.cui_final_rate(
         api581.cui_rate(t, driver, low, high), lines.insulation[line], points.complexity, points.condition,
@@ -142,7 +139,7 @@ def _first_year(weather: Weather) -> float:
     """First-year loss of steel, µm, with stand-ins for what is not known of the climate."""
     known = (weather.temperature_c, weather.humidity_pct, weather.so2_mg_m2_d, weather.cl_mg_m2_d)
     t, rh, so2, cl = (
-        given if given == given else usual for given, usual in zip(known, (15.0, 76.0, 2.0, 1.5), strict=True)
+        given if given == given else usual for given, usual in zip(known, row("assumed.climate").tolist(), strict=True)
     )
     ranges = (row("iso9223.range_t"), row("iso9223.range_rh"), row("iso9223.range_so2"), row("iso9223.range_cl"))
     clamped = [float(np.clip(value, *limits)) for value, limits in zip((t, rh, so2, cl), ranges, strict=True)]
@@ -165,7 +162,7 @@ def evidence_of(inspections: Inspections, base: Physics, at: np.datetime64) -> F
     interval = ~measured & ((inspections.loss_low > 0) | (inspections.loss_high > 0))
     dated = (ago >= 0) & (ago <= base.prior.age_y[inspections.point] + 0.02)
     rows = np.flatnonzero((measured | interval) & dated)
-    usual = np.array([SIGMA[name] for name in METHOD])
+    usual = row("reading.sigma")
     method = inspections.method[rows]
     sigma = np.where(inspections.sigma[rows] > 0, inspections.sigma[rows], usual[np.where(method < 0, 0, method)])
     evidence = Evidence(
@@ -394,10 +391,12 @@ def _damage_factor(
     age = api581.effective_age(since, base.prior.coated_y, c_age)
     wall = np.where(np.isnan(read.last), base.prior.t_nom, read.last)
     share = api581.a_rt(base.rate, age, wall)
-    stress = np.where(lines.stress > 0, lines.stress, 137.9)
-    weld = np.where(lines.weld > 0, lines.weld, 1.0)
-    ys = np.where(lines.yield_strength > 0, lines.yield_strength, 240.0)
-    ts = np.where(lines.tensile_strength > 0, lines.tensile_strength, 415.0)
+    stress, weld, ys, ts = (
+        np.where(given > 0, given, usual)
+        for given, usual in zip(
+            (lines.stress, lines.weld, lines.yield_strength, lines.tensile_strength), row("assumed.steel"), strict=True
+        )
+    )
     flow = api581.flow_stress(ys, ts, weld)
     ratio = api581.strength_ratio(stress[line], weld[line], flow[line], base.t_min, wall)
     counts: Any = {}

@@ -201,6 +201,48 @@ TABLE: Final[dict[str, Entry]] = {
     "extreme.warn": Entry(10.0, "maxima", "M", "fewer: a warning"),
     "extreme.gev_se": Entry(0.5633, "n var(shape)", "R", "Hosking, Wallis and Wood 1985: under a Gumbel law"),
     "extreme.gev_shape": Entry((7.8590, 2.9554), "1", "R", "Hosking 1985: shape from the L-skewness"),
+    # growth and findings
+    "growth.shape": Entry(4 / 3, "gained a year", "M", "a mean of .12 mm/y then has a variance of .0108 mm2/y"),
+    "coating.weibull": Entry((2.5, 1.2), "shape, scale x the age credited", "M", "life of a coating"),
+    "wall.mill": Entry((-0.125, 0.1), "of the nominal wall", "M", "mill tolerance; -12.5 % by the pipe standards"),
+    "reading.huber": Entry(1.579, "standard errors", "V", "Huber 1964: least favourable for 3 % contamination"),
+    "reading.sigma": Entry(
+        (0.15, 0.35, 0.15, 0.5, 0.5, 0.8, 1.0), "mm, in the order of tables.METHOD", "M", "where a finding gives none"
+    ),
+    "reading.contradicts": Entry(4.0, "standard errors", "M", "a reading this far from the others is told"),
+    "screening.limit": Entry(
+        (0.5, 0.64, 0.3, 0.64, 0.64, 1.27, 2.54),
+        "mm, in the order of tables.METHOD",
+        "M",
+        "missed at most by 'nothing found'; visual, DR, PEC and guided wave are V (a practitioner's 25, 50, 100 mil)",
+    ),
+    "screening.pod": Entry(0.4, "ln mm", "M", "width of the probability of detection"),
+    "depth.resolved": Entry(0.02, "mm", "M", "a quantile of depth below this is given as 0"),
+    "spread": Entry((1.0, 0.4, 0.5, 0.6), "ln rate: physics, plant, line, point", "M", "prior of the effects"),
+    "spread.wider": Entry((0.5, 0.8, 1.25, 2.0), "x those of line and point", "M", "weighed by the findings"),
+    "spread.wider_prior": Entry(0.5, "ln", "M", "width of the prior of these multiples"),
+    "dry_place.share": Entry((0.01, 0.05, 0.15), "of all points", "M", "hardly ever wet; weighed by the findings"),
+    "dry_place": Entry((-4.5, 1.0), "ln of rate over physics: mean, sd", "M", "rate at such a point"),
+    # where a register says nothing
+    "assumed.rate": Entry(0.005, "mm/y", "M", "where the tables say 0: outside them is not immune"),
+    "assumed.age": Entry((20.0, 25.0), "y: of a file's line, of a table's", "M", "in service"),
+    "assumed.t": Entry(60.0, "°C", "M", "metal temperature"),
+    "assumed.climate": Entry((15.0, 76.0, 2.0, 1.5), "°C, %, mg/m2/d SO2, Cl", "M", "for the prior of bare pipe"),
+    "assumed.steel": Entry(
+        (137.9, 1.0, 240.0, 415.0), "MPa S, E, MPa YS, MPa TS", "M", "carbon steel of moderate strength"
+    ),
+    "learned.share": Entry(0.5, "1", "M", "of what is learned that moves the rates; chosen on plants apart"),
+    # live
+    "live.cusum": Entry((0.5, 5.0), "standard errors: slack, decision", "M", "CUSUM of the jacket"),
+    "live.sigma": Entry(1.0, "K", "M", "least standard error of the jacket's residual"),
+    "live.drive": Entry(15.0, "K", "M", "metal above ambient from which the jacket tells anything"),
+    "live.disturbed": Entry(
+        (60.0, 3.0, 6.0, 1.5), "W/m2 sun, K/10 min jacket, K/10 min metal, h after", "M", "the jacket tells nothing"
+    ),
+    "live.annulus": Entry((95.0, 24.0, 60.0, 85.0), "% soaked, h, % dry, % over", "M", "alarm of the annulus' air"),
+    "live.fault": Entry((4.0, 2.0), "h frozen, silent", "M", "a sensor is at fault"),
+    "live.rate_sigma": Entry((0.6, 1.0), "of the loss: known state, unknown", "M", "table rates are mostly too high"),
+    "live.er": Entry((500.0, 1.0), "um element, um error", "M", "ER probe"),
 }
 
 

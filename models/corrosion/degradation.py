@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincc, logsumexp
 
+from models.corrosion.coefficients import number, row
 from models.corrosion.tables import LEVELS, Flags, Floats, Indices
 
 PATHS: Final = 96
@@ -32,33 +33,29 @@ GRID: Final = np.linspace(-6.0, 4.0, 101)
 STEP: Final = float(GRID[1] - GRID[0])
 DRAWS: Final = 200
 """Equally weighted particles of a point's posterior that quantiles are read from."""
-SHAPE: Final = 4.0 / 3.0
+SHAPE: Final = number("growth.shape")
 """Gamma shape gained a year: a mean of 0.12 mm/y with a variance of 0.0108 mm²/y."""
-WEIBULL: Final = 2.5
-LIFE_FACTOR: Final = 1.2
+WEIBULL, LIFE_FACTOR = row("coating.weibull").tolist()
 """Weibull shape of a coating's life, and its scale as a multiple of the age credited to the coating."""
-MILL: Final = (-0.125, 0.1)
+MILL: Final = tuple(row("wall.mill").tolist())
 """Mill tolerance, share of the nominal wall."""
-HUBER: Final = 1.579
+HUBER: Final = number("reading.huber")
 """Where Huber's density for 3 % contamination leaves the normal one, standard errors."""
-POD_SLOPE: Final = 0.4
+POD_SLOPE: Final = number("screening.pod")
 """Width of the probability of detection in ln(depth)."""
-RESOLVED: Final = 0.02
+RESOLVED: Final = number("depth.resolved")
 """A quantile of depth below this is given as 0, mm: no method tells it from nothing."""
 PATH_STEP_Y: Final = 0.5
 PATH_END_Y: Final = 150.0
-SPREAD_MEAN: Final = 1.0
-SPREAD_PLANT: Final = 0.4
-SPREAD_LINE: Final = 0.5
-SPREAD_POINT: Final = 0.6
+SPREAD_MEAN, SPREAD_PLANT, SPREAD_LINE, SPREAD_POINT = row("spread").tolist()
 """Standard deviations in ln(rate): of all plants' common error of the physics, of plants, lines, points."""
-WIDER: Final = (0.5, 0.8, 1.25, 2.0)
+WIDER: Final = tuple(row("spread.wider").tolist())
 """Multiples of the last two that are weighed by the findings; few findings leave them near 1."""
-DRY: Final = (0.01, 0.05, 0.15)
+DRY: Final = tuple(row("dry_place.share").tolist())
 """Share of points where hardly any water comes to the steel, weighed by the findings likewise."""
-DRY_PLACE: Final = (-4.5, 1.0)
+DRY_PLACE: Final = tuple(row("dry_place").tolist())
 """Mean and standard deviation of ln(rate / physics rate) there."""
-WIDER_PRIOR: Final = 0.5
+WIDER_PRIOR: Final = number("spread.wider_prior")
 YEARS: Final = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40], dtype=np.float64)
 """Of the forecast."""
 

@@ -46,14 +46,10 @@ JUMP: Final = np.array([40.0, 25.0, 35.0, 15.0, np.inf, np.inf, np.inf, np.inf, 
 """More than this from one row to the next is a slip of the instrument."""
 MOVES: Final = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0], dtype=np.bool_)
 """Sensors that never show one number for long."""
-FROZEN_H: Final = 4.0
-SILENT_H: Final = 2.0
-DRIVE_K: Final = 15.0
+FROZEN_H, SILENT_H = row("live.fault").tolist()
+DRIVE_K: Final = number("live.drive")
 """Metal above ambient from which the jacket tells anything."""
-SUN_W_M2: Final = 60.0
-SLOPE_K_10MIN: Final = 3.0
-UPSET_K_10MIN: Final = 6.0
-HOLD_H: Final = 1.5
+SUN_W_M2, SLOPE_K_10MIN, UPSET_K_10MIN, HOLD_H = row("live.disturbed").tolist()
 """After sun or tracing the jacket needs so long to be calm again."""
 CALM_ROWS: Final = 36
 """Calm rows to learn a point's dry jacket from before the first alarm."""
@@ -61,23 +57,16 @@ COUPLING_START: Final = 0.08
 DOWN: Final = 1 / 120
 UP: Final = 1 / 200
 """How fast the dry jacket follows what is below and above it."""
-SIGMA_LEAST_K: Final = 1.0
-SLACK: Final = 0.5
-DECISION: Final = 5.0
+SIGMA_LEAST_K: Final = number("live.sigma")
+SLACK, DECISION = row("live.cusum").tolist()
 """CUSUM, standard errors."""
 CUSUM_TOP: Final = 8.0
-SOAKED_RH: Final = 95.0
-SOAKED_H: Final = 24.0
-DRY_RH: Final = 60.0
-"""Annulus air drier than this contradicts a warm jacket."""
-LEAVE_RH: Final = 85.0
-RATE_SIGMA: Final = 0.6
-"""Relative error of a loss that is reckoned from the state."""
-BLIND_SIGMA: Final = 1.0
-"""The same while the metal's temperature or wetness is unknown."""
-WORST_UM_Y: Final = 508.0
-ELEMENT_UM: Final = 500.0
-ER_SIGMA_UM: Final = 1.0
+SOAKED_RH, SOAKED_H, DRY_RH, LEAVE_RH = row("live.annulus").tolist()
+"""Annulus air drier than the third contradicts a warm jacket."""
+RATE_SIGMA, BLIND_SIGMA = row("live.rate_sigma").tolist()
+"""Relative error of a loss that is reckoned from the state; while the metal's temperature or wetness is unknown."""
+WORST_UM_Y: Final = float(1000.0 * row("api581.cui.rate").max())
+ELEMENT_UM, ER_SIGMA_UM = row("live.er").tolist()
 YEAR_H: Final = 8765.82
 
 
