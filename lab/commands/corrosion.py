@@ -266,7 +266,8 @@ def _read(
     uses = read_mapping(mapping) if mapping else None
     found = read_register(lines, inspections, points, weather, at=at, mapping=uses, progress=progress)
     if not found.lines.id:
-        reason = found.kept_out[0].reason() if found.kept_out else text("table.empty", path=lines)
+        why = [each.reason() for each in found.kept_out if each.table == "lines"]
+        reason = why[0] if why else text("table.empty", path=lines)
         raise TableError(text("corrosion.file.none", path=lines, reason=reason))
     return found
 

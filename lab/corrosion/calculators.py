@@ -91,4 +91,4 @@ def calculate(kind: Kind, path: Path, mapping: Mapped | None = None) -> Calculat
         rows.append(
             [*by_number[number], *(None if isinstance(v, float) and not math.isfinite(v) else v for v in values)]
         )
-    return Calculated([*read.sheet.headers, *names], rows, out)
+    return Calculated([*read.sheet.headers, *names], rows, sorted(out, key=lambda each: each.row))

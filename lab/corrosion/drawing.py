@@ -137,6 +137,6 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def digits_of(values: Sequence[float]) -> int:
-    """Decimals that tell neighbouring ticks apart."""
+    """Decimals that show the step between ticks as it is (2.5 takes one)."""
     step = min((abs(b - a) for a, b in pairwise(values)), default=1.0)
-    return max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+    return next((digits for digits in range(6) if math.isclose(step, round(step, digits), rel_tol=1e-6)), 6)

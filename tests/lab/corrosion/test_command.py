@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lab.cli import build
+from lab.corrosion.drawing import digits_of
 from lab.corrosion.keeping import Keeping
 
 
@@ -217,3 +218,24 @@ def test_names_from_files_are_text_everywhere(tmp_path: Path) -> None:
     assert "&lt;img src=x" in text
     row = openpyxl.load_workbook(tmp_path / "r.xlsx").worksheets[0][2]
     assert ("=1+1", "s") in {(cell.value, cell.data_type) for cell in row}
+
+
+@pytest.mark.parametrize(("lang", "words"), [("ja", "除外しました"), ("en", "kept out")])
+def test_the_terminal_speaks_the_language_asked_for(
+    files: dict[str, Path], tmp_path: Path, lang: str, words: str
+) -> None:
+    paths = ["--lines", files["lines"], "--inspections", files["inspections"]]
+    told = run("assess", *paths, "--at", "2026-04-01", "--lang", lang, "--charts", 0, "-o", tmp_path / "r.csv")
+    assert words in told.output
+
+
+def test_a_file_of_lines_without_a_usable_row_says_why(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("line,installed,nominal thickness\nA,2035-04-01,7.11\n", encoding="utf-8")
+    (tmp_path / "i.csv").write_text("line,date,thickness\nA,2024-04-01,6.5\n", encoding="utf-8")
+    paths = ["--lines", tmp_path / "l.csv", "--inspections", tmp_path / "i.csv", "--at", "2026-04-01"]
+    assert "2026-04-01" in run("assess", *paths, "-o", tmp_path / "r.csv", code=1).output
+
+
+@pytest.mark.parametrize(("values", "digits"), [((0, 2.5, 5), 1), ((0, 2, 4), 0), ((0, 0.25, 0.5), 2), ((1.0,), 0)])
+def test_ticks_are_written_as_they_are(values: tuple[float, ...], digits: int) -> None:
+    assert digits_of(values) == digits
