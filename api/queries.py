@@ -90,6 +90,8 @@ def _health(
         return "stale"
     if time.time_ns() - last > expire_s * NS or (word and word.age_s is not None and word.age_s > expire_s):
         return "stale"
+    if word is not None and word.episode_kind == "instrument":
+        return "instrument"  # no alarm of the process, however high the score
     if "process" in opened or (word is not None and word.alarm):
         return "alarm"
     if "instrument" in opened:

@@ -55,7 +55,7 @@ function significant(value) {
 }
 
 /** @param {number} share 0 to 1 */
-export const percent = (share) => `${Math.round(share * 100)}%`;
+export const percent = (share) => (share > 0 && share < 0.005 ? '<1%' : `${Math.round(share * 100)}%`);
 
 /** A length of time in words. @param {number} seconds */
 export function duration(seconds) {

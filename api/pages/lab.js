@@ -73,15 +73,32 @@ export class Asset {
     if (frame ? frame.online === false : !this.info.online) return 'offline';
     if (this.stale()) return 'stale';
     if (!frame) return kind;
+    // An instrument's fault is no alarm of the process, however high the score.
+    if (frame.episode) return frame.episode_kind === 'instrument' ? 'instrument' : 'alarm';
     if (frame.alarm) return 'alarm';
-    // Which kind of episode is open stands in the slower answer; the frame only says that one is.
-    if (kind === 'instrument' || (kind === 'alarm' && frame.episode)) return kind;
     return frame.warm === false ? 'learning' : 'ok';
   }
 
   /** Whether the score is above its limit just now. */
   get alarmed() {
     return Boolean(this.frame ? this.frame.alarm : this.info.alarm);
+  }
+
+  /**
+   * What is said of the open episode, by the newest frame or else by the slower answer; null when none is open.
+   * @returns {{id: string, kind: string, failed: {sensor: string, fault: string}|null, causes: any[], unknown: number|null, outlook: any}|null}
+   */
+  get episode() {
+    const said = this.frame ?? this.info;
+    if (!said.episode) return null;
+    const failed = Array.isArray(said.failed) ? { sensor: said.failed[0], fault: said.failed[1] } : (said.failed ?? null);
+    const { causes = [], unknown = null, outlook = null } = said;
+    return { id: said.episode, kind: said.episode_kind ?? 'process', failed, causes, unknown, outlook };
+  }
+
+  /** How far the stream has moved from the model, 0 as fitted, 1 at the limit. @returns {number|null} */
+  get drift() {
+    return (this.frame ? this.frame.drift : this.info.drift) ?? null;
   }
 
   get score() {

@@ -1,6 +1,6 @@
 /** Light and dark, and the colours the canvases draw with (read once from the style sheet, not at every stroke). */
 
-/** @typedef {Record<'ink'|'soft'|'faint'|'line'|'panel'|'alarm'|'blue'|'green'|'alarmWash'|'blueWash'|'grey', string>} Palette */
+/** @typedef {Record<'ink'|'soft'|'faint'|'line'|'panel'|'alarm'|'blue'|'green'|'purple'|'alarmWash'|'blueWash'|'grey', string>} Palette */
 
 /** @type {Palette|null} */
 let colours = null;
@@ -20,6 +20,7 @@ export function palette() {
       alarm: read('alarm'),
       blue: read('blue'),
       green: read('green'),
+      purple: read('purple'),
       alarmWash: read('alarm-wash'),
       blueWash: read('blue-wash'),
       grey: read('stale'),

@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lab.naming import cause_name
 from lab.text import catalogue
 from simulators.tep.variables import DISTURBANCES, LOOPS, TRIP_LIMITS, VARIABLES
 
 PERIOD_S = 1.0
 COURSE = {"xmeas_1": -0.2499, "xmv_3": 74.0, "xmeas_7": 292.0, "xmeas_13": 290.0, "xmeas_10": 0.12}
 """Where the sensors go when the feed of A is lost."""
+CAUSES = [("idv_1", 0.71), ("idv_13", 0.12), ("idv_7", 0.05)]
+OUTLOOK: dict[str, Any] = {
+    "sensor": "xmeas_7", "name": "Reactor pressure", "time_s": 9300.0, "low_s": 4100.0, "high_s": 16200.0,
+    "first_at": None, "first_s": 21000.0, "reached": None, "lead_s": None,
+}  # fmt: skip
+NONE_IN_SIGHT: dict[str, Any] = OUTLOOK | dict.fromkeys(("sensor", "name", "time_s", "high_s", "first_s"))
 LEADING = [["xmeas_1", 0.58], ["xmv_3", 0.24], ["xmeas_7", 0.1], ["xmeas_13", 0.05], ["xmeas_10", 0.03]]
 
 
@@ -92,6 +99,7 @@ class Plant:
     warm: bool = True
     health: str = "ok"
     ill_from: float | None = None
+    drift: float = 0.2
     episodes: list[dict[str, Any]] = field(default_factory=list)
 
     def ill(self, t: float) -> float:
@@ -124,9 +132,33 @@ class Plant:
         return {
             "t": int(now * 1000), "v": values, "score": score, "limit": 1.0, "alarm": bool(score and score > 1),
             "q": {s.tag: 129 for s, v in zip(self.sensors, values, strict=True) if v is None}, "warm": self.warm,
-            "stats": {"energy": score * 0.7, "sensor": score * 1.1} if score else {}, "top": top if score else [],
-            "episode": next((row["id"] for row in self.episodes if row["end"] is None), None), "online": True,
-            "age_s": 0.12,
+            "stats": statistics(score) if score else {}, "top": top if score else [], "online": True,
+            "age_s": 0.12, **self.said(),
+        }  # fmt: skip
+
+    def open_episode(self) -> dict[str, Any] | None:
+        """The episode that is open."""
+        return next((row for row in self.episodes if row["end"] is None), None)
+
+    def said(self) -> dict[str, Any]:
+        """What a live frame says of the open episode."""
+        row = self.open_episode() or {}
+        failed = row.get("failed")
+        causes = row.get("causes") or []
+        return {
+            "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
+            "failed": failed and [failed["sensor"], failed["fault"]], "cause": row.get("cause"),
+            "causes": [[each["cause"], each["probability"]] for each in causes][:3], "unknown": row.get("unknown"),
+            "outlook": row.get("outlook"),
+        }  # fmt: skip
+
+    def explained(self) -> dict[str, Any]:
+        """The same as `GET assets/{id}` says it."""
+        row = self.open_episode() or {}
+        names = ("failed", "cause", "unknown", "outlook")
+        return {name: row.get(name) for name in names} | {
+            "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
+            "causes": row.get("causes", [])[:3],
         }  # fmt: skip
 
     def channels(self) -> list[dict[str, Any]]:
@@ -144,6 +176,11 @@ class Plant:
         return rows
 
 
+def statistics(score: float) -> dict[str, float]:
+    """The charts behind a score."""
+    return {"energy": score, "sensor": score * 0.8, "shift": score * 0.6, "gross": score * 0.1}
+
+
 def _episode(asset: str, id: str, kind: str, start: float, end: float | None, peak: float, tags: list[Any]) -> Any:
     return {
         "id": id, "asset": asset, "kind": kind, "start": start, "end": end, "peak": peak, "peak_at": start + 40,
@@ -153,15 +190,29 @@ def _episode(asset: str, id: str, kind: str, start: float, end: float | None, pe
     }  # fmt: skip
 
 
+def explain(row: dict[str, Any], causes: list[tuple[str, float]], unknown: float, outlook: dict[str, Any]) -> None:
+    """Give an episode its causes and its forecast."""
+    row["causes"] = [
+        {"cause": cause, "name": cause_name(cause, "en"), "probability": chance} for cause, chance in causes
+    ]
+    row["cause"] = causes[0][0] if unknown <= 0.5 else None
+    row["cause_name"] = row["cause"] and cause_name(row["cause"], "en")
+    row["unknown"], row["outlook"] = unknown, outlook
+
+
 def make_plants(fault: bool) -> list[Plant]:
     """A plant with a fault (or without), a line with a bad sensor, one that learns and one that is gone."""
     now = time.time()
     tep = Plant("tep-1", "tep", "Tennessee Eastman", tep_sensors(), simulator=True)
     for k, (ago, length, peak) in enumerate([(5400, 260, 3.2), (2600, 610, 7.9), (640, 75, 1.4)]):
         tep.episodes.append(_episode("tep-1", f"e{k}", "process", now - ago, now - ago + length, peak, LEADING[:3]))
+    explain(tep.episodes[0], [("idv_17", 0.2), ("idv_3", 0.06)], 0.74, NONE_IN_SIGHT)
+    explain(tep.episodes[1], CAUSES, 0.12, OUTLOOK | {"reached": "xmeas_7", "lead_s": 8220.0})
+    tep.episodes[2] |= {"cause": "strainer blocked", "cause_name": "strainer blocked", "told": True}
     if fault:
         tep.health, tep.ill_from = "alarm", now - 140
         tep.episodes.append(_episode("tep-1", "e9", "process", now - 128, None, 7.1, LEADING[:3]))
+        explain(tep.episodes[-1], CAUSES, 0.12, OUTLOOK)
     line = Plant("line-2", "csv", "Cooling water pump 2", pump_sensors(), health="instrument")
     line.episodes.append(_episode("line-2", "i1", "instrument", now - 900, None, 1.9, [["vibration_de", 0.9]]))
     new = Plant("press-7", "csv", "プレス機 7号", pump_sensors()[:3], warm=False, health="learning")
@@ -243,6 +294,21 @@ class FakeLab:
         elif action == "reset":
             status.update(plant_s=0.0, faults=[], sensor_faults=[], actuator_faults=[], tripped=None, seed=body["seed"])
             plant.ill_from = None
+
+    def tell(self, episode: str, cause: str) -> None:
+        """Note what an episode was."""
+        for plant in self.plants:
+            for row in plant.episodes:
+                if row["id"] == episode:
+                    row |= {"cause": cause, "cause_name": cause_name(cause, "en"), "told": True}
+
+    def accept(self, key: str) -> None:
+        """Where an asset stands is normal."""
+        plant = self.plant(key)
+        assert plant is not None
+        for row in plant.episodes:
+            row["end"] = row["end"] or time.time()
+        plant.health, plant.ill_from, plant.drift = "ok", None, 0.0
 
     def ledger(self) -> dict[str, Any]:
         """One gateway that lost something, one that had messages refused."""

@@ -32,7 +32,7 @@ from api.problems import Problem, on_http_exception, on_validation_error
 from lab.corrosion.desk import Desk
 from lab.corrosion.template import example
 from lab.text import catalogue
-from tests.api.fake_lab import PERIOD_S, FakeLab, iso
+from tests.api.fake_lab import PERIOD_S, FakeLab, iso, statistics
 
 PAGES = Path(__file__).resolve().parents[2] / "api" / "pages"
 CSP = "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -47,13 +47,6 @@ class Answer(Response):
     def render(self, content: Any) -> bytes:
         """Bytes of the body."""
         return orjson.dumps(content)
-
-
-UNEXPLAINED: dict[str, Any] = {
-    "drift": 0.2, "episode": None, "episode_kind": None, "failed": None, "cause": None, "causes": [], "unknown": None,
-    "outlook": None,
-}  # fmt: skip
-"""What the fake plants do not say of their episodes."""
 
 
 def moment(text: str | None, default: float) -> float:
@@ -166,7 +159,7 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         plant = lab.plant(key)
         if plant is None:
             return problem(404, "Not found", f"There is no asset {key!r}.", request.url.path)
-        return Answer(plant.summary() | {"leading": [], "model": "fake"} | UNEXPLAINED)
+        return Answer(plant.summary() | {"leading": [], "model": "fake"} | plant.explained())
 
     @app.get("/api/v1/assets/{key}/sensors")
     async def sensors(key: str, request: Request) -> Response:
@@ -197,7 +190,8 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
             return Answer({"limit": None, "t": [], "score": [], "statistics": {}})
         now = time.time()
         data = course(plant.score, moment(request.query_params.get("from"), now - 900), now, points)
-        stats = {"energy": [v * 0.7 for v in data["v"]], "sensor": [v * 1.1 for v in data["v"]]}
+        charts = [statistics(v) for v in data["v"]]
+        stats = {name: [chart[name] for chart in charts] for name in statistics(0)}
         return Answer({"limit": 1.0, "t": data["t"], "score": data["v"], "statistics": stats})
 
     @app.get("/api/v1/episodes")
@@ -230,6 +224,23 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
             return problem(409, "Refused by the plant", lab.refuse, request.url.path)
         lab.command(action, body)
         return Answer({"id": "c1", "ok": True, "detail": "", "result": {}, "kind": "reply"})
+
+    @app.post("/api/v1/episodes/{key}/cause")
+    async def tell(key: str, request: Request) -> Response:
+        body = await request.json()
+        lab.posted.append((f"episodes/{key}/cause", body))
+        if lab.refuse:
+            return problem(422, "The collector refused", lab.refuse, request.url.path)
+        lab.tell(key, body["cause"])
+        return Answer({"episode": key, "cause": body["cause"], "library": "tep.causes.json"})
+
+    @app.post("/api/v1/assets/{key}/accept")
+    async def accept(key: str, request: Request) -> Response:
+        lab.posted.append((f"assets/{key}/accept", {}))
+        if lab.refuse:
+            return problem(422, "The collector refused", lab.refuse, request.url.path)
+        lab.accept(key)
+        return Answer({"asset": key})
 
     @app.get("/api/v1/ledger")
     async def ledger() -> Answer:

@@ -99,6 +99,7 @@ def client() -> Iterator[httpx.Client]:
     [
         ("assets", schema.Assets),
         ("assets/tep-1", schema.AssetDetail),
+        ("assets/line-2", schema.AssetDetail),
         ("assets/tep-1/sensors", schema.Sensors),
         ("assets/line-2/score?from=-5m&points=50", schema.Score),
         ("series?sensors=tep-1/xmeas_1,line-2/vibration_de&from=-5m&points=50", schema.SeriesAnswer),

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from api import schema
+from api import queries, schema
+from api.hub import AssetState
 from lab.cli import build
 from lab.config import Config
 from lab.text import catalogue
@@ -335,3 +336,11 @@ def test_the_command_line_tells_the_running_lab(
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1
     assert "lab up" in done.output
+
+
+def test_a_failed_instrument_is_no_alarm_however_high_the_score() -> None:
+    word = AssetState(alarm=True, warm=True, online=True, episode="a-1", episode_kind="instrument")
+    opened = ["process"]  # as stored before the instrument was known
+    assert queries._health(word, True, time.time_ns(), 30.0, opened, True) == "instrument"
+    word.episode_kind = "process"
+    assert queries._health(word, True, time.time_ns(), 30.0, opened, True) == "alarm"

@@ -5,10 +5,12 @@ import { attr, h, icon, put } from '../dom.js';
 import { ago, t } from '../i18n.js';
 import { badge, errorLine, panel, segmented } from '../widgets.js';
 import { controlPanel, paceText } from './control.js';
-import { episodeList } from './episodes.js';
+import { diagnosisPanel } from './diagnosis.js';
+import { episodeTable } from './episodes.js';
 import { mimicPanel } from './mimic.js';
 import { contributionsPanel, scorePanel } from './score.js';
 import { sensorsPanel } from './sensors.js';
+import { acceptNormal, tellCause } from './told.js';
 import { trendsPanel } from './trends.js';
 
 const RANGES = [
@@ -19,11 +21,13 @@ const RANGES = [
   { ms: 86_400_000, key: 'page.range.24h' },
 ];
 const EPISODES = 30;
+const NOTICE_MS = 12_000;
 
 /** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
 export function assetView({ lab, path }) {
   const [id] = path;
   const error = errorLine();
+  const notice = h('p', { class: 'notice', role: 'status' });
   const body = h('div', { class: 'asset-body' });
   const title = h('h1', { text: lab.assets.get(id)?.name ?? id });
   const state = badge();
@@ -38,6 +42,7 @@ export function assetView({ lab, path }) {
         h('div', { class: 'title-line' }, title, state), h('p', { class: 'asset-facts' }, age, speed)),
       tools),
     error,
+    notice,
     body,
   );
   const element = h('div', { class: 'view asset' }, main);
@@ -47,6 +52,7 @@ export function assetView({ lab, path }) {
   let episodes = null;
   let rangeMs = Number(localStorage.getItem('lab.range')) || RANGES[1].ms;
   let gone = false;
+  let noticeTimer;
 
   async function start() {
     try {
@@ -73,24 +79,40 @@ export function assetView({ lab, path }) {
     tools.replaceChildren(ranges);
     if (asset.info.simulator) tools.append(drawerButton());
     const isTep = asset.kind === 'tep' && asset.sensors.some((sensor) => sensor.tag === 'xmeas_7');
-    const score = scorePanel(lab, asset);
+    const diagnosis = diagnosisPanel(lab, asset, said);
+    const score = scorePanel(lab, asset, () => tell(() => acceptNormal(asset)));
     const contributions = contributionsPanel(asset);
     const trends = trendsPanel(lab, asset);
     const sensors = sensorsPanel(asset);
-    episodes = episodeList(lab, { withAsset: false, empty: t('page.episode.none') });
+    episodes = episodeTable(asset, (row) => tell(() => tellCause(lab, asset, row)));
     const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes);
     const mimic = isTep ? mimicPanel(asset) : null;
-    parts = [mimic, score, contributions, trends, sensors].filter(Boolean);
+    parts = [diagnosis, mimic, score, contributions, trends, sensors].filter(Boolean);
     body.classList.toggle('has-mimic', isTep);
     body.replaceChildren(
+      diagnosis.element,
       ...(mimic ? [mimic.element] : []),
       h('div', { class: 'now' }, score.element, contributions.element),
       trends.element,
-      h('div', { class: 'rest' }, episodePanel, sensors.element),
+      episodePanel,
+      sensors.element,
     );
     for (const part of parts) part.setRange?.(rangeMs);
     score.load();
     if (asset.info.simulator && localStorage.getItem('lab.drawer') === 'open' && innerWidth > 1100) openDrawer();
+  }
+
+  /** Do what a dialog is for. @param {() => Promise<string|null>} job  what was done, as a sentence */
+  async function tell(job) {
+    const sentence = await job();
+    if (sentence) said(sentence);
+  }
+
+  function said(sentence) {
+    put(notice, sentence);
+    clearTimeout(noticeTimer);
+    noticeTimer = setTimeout(() => put(notice, ''), NOTICE_MS);
+    refresh();
   }
 
   function drawerButton() {
@@ -144,6 +166,7 @@ export function assetView({ lab, path }) {
   }
 
   function showSpeed(plant) {
+    for (const part of parts) part.setPlant?.(plant);
     put(speed, plant?.speed ? paceText(asset.kind, plant) : '');
     attr(speed, 'class', plant?.tripped ? 'is-over' : 'muted');
   }
@@ -178,6 +201,7 @@ export function assetView({ lab, path }) {
     },
     destroy() {
       gone = true;
+      clearTimeout(noticeTimer);
       drawer?.destroy();
       for (const part of parts) part.destroy?.();
     },

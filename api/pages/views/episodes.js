@@ -1,14 +1,18 @@
-/** Episodes: stretches of abnormal behaviour, newest first. */
+/** Episodes: stretches of abnormal behaviour, newest first; as a short list, and as a table of one asset. */
 
-import { h, icon, keyed, put } from '../dom.js';
-import { duration, known, number, percent, sensorName, t, when } from '../i18n.js';
+import { attr, h, icon, keyed, put } from '../dom.js';
+import { duration, number, percent, t, when } from '../i18n.js';
+import { causeLine, leadText, listLine, tagName } from '../verdict.js';
 
 const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument' };
+const LEADING = 3;
+
+const kindText = (row) => t(KIND[row.kind] ?? KIND.process);
 
 /**
- * A list of episodes; `update(rows)`.
+ * A list of episodes of all assets; `update(rows)`.
  * @param {import('../lab.js').Lab} lab
- * @param {{withAsset: boolean, empty: string}} options
+ * @param {{empty: string}} options
  */
 export function episodeList(lab, options) {
   const list = h('ul', { class: 'episodes' });
@@ -16,42 +20,90 @@ export function episodeList(lab, options) {
   const element = h('div', {}, list, none);
   element.update = (rows) => {
     none.hidden = rows.length > 0;
-    keyed(list, rows, (row) => row.id, () => episodeRow(lab, options.withAsset));
+    keyed(list, rows, (row) => row.id, () => episodeRow(lab));
   };
   return element;
 }
 
-function episodeRow(lab, withAsset) {
+function episodeRow(lab) {
   const title = h('span', { class: 'episode-title' });
   const state = h('span', { class: 'episode-time' });
+  const cause = h('span', { class: 'episode-cause' });
   const leading = h('span', { class: 'episode-leading' });
   const mark = h('span', { class: 'episode-mark' });
-  const link = h('a', { class: 'episode' }, mark, h('span', { class: 'episode-body' }, title, state, leading));
+  const link = h('a', { class: 'episode' }, mark, h('span', { class: 'episode-body' }, title, state, cause, leading));
   const element = h('li', {}, link);
   element.update = (row) => {
     const asset = lab.assets.get(row.asset);
-    const name = asset?.name ?? row.asset;
-    const kind = t(KIND[row.kind] ?? KIND.process);
     const open = !row.end;
     link.href = `#/asset/${encodeURIComponent(row.asset)}`;
     link.className = `episode ${open ? 'is-open' : ''} kind-${row.kind}`;
-    if (!mark.firstChild) mark.append(icon(row.kind === 'instrument' ? 'instrument' : 'alarm'));
-    put(title, withAsset ? name : kind);
+    mark.replaceChildren(icon(row.kind === 'instrument' ? 'instrument' : 'alarm'));
+    put(title, asset?.name ?? row.asset);
     const length = duration(row.duration_s ?? 0);
     const time = when(row.start);
-    const span = open ? t('page.episode.open', { time, length }) : t('page.episode.closed', { time, length });
-    put(state, withAsset ? `${kind} · ${span}` : span);
-    put(leading, summary(asset, row));
+    put(state, `${kindText(row)} · ${t(open ? 'page.episode.open' : 'page.episode.closed', { time, length })}`);
+    put(cause, listLine(asset, row));
+    cause.hidden = !cause.textContent;
+    put(leading, [t('page.episode.peak', { value: number(row.peak, 2) }), ...leadingTexts(asset, row)].join('\u00a0· '));
   };
   return element;
 }
 
-function summary(asset, row) {
-  const parts = [t('page.episode.peak', { value: number(row.peak, 2) })];
-  const names = (row.leading ?? []).slice(0, 3).map(([tag, share]) => {
-    const sensor = asset?.sensors.find((one) => one.tag === tag) ?? { tag };
-    return `${sensorName(asset?.kind ?? '', sensor)}\u00a0${percent(share)}`;
-  });
-  if (row.cause) parts.push(known(`cause.${row.cause}`, row.cause));
-  return [...parts, ...names].join('\u00a0· ');
+const leadingTexts = (asset, row) =>
+  (row.leading ?? []).slice(0, LEADING).map(([tag, share]) => `${tagName(asset, tag)}\u00a0${percent(share)}`);
+
+const COLUMNS = ['page.episode.began', 'page.episode.lasted', 'page.episode.what', 'page.episode.cause', 'page.episode.lead',
+  'page.episode.peak_score', 'page.episode.leading'];
+
+/**
+ * The episodes of one asset with what they were and how early they were seen; `update(rows)`.
+ * @param {import('../lab.js').Asset} asset
+ * @param {(row: any) => void} tell  the user wants to say what an episode was
+ */
+export function episodeTable(asset, tell) {
+  const body = h('tbody');
+  const head = h('tr', {}, ...COLUMNS.map((key) => h('th', { scope: 'col', text: t(key) })), h('th', {}, h('span', { class: 'sr', text: t('page.cause.tell') })));
+  const table = h('table', { class: 'episode-table' }, h('thead', {}, head), body);
+  const none = h('p', { class: 'muted', text: t('page.episode.none') });
+  const note = h('p', { class: 'muted table-note', text: t(asset.info.simulator ? 'page.episode.lead_note_plant' : 'page.episode.lead_note') });
+  const element = h('div', {}, h('div', { class: 'scroll' }, table), none, note);
+  element.update = (rows) => {
+    none.hidden = rows.length > 0;
+    table.hidden = note.hidden = rows.length === 0;
+    keyed(body, rows, (row) => row.id, () => tableRow(asset, tell));
+  };
+  return element;
+}
+
+function tableRow(asset, tell) {
+  const cells = COLUMNS.slice(1).map((key) => h('td', { data: { label: t(key) } }));
+  const [lasted, what, cause, lead, peak, leading] = cells;
+  const began = h('th', { scope: 'row' });
+  const mark = h('span', { class: 'episode-mark' });
+  const kind = h('span');
+  what.append(h('span', {}, mark, kind));
+  peak.className = 'number';
+  const name = h('span');
+  const told = h('span', { class: 'muted told', text: t('page.cause.told') });
+  cause.append(h('span', {}, name, ' ', told));
+  let current = null;
+  const button = h('button', { type: 'button', class: 'quiet', text: t('page.cause.tell'), on: { click: () => tell(current) } });
+  const element = h('tr', {}, began, ...cells, h('td', { class: 'tell' }, button));
+  element.update = (row) => {
+    current = row;
+    const open = !row.end;
+    attr(element, 'class', `${open ? 'is-open' : ''} kind-${row.kind}`);
+    put(began, when(row.start));
+    put(lasted, open ? `${duration(row.duration_s)} (${t('page.episode.ongoing')})` : duration(row.duration_s));
+    mark.replaceChildren(icon(row.kind === 'instrument' ? 'instrument' : 'alarm'));
+    put(kind, kindText(row));
+    put(name, causeLine(asset, row) ?? '–');
+    told.hidden = !row.told;
+    put(lead, leadText(asset, row));
+    put(peak, number(row.peak, 2));
+    put(leading, leadingTexts(asset, row).join('\u00a0· '));
+    attr(button, 'aria-label', t('page.cause.tell_of', { time: when(row.start) }));
+  };
+  return element;
 }

@@ -5,6 +5,7 @@ import { Chart } from '../chart.js';
 import { attr, h, keyed, put } from '../dom.js';
 import { ago, number, sensorName, t, unitText } from '../i18n.js';
 import { Series } from '../series.js';
+import { cardLine } from '../verdict.js';
 import { URGENCY, badge, beyond, errorLine, fact, glanceDigits, panel, proofChip } from '../widgets.js';
 import { paceText } from './control.js';
 import { episodeList } from './episodes.js';
@@ -25,7 +26,7 @@ export function plantsView({ lab }) {
   const error = errorLine();
   const cards = h('div', { class: 'cards' });
   const empty = emptyState();
-  const episodes = episodeList(lab, { withAsset: true, empty: t('page.episode.none') });
+  const episodes = episodeList(lab, { empty: t('page.episode.none') });
   const side = panel(t('page.episode.newest'), 'newest', episodes);
   const element = h(
     'div',
@@ -185,6 +186,8 @@ function noteText(asset, health) {
   if (health === 'offline') return t('page.plants.offline');
   if (health === 'stale') return t('page.plants.stale');
   if (health === 'ok') return t('page.plants.sensors', { n: asset.info.sensors });
+  const line = cardLine(asset);
+  if (line) return line;
   const tag = asset.top()[0]?.[0];
   if (!tag) return t('page.plants.sensors', { n: asset.info.sensors });
   const sensor = asset.sensors.find((one) => one.tag === tag) ?? { tag };

@@ -8,10 +8,10 @@ import { Series } from '../series.js';
 import { chartTable, errorLine, panel, tableButton } from '../widgets.js';
 
 const STATISTICS = [
-  { name: 'energy', key: 'page.score.energy', colour: 'blue', dash: [6, 3] },
-  { name: 'sensor', key: 'page.score.sensor', colour: 'green', dash: [2, 3] },
-  { name: 'shift', key: 'page.score.shift', colour: 'grey', dash: [8, 3, 2, 3] },
-  { name: 'gross', key: 'page.score.gross', colour: 'soft', dash: [1, 4] },
+  { name: 'energy', key: 'page.score.energy', why: 'page.score.energy_why', colour: 'blue', dash: [6, 3] },
+  { name: 'sensor', key: 'page.score.sensor', why: 'page.score.sensor_why', colour: 'green', dash: [2, 3] },
+  { name: 'shift', key: 'page.score.shift', why: 'page.score.shift_why', colour: 'grey', dash: [8, 3, 2, 3] },
+  { name: 'gross', key: 'page.score.gross', why: 'page.score.gross_why', colour: 'purple', dash: [10, 4] },
 ];
 /** Points of the piping are judged by other charts. */
 const PIPING = [
@@ -19,12 +19,14 @@ const PIPING = [
   { name: 'humidity', key: 'page.score.humidity', colour: 'green', dash: [2, 3] },
 ];
 const BARS = 6;
+const DRIFT_HIGH = 0.7;
 
 /**
  * @param {import('../lab.js').Lab} lab
  * @param {import('../lab.js').Asset} asset
+ * @param {() => void} accept  the user wants to accept where the asset stands
  */
-export function scorePanel(lab, asset) {
+export function scorePanel(lab, asset, accept) {
   const history = new History();
   const charts = asset.kind === 'piping' ? PIPING : STATISTICS;
   const named = t('page.score.of', { name: asset.name });
@@ -42,7 +44,9 @@ export function scorePanel(lab, asset) {
   const at = h('span', { class: 'legend-at' });
   legend.append(h('li', {}, at));
   const learning = h('p', { class: 'muted note', text: t('page.plants.learning'), hidden: true });
-  const element = panel(t('page.score'), 'score', legend, learning, chart.canvas, error);
+  const drift = driftLine(asset, accept);
+  const foot = h('div', { class: 'score-foot' }, asset.kind === 'piping' ? null : explained(), drift);
+  const element = panel(t('page.score'), 'score', legend, learning, chart.canvas, error, foot);
   const names = [t('page.score'), ...charts.map(({ key }) => t(key))];
   const columns = names.map((name) => ({ name, format: (v) => number(v, 2) }));
   element.head.append(tableButton(element, chart, () => chartTable(chart, columns)));
@@ -81,6 +85,7 @@ export function scorePanel(lab, asset) {
     draw(now) {
       const limit = asset.limit;
       chart.limits = [{ value: limit, label: t('page.score.limit', { value: number(limit, 2) }), kind: 'alarm', side: 'high' }];
+      drift.show();
       learning.hidden = asset.frame ? asset.frame.warm !== false : asset.info.warm !== false;
       chart.draw(now);
       const cursor = chart.cursor;
@@ -95,6 +100,31 @@ export function scorePanel(lab, asset) {
       chart.destroy();
     },
   };
+}
+
+/** One line a chart: what it looks for. */
+function explained() {
+  const list = h('dl', { class: 'charts' });
+  for (const { name, key, why } of STATISTICS) {
+    list.append(h('dt', {}, h('span', { class: `pen pen-${name}` }), h('span', { text: t(key) })), h('dd', { text: t(why) }));
+  }
+  return h('details', {}, h('summary', { text: t('page.score.charts') }), list, h('p', { class: 'muted', text: t('page.score.largest') }));
+}
+
+/** Drift of the model, in passing; in words when it is high although nothing is in alarm. */
+function driftLine(asset, accept) {
+  const value = h('span', { class: 'muted', title: t('page.drift.note') });
+  const button = h('button', { type: 'button', text: t('page.accept'), on: { click: accept } });
+  const high = h('div', { class: 'drift-high', hidden: true }, h('p', { text: t('page.drift.high') }), button);
+  const element = h('div', { class: 'drift' }, value, high);
+  element.show = () => {
+    const { drift } = asset;
+    value.hidden = drift === null || asset.kind === 'piping';
+    put(value, drift === null ? '' : t('page.drift', { value: number(drift, 1) }));
+    // While an episode is open the plant is away from the model for a reason that stands above.
+    high.hidden = drift === null || drift < DRIFT_HIGH || asset.episode !== null;
+  };
+  return element;
 }
 
 function legendItem(name, text, values) {

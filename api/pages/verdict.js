@@ -1,0 +1,136 @@
+/** What the lab makes of an open episode, in words: cause, time to the limit, process or instrument. */
+
+import { duration, known, number, percent, sensorName, t, unitText } from './i18n.js';
+
+const FAULTS = {
+  frozen: ['page.fault.frozen', 'page.fault.frozen_why'],
+  silent: ['page.fault.silent', 'page.fault.silent_why'],
+  spiking: ['page.fault.spiking', 'page.fault.spiking_why'],
+  range: ['page.fault.range', 'page.fault.range_why'],
+};
+const SURE = 0.5;
+
+/** A cause's name: faults of the simulated plant by the catalogue and with their number (some differ in kind alone). */
+export function causeName(cause) {
+  const n = /^idv_(\d+)$/.exec(cause)?.[1];
+  const name = n && known(`idv.tep.${n}`, '');
+  return name ? t('page.cause.numbered', { n, name }) : cause;
+}
+
+/** @param {import('./lab.js').Asset|undefined} asset @param {string} tag */
+export const tagName = (asset, tag) => sensorName(asset?.kind ?? '', sensorOf(asset, tag));
+
+const sensorOf = (asset, tag) => asset?.sensors.find((one) => one.tag === tag) ?? { tag };
+
+/**
+ * What is wrong with an instrument, and how that shows.
+ * @param {import('./lab.js').Asset|undefined} asset @param {{sensor: string, fault: string}} failed
+ */
+export function failedText(asset, failed) {
+  const name = tagName(asset, failed.sensor);
+  const [what, why] = FAULTS[failed.fault] ?? [];
+  return what ? { what: t(what, { name }), why: t(why) } : { what: `${name}: ${failed.fault}`, why: '' };
+}
+
+/** A forecast's time: no more digits than it deserves. @param {number} seconds */
+export function roughly(seconds) {
+  if (seconds < 60) return t('page.outlook.soon');
+  const hours = seconds / 3600;
+  if (hours >= 6 && hours < 48) return t('page.time.hours', { n: Math.round(hours) });
+  return duration(hours >= 1.5 ? Math.round(seconds / 300) * 300 : seconds);
+}
+
+/** Whether forecasts are of the sensor's trip (else of its alarm), and its value where there is only one. */
+function limitOf(sensor) {
+  const limits = sensor.limits ?? {};
+  const kind = limits.hi_trip == null && limits.lo_trip == null ? 'alarm' : 'trip';
+  const values = [limits[`hi_${kind}`], limits[`lo_${kind}`]].filter((value) => value != null);
+  const value = values.length === 1 ? `${number(values[0], Number.isInteger(values[0]) ? 0 : undefined)}\u00a0${unitText(sensor.unit)}`.trim() : null;
+  return { trip: kind === 'trip', value };
+}
+
+const anyTrip = (asset) => asset.sensors.some((one) => one.limits?.hi_trip != null || one.limits?.lo_trip != null);
+
+/**
+ * How long until which limit: a head, what it is until, and how sure that is.
+ * @param {import('./lab.js').Asset} asset @param {any} outlook
+ */
+export function outlookText(asset, outlook) {
+  if (!outlook) return { head: t('page.outlook.unknown'), until: '', range: t('page.outlook.unknown_why') };
+  if (outlook.reached) {
+    const range = outlook.lead_s == null ? '' : t('page.outlook.reached_after', { time: duration(outlook.lead_s) });
+    return { head: t('page.outlook.reached', { name: tagName(asset, outlook.reached) }), until: '', range, over: true };
+  }
+  if (!outlook.sensor) {
+    const head = t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
+    return { head, until: '', range: outlook.low_s ? t('page.outlook.none_least', { low: roughly(outlook.low_s) }) : '' };
+  }
+  const sensor = sensorOf(asset, outlook.sensor);
+  const name = sensorName(asset.kind, sensor);
+  const { trip, value } = limitOf(sensor);
+  const until = trip
+    ? t(value ? 'page.outlook.trip_at' : 'page.outlook.trip', { name, value })
+    : t(value ? 'page.outlook.alarm_at' : 'page.outlook.alarm', { name, value });
+  const low = roughly(outlook.low_s ?? 0);
+  const range = outlook.high_s == null
+    ? t('page.outlook.beyond', { low })
+    : t('page.outlook.between', { low, high: roughly(outlook.high_s) });
+  const head = outlook.time_s < 60 ? t('page.outlook.soon_head') : t('page.outlook.about', { time: roughly(outlook.time_s) });
+  return { head, until, range, over: true };
+}
+
+/** Whether the library knows nothing like it. @param {{causes: any[], unknown: number|null}} episode */
+export const isUnknown = (episode) => episode.unknown !== null && episode.unknown > SURE;
+
+/**
+ * What it was or may be, in one line; null without a library to compare with.
+ * @param {import('./lab.js').Asset|undefined} asset
+ * @param {any} episode  of the API, or of `Asset.episode`: causes as [cause, probability] or as objects
+ */
+export function causeLine(asset, episode) {
+  if (episode.failed) return failedText(asset, episode.failed).what;
+  if (episode.told) return causeName(episode.cause);
+  const [first] = ranked(episode);
+  if (!first) return null;
+  if (isUnknown(episode)) return t('page.cause.unknown_short');
+  return `${causeName(first[0])}\u00a0${percent(first[1])}`;
+}
+
+/** Causes as [cause, probability], the likeliest first. @param {any} episode @returns {[string, number][]} */
+export const ranked = (episode) => (episode.causes ?? []).map((one) => (Array.isArray(one) ? one : [one.cause, one.probability]));
+
+/** An open episode's cause and time to the limit, for a card. @param {import('./lab.js').Asset} asset @returns {string} */
+export function cardLine(asset) {
+  const episode = asset.episode;
+  if (!episode) return '';
+  const { outlook } = episode;
+  return [causeLine(asset, episode), leftLine(asset, outlook)].filter(Boolean).join(' · ');
+}
+
+/** How long is left, in a few words; null without a forecast. @param {import('./lab.js').Asset} asset @param {any} outlook */
+function leftLine(asset, outlook) {
+  if (!outlook) return null;
+  if (outlook.reached) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
+  if (!outlook.sensor) return t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
+  const { trip } = limitOf(sensorOf(asset, outlook.sensor));
+  return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: roughly(outlook.time_s) });
+}
+
+/** An episode's cause and time for a list: what is left while it is open, else how early it was. @param {any} row */
+export function listLine(asset, row) {
+  const left = row.outlook?.reached
+    ? t('page.episode.lead_of', { time: leadText(asset, row) })
+    : asset && !row.end && row.outlook?.sensor ? leftLine(asset, row.outlook) : null;
+  return [causeLine(asset, row), left].filter(Boolean).join('\u00a0· ');
+}
+
+/** An episode's lead time: reached after, or left. @param {import('./lab.js').Asset|undefined} asset @param {any} row */
+export function leadText(asset, row) {
+  const { outlook } = row;
+  if (!outlook) return '–';
+  if (outlook.reached) {
+    return t('page.episode.lead_reached', { time: duration(outlook.lead_s ?? 0), name: tagName(asset, outlook.reached) });
+  }
+  if (row.end) return t('page.episode.not_reached');
+  return outlook.sensor ? t('page.episode.lead_left', { time: roughly(outlook.time_s) }) : t('page.outlook.none');
+}

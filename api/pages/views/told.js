@@ -1,0 +1,113 @@
+/** What a user tells the lab: what an episode was, and that a new operating point is normal. */
+
+import { get, post, segment } from '../api.js';
+import { h } from '../dom.js';
+import { percent, t } from '../i18n.js';
+import { causeName, isUnknown, ranked } from '../verdict.js';
+import { errorLine } from '../widgets.js';
+
+const OWN = '\u0000own';
+const LONGEST = 80;
+const TOLD_OF = 200;
+/** Faults of the simulated plant that can be a cause by their number; later ones are other things in the benchmark. */
+const NUMBERED = 20;
+
+/**
+ * Ask what an episode was and tell the lab.
+ * @param {import('../lab.js').Lab} lab @param {import('../lab.js').Asset} asset
+ * @param {any} row  the episode, of the API or of `Asset.episode`
+ * @returns {Promise<string|null>} what it was, as a sentence; null when nothing was told
+ */
+export async function tellCause(lab, asset, row) {
+  const others = await knownCauses(lab, asset).catch(() => []);
+  const likely = ranked(row);
+  const first = new Set(likely.map(([cause]) => cause));
+  const rest = others.filter((cause) => !first.has(cause));
+  const choice = h('select', { name: 'cause' });
+  const group = (label, options) => options.length && choice.append(h('optgroup', { label }, ...options));
+  group(t('page.cause.likely'), likely.map(([cause, chance]) => h('option', { value: cause, text: `${causeName(cause)} (${percent(chance)})` })));
+  group(t('page.cause.known'), rest.map((cause) => h('option', { value: cause, text: causeName(cause) })));
+  choice.append(h('option', { value: OWN, text: t('page.cause.own') }));
+  const told = row.told ? row.cause : null;
+  choice.value = told && (first.has(told) || rest.includes(told)) ? told : likely.length && !isUnknown(row) ? likely[0][0] : OWN;
+  const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off' });
+  const naming = h('label', { class: 'field' }, h('span', { text: t('page.cause.name') }), name);
+  const show = () => {
+    naming.hidden = choice.value !== OWN;
+    name.required = !naming.hidden;
+  };
+  choice.addEventListener('change', () => {
+    show();
+    if (!naming.hidden) name.focus();
+  });
+  show();
+  const picked = () => (choice.value === OWN ? name.value.trim() : choice.value);
+  const done = await ask(t('page.cause.title'), t('page.cause.save'), [
+    h('label', { class: 'field' }, h('span', { text: t('page.cause.choose') }), choice),
+    naming,
+    h('p', { class: 'muted', text: t('page.cause.note') }),
+  ], async () => {
+    if (!picked()) return name.focus(), false;
+    await post(`episodes/${segment(row.id)}/cause`, { cause: picked() });
+    return true;
+  });
+  return done ? t('page.cause.done', { cause: causeName(picked()) }) : null;
+}
+
+/** Causes there are examples or numbers of: what users told of assets of this kind, and the simulated plant's faults. */
+async function knownCauses(lab, asset) {
+  const rows = get('episodes', { limit: TOLD_OF }).then(({ episodes }) => episodes, () => []);
+  const plant = asset.info.simulator ? get(`simulators/${segment(asset.id)}`).catch(() => null) : null;
+  const told = (await rows).filter((row) => row.told && row.cause && lab.assets.get(row.asset)?.kind === asset.kind);
+  const numbered = ((await plant)?.disturbances ?? []).filter(({ idv }) => idv <= NUMBERED).map(({ idv }) => `idv_${idv}`);
+  return [...new Set([...told.map((row) => row.cause), ...numbered])];
+}
+
+/**
+ * Say what accepting does, and do it when confirmed.
+ * @param {import('../lab.js').Asset} asset
+ * @returns {Promise<string|null>} that it was done, as a sentence
+ */
+export async function acceptNormal(asset) {
+  const says = [t('page.accept.levels', { name: asset.name }), t('page.accept.ends'), t('page.accept.relations')];
+  const done = await ask(t('page.accept.title'), t('page.accept.confirm'), [
+    h('ul', { class: 'points' }, ...says.map((text) => h('li', { text }))),
+    h('p', { class: 'warning', text: t('page.accept.fault') }),
+  ], async () => {
+    await post(`assets/${segment(asset.id)}/accept`, {});
+    return true;
+  });
+  return done ? t('page.accept.done') : null;
+}
+
+/**
+ * A dialog that stays open until what it is for has been done or it is left.
+ * @param {string} title @param {string} yes @param {Node[]} content @param {() => Promise<boolean>} act
+ * @returns {Promise<boolean>} whether it was done
+ */
+function ask(title, yes, content, act) {
+  const error = errorLine();
+  const go = h('button', { type: 'submit', class: 'primary', text: yes });
+  const cancel = h('button', { type: 'button', text: t('page.cancel'), on: { click: () => dialog.close('') } });
+  const form = h('form', { method: 'dialog' }, h('h2', { text: title }), ...content, error,
+    h('footer', {}, h('span', { class: 'spring' }), cancel, go));
+  const dialog = h('dialog', { class: 'asking', 'aria-label': title }, form);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    try {
+      if (await act()) dialog.close('done');
+    } catch (problem) {
+      error.update(problem);
+    }
+    go.disabled = false;
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'done');
+    });
+  });
+}

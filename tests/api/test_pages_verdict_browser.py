@@ -1,0 +1,215 @@
+"""What the pages say of an episode, and what is told there, in Chromium on the fake lab."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.fake_lab import NONE_IN_SIGHT, explain
+from tests.api.fake_server import Server, serving
+from tests.api.test_pages_browser import PHONE, Open, Visit, browser, visit
+
+__all__ = ["browser", "visit"]  # fixtures
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+def part(page: Page, k: int) -> str:
+    """Text of the k-th part of the diagnosis."""
+    return page.locator(".diagnosis .part").nth(k).inner_text().replace("\u00a0", " ")
+
+
+def open_asset(visit: Visit, asset: str = "tep-1") -> Page:
+    """The asset's page with its diagnosis."""
+    visit.open(f"#/asset/{asset}")
+    expect(visit.page.locator(".diagnosis")).to_be_visible()
+    return visit.page
+
+
+def test_an_open_episode_says_cause_time_and_whose_it_is(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    expect(page.locator(".diagnosis")).to_contain_text("A feed")
+    cause = part(page, 0)
+    assert "IDV 1: A/C feed ratio in stream 4, B constant 71%" in cause
+    assert [row.inner_text().split("\n")[-1] for row in page.query_selector_all(".causes li")] == ["12%", "5%", "12%"]
+    assert "Like nothing known" in cause
+    limit = part(page, 1)
+    assert "in about 2 h 35 min" in limit
+    assert "Reactor pressure reaches its trip limit of 3,000 kPaG" in limit
+    assert "between 68 min and 4 h 30 min" in limit
+    assert "simulation ×60" in limit
+    assert "Process" in part(page, 2)
+    assert here.errors == []
+
+
+def test_what_is_like_nothing_known_and_trips_nowhere_is_said_so(visit: Open) -> None:
+    here = visit()
+    explain(here.server.lab.plants[0].episodes[-1], [("idv_9", 0.02)], 0.97, NONE_IN_SIGHT)
+    page = open_asset(here)
+    assert "Not like anything known 97%" in part(page, 0)
+    assert "IDV 9: D feed temperature" in part(page, 0)
+    assert "No trip in sight" in part(page, 1)
+    assert "at least 68 min" in part(page, 1)
+
+
+def test_an_instrument_is_named_with_the_reason_and_is_no_alarm(visit: Open) -> None:
+    here = visit()
+    plant = here.server.lab.plants[1]
+    plant.ill_from = 0.0  # the score is far above the limit
+    page = open_asset(here, "line-2")
+    expect(page.locator(".title-line .badge")).to_have_text("Sensor suspect")
+    assert "Instrument\n\nVibration, drive end is frozen" in part(page, 2)
+    assert "one and the same value" in part(page, 2)
+    assert "no cause in the process is looked for" in part(page, 0)
+    row = plant.open_episode()
+    assert row is not None
+    for fault, words in (("silent", "is silent"), ("spiking", "is spiking"), ("range", "is out of range")):
+        row["failed"] = row["failed"] | {"fault": fault}
+        expect(page.locator(".diagnosis .part").nth(2)).to_contain_text(words)
+
+
+def test_without_an_episode_nothing_is_diagnosed(visit: Open) -> None:
+    here = visit()
+    here.server.lab.accept("tep-1")
+    here.open("#/asset/tep-1")
+    expect(here.page.locator(".score .legend")).to_be_visible()
+    expect(here.page.locator(".diagnosis")).to_be_hidden()
+
+
+def test_a_known_cause_is_told(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    page.click("#tell")
+    choice = page.locator("dialog select")
+    assert "strainer blocked" in choice.inner_text(), "what a user told before is known"
+    assert choice.input_value() == "idv_1"
+    expect(page.locator("dialog input")).to_be_hidden()
+    choice.select_option("idv_5")
+    page.click("dialog .primary")
+    expect(page.locator(".notice")).to_contain_text("IDV 5: Condenser cooling-water inlet temperature")
+    assert here.server.lab.posted == [("episodes/e9/cause", {"cause": "idv_5"})]
+    expect(page.locator(".diagnosis .part").first).to_contain_text("told by a user")
+
+
+def test_a_name_of_ones_own_is_told_of_an_episode_that_ended(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    row = page.locator(".episode-table tbody tr").nth(3)
+    row.locator("button").click()
+    page.locator("dialog select").select_option(label="Something else: a name of your own …")
+    page.click("dialog .primary")
+    assert here.server.lab.posted == [], "a name is needed"
+    page.fill("dialog input", "  <b>leak</b> ")
+    page.click("dialog .primary")
+    expect(row).to_contain_text("<b>leak</b>")
+    assert here.server.lab.posted == [("episodes/e0/cause", {"cause": "<b>leak</b>"})]
+    assert here.errors == []
+
+
+def test_accepting_asks_first_and_says_what_it_does(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    page.click("#accept")
+    expect(page.locator("dialog")).to_contain_text("becomes their normal level")
+    expect(page.locator("dialog")).to_contain_text("it will no longer be reported")
+    page.click("dialog button:has-text('Cancel')")
+    expect(page.locator("dialog")).to_have_count(0)
+    assert here.server.lab.posted == []
+    page.click("#accept")
+    page.click("dialog .primary")
+    expect(page.locator(".notice")).to_contain_text("Accepted")
+    assert here.server.lab.posted == [("assets/tep-1/accept", {})]
+    expect(page.locator(".diagnosis")).to_be_hidden()
+
+
+def test_a_refusal_stays_in_the_dialog(visit: Open) -> None:
+    here = visit()
+    here.server.lab.refuse = "tep-1 is not scored yet."
+    page = open_asset(here)
+    page.click("#accept")
+    page.click("dialog .primary")
+    expect(page.locator("dialog [role=alert]")).to_have_text("tep-1 is not scored yet.")
+    expect(page.locator("dialog .primary")).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_high_drift_is_explained_when_nothing_is_in_alarm(visit: Open) -> None:
+    here = visit()
+    tep = here.server.lab.plants[0]
+    tep.drift = 0.93
+    page = open_asset(here)
+    expect(page.locator(".drift")).to_contain_text("Model drift 0.9")
+    expect(page.locator(".drift-high")).to_be_hidden()
+    here.server.lab.accept("tep-1")
+    tep.drift = 0.93
+    expect(page.locator(".drift-high")).to_be_visible()
+    expect(page.locator(".drift-high")).to_contain_text("time for a new model")
+    tep.drift = 0.1
+    expect(page.locator(".drift-high")).to_be_hidden()
+
+
+def test_four_charts_are_named_and_explained(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    names = ["Abnormality score", "Overall fit", "Spread", "Lasting shift", "Far off"]
+    for k, name in enumerate(names):
+        expect(page.locator(".score .legend li").nth(k)).to_have_text(re.compile(rf"{name}\d+\.\d\d"))
+    page.click(".score summary")
+    expect(page.locator(".charts dd")).to_have_count(4)
+    assert all(text.strip() for text in page.locator(".charts dd").all_inner_texts())
+
+
+def test_episodes_have_cause_and_lead_time(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    rows = [row.inner_text().replace("\u00a0", " ") for row in page.locator(".episode-table tbody tr").all()]
+    assert len(rows) == 4
+    assert "A/C feed ratio in stream 4, B constant 71%" in rows[0]
+    assert "2 h 35 min left" in rows[0]
+    assert "strainer blocked told by a user" in rows[1]
+    assert "2 h 17 min, then Reactor pressure" in rows[2]
+    assert "Like nothing known" in rows[3]
+    assert "no limit reached" in rows[3]
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en-US", "71% · Trip in about 2 h 35 min"),
+        ("ja-JP", "IDV 1：流れ4のA/C比の変化（Bは一定） 71% · 停止まで約2時間35分"),
+    ],
+)
+def test_a_card_in_alarm_says_cause_and_time_in_a_line(visit: Open, locale: str, words: str) -> None:
+    here = visit(locale=locale)
+    here.open()
+    expect(here.page.locator(".card[data-key=tep-1] .card-note")).to_contain_text(words)
+    note = "Vibration, drive end" if locale == "en-US" else "固着"
+    expect(here.page.locator(".card[data-key=line-2] .card-note")).to_contain_text(note)
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ja-JP"])
+def test_dialogs_fit_a_phone(visit: Open, locale: str) -> None:
+    phone = visit(PHONE, locale)
+    page = open_asset(phone)
+    for button in ("#tell", "#accept"):
+        page.click(button)
+        box = page.locator("dialog").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE[0]
+        inside = "(d => d.scrollWidth - d.clientWidth)(document.querySelector('dialog'))"
+        assert page.evaluate(inside) <= 0
+        assert re.findall(r"\bpage\.[a-z_.]+", page.inner_text("body")) == []
+        page.keyboard.press("Escape")
+        expect(page.locator("dialog")).to_have_count(0)
+    assert phone.overflow() <= 0
+    assert phone.errors == []
