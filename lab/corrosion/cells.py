@@ -49,6 +49,10 @@ EMPTY: Final = frozenset(
 )
 
 
+UNTOLD: Final = frozenset(("unknown", "notknown", "unclear", "不明", "未確認", "不詳", "outdoor", "outdoors", "屋外"))
+"""Words (folded) that tell nothing in a column that has no code for them."""
+
+
 def fold(name: str) -> str:
     """A header or a word without what people vary: width, case, spaces and punctuation."""
     return re.sub(r"[\s_\-./,:;#*・。、()\[\]{}「」【】°'\"]+", "", unicodedata.normalize("NFKC", name).casefold())
@@ -397,10 +401,13 @@ def number(cell: Cell, unit: str = "", quantity: Quantity | None = None) -> floa
 
 _ERAS: Final = {
     "令和": 2018,
+    "令": 2018,
     "r": 2018,
     "平成": 1988,
+    "平": 1988,
     "h": 1988,
     "昭和": 1925,
+    "昭": 1925,
     "s": 1925,
     "大正": 1911,
     "t": 1911,
@@ -408,7 +415,7 @@ _ERAS: Final = {
     "m": 1867,
 }
 _ERA = re.compile(
-    r"(令和|平成|昭和|大正|明治|[rhstm])\s*\.?\s*(元|\d{1,2})\s*"
+    r"(令和?|平成?|昭和?|大正|明治|[rhstm])\s*\.?\s*(元|\d{1,2})\s*"
     r"(?:[年./\-]\s*(?:(\d{1,2})\s*(?:[月./\-]\s*(?:(\d{1,2})\s*日?)?)?)?)?(?:度)?"
 )
 _ISO = re.compile(r"(\d{4})\s*(?:年度?|[-/.])?\s*(?:(\d{1,2})\s*(?:月|[-/.])?\s*(?:(\d{1,2})\s*日?)?)?(?:[t\s(（].*)?")
@@ -426,8 +433,10 @@ def _date(text: str) -> date:
         if re.fullmatch(r"\d+(\.0*)?", plain):
             return _date_of_number(float(plain))
         if era := _ERA.fullmatch(plain):
-            year = _ERAS[era[1]] + (1 if era[2] == "元" else int(era[2]))
-            return date(year, int(era[3] or 1), int(era[4] or 1))
+            nth = 1 if era[2] == "元" else int(era[2])
+            if nth == 0:
+                raise CellError("date")
+            return date(_ERAS[era[1]] + nth, int(era[3] or 1), int(era[4] or 1))
         if english := _ENGLISH.fullmatch(plain):
             return date(int(english[4]), _MONTHS[english[2]], int(english[1] or english[3] or 1))
         if iso := _ISO.fullmatch(plain):
@@ -486,7 +495,7 @@ def below(cell: Cell) -> tuple[float, str] | None:
 
 
 def word(cell: Cell, words: Mapping[str, int], own: Mapping[str, str]) -> int:
-    """The code of a word; -1: empty. `own` are the words of a mapping file.
+    """The code of a word; -1: empty, or said to be unknown. `own` are the words of a mapping file.
 
     Raises:
         CellError: the word is not known.
@@ -501,4 +510,6 @@ def word(cell: Cell, words: Mapping[str, int], own: Mapping[str, str]) -> int:
     for part in re.split(r"[\s(（/・+,、]+", said):  # `ロックウール 50t`, `STPG370 (Sch40)`
         if part and fold(part) in words:
             return words[fold(part)]
+    if folded in UNTOLD:
+        return -1
     raise CellError("word", word=said)

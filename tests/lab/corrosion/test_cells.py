@@ -107,7 +107,7 @@ def test_dates_that_say_less(cell: cells.Cell, wanted: date | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["4/1/2024", "24/4/1", "2024/13/1", "2023/2/29", "R6.13.1", "spring", "12", "99999999"]
+    "cell", ["4/1/2024", "24/4/1", "2024/13/1", "2023/2/29", "R6.13.1", "spring", "12", "99999999", "R0.1.1"]
 )
 def test_dates_that_can_be_read_in_two_ways_or_none(cell: str) -> None:
     with pytest.raises(CellError):
@@ -133,6 +133,7 @@ def test_excels_day_numbers(day: date) -> None:
         ("A106 Gr.B", "material", "carbon_steel"),
         ("SUS304", "material", "stainless"),
         ("海岸", "driver", "severe"),
+        ("グラスウール保温筒", "insulation", "fibreglass"),
     ],
 )
 def test_words(word: str, column: str, code: str) -> None:
@@ -158,3 +159,31 @@ def test_the_words_shown_are_words_understood() -> None:
         if area == "corrosion" and kind in {*kinds, "yes_no"}:
             known = columns.codes(kind)
             assert {known[cells.fold(said)] for said in entry.values()} == {known[cells.fold(code)]}, key
+
+
+@pytest.mark.parametrize("said", ["unknown", "不明", "屋外"])
+def test_a_word_that_tells_nothing_is_an_unknown_and_no_error(said: str) -> None:
+    assert cells.word(said, {"dry": 0}, {}) == -1
+    assert cells.word(said, {cells.fold(said): 3}, {}) == 3
+
+
+def test_eras_may_be_one_letter() -> None:
+    assert cells.day("令6.4.1") == date(2024, 4, 1)
+    assert cells.day("平30/4") == date(2018, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "headers"),
+    [
+        ("lines", "id", ["配管ID", "Line No", "管番号"]),
+        ("lines", "t_nom", ["Nominal WT (mm)", "Nom. thickness", "呼び肉厚"]),
+        ("lines", "t_req", ["必要最小厚さ", "Retirement limit", "限界厚さ"]),
+        ("lines", "installed", ["Commissioning date", "Start-up date", "据付年月日"]),
+        ("inspections", "point", ["TML No.", "測定点No", "計測点"]),
+        ("inspections", "reading", ["Wall (mm)", "残厚", "肉厚測定値(mm)", "UT reading (in)"]),
+        ("inspections", "at", ["Date of inspection", "計測日", "検査実施日"]),
+    ],
+)
+def test_names_that_plants_give_their_columns(table: columns.TableName, column: str, headers: list[str]) -> None:
+    for header in headers:
+        assert columns.propose([header], table)[column][0] == 0, header
