@@ -42,10 +42,14 @@ class Outcome:
 
 
 def classes(outcome: Outcome) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Per point: probability class, consequence class, and the risk class they make, 0 to 3."""
+    """Per point: probability class, consequence class, and the risk class they make, 0 to 3.
+
+    A newest reading below the required wall is of the highest probability class whatever the others say.
+    """
     register, found = outcome.register, outcome.assessment
     cost = register.lines.consequence[register.points.line]
     row = np.searchsorted(PROBABILITY_CLASSES, found.p_next, side="right")
+    row = np.where(found.last < found.t_req, len(PROBABILITY_CLASSES), row)
     column = np.searchsorted(CONSEQUENCE_CLASSES, cost, side="right")
     return row, column, np.array(MATRIX)[row, column]
 
@@ -123,9 +127,9 @@ def triple(values: Floats) -> list[float | None]:
 
 
 TELLING: Final = (
-    "below_required", "high_probability", "wet_now", "trace_leak", "jacket_damaged", "water_trap", "soil_interface",
-    "worst_temperature", "no_coating", "old_coating", "salt", "cycling", "never_inspected", "long_since_inspected",
-    "high_consequence", "teaches_much",
+    "below_required", "reading_grew", "high_probability", "wet_now", "trace_leak", "jacket_damaged", "water_trap",
+    "soil_interface", "worst_temperature", "no_coating", "old_coating", "salt", "cycling", "never_inspected",
+    "long_since_inspected", "high_consequence", "teaches_much",
 )  # fmt: skip
 """Reasons to look at a place, the most telling first; the others are about the data."""
 

@@ -194,7 +194,7 @@ def labels(inspections: Inspections, found: Findings, base: Physics) -> tuple[In
 
 
 class Thickness(NamedTuple):
-    """Readings of each point, in the order of time: first, last but one, last."""
+    """Readings of each point, in the order of time: first, last but one, last; of one day the thinnest is the last."""
 
     first: Floats
     first_ago: Floats
@@ -208,7 +208,7 @@ class Thickness(NamedTuple):
 def readings(evidence: Evidence, p: int) -> Thickness:
     """(P,) each; NaN where there are not so many."""
     rows = np.flatnonzero(np.isfinite(evidence.reading))
-    rows = rows[np.lexsort((evidence.reading[rows], -evidence.ago_y[rows], evidence.point[rows]))]
+    rows = rows[np.lexsort((-evidence.reading[rows], -evidence.ago_y[rows], evidence.point[rows]))]
     point = evidence.point[rows]
     count = np.bincount(point, minlength=p)
     end = np.cumsum(count)
@@ -300,6 +300,8 @@ def assess_all(
     usual = thickness.acceptable_probability(grade)
     allowed = usual if accept is None else np.asarray(accept)[grade - 1]
     interval = np.minimum(crossing(ahead.p_below, allowed), thickness.inspection_cap(grade))
+    # a newest reading below the required wall may be a slip, but only measuring again shows it
+    interval = np.where(read.last < base.t_req, 0.0, interval)
     p_next = _at(ahead, next_y)
     cost = np.where(lines.consequence >= 0, lines.consequence, 1.0)[points.line]
     a_rt, factor = _damage_factor(lines, points, inspections, found, base, read)

@@ -53,7 +53,7 @@ MEANING: Final = {
     "outside_range": "Outside the range a formula was made for: extrapolated, or clamped where it serves as a prior.",
     "outside_table": "Metal temperature outside the API RP 581 table: rate 0.",
     "above_top_category": "First-year corrosion above the CX bound of ISO 9223.",
-    "reading_grew": "A thickness reading above the one before: negative loss.",
+    "reading_grew": "A reading above the one before (negative loss) or far from what the others say: measure again.",
     "above_nominal": "A thickness reading above the nominal wall.",
     "clock_back": "A date before the one it must follow: negative age.",
     "rate_floored": "Measured rate zero or below: the floor was taken.",

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.corrosion.assessment import assess
+from models.corrosion.assessment import assess, readings
+from models.corrosion.degradation import Evidence
 from models.corrosion.plan import plan
 from models.corrosion.reasons import bit
 from models.corrosion.tables import Assessment, Inspections, Lines, Points, Weather
@@ -238,3 +239,31 @@ def test_ten_thousand_points_in_seconds() -> None:
     began = time.process_time()
     assess(lines, points, inspections, weather, here.at)
     assert time.process_time() - began < 30.0
+
+
+def test_a_newest_reading_below_the_required_wall_is_due_today_even_if_the_others_deny_it() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    read = np.flatnonzero(np.isfinite(inspections.reading))
+    row = read[np.argmax(inspections.at[read])]
+    point = int(inspections.point[row])
+    reading = inspections.reading.copy()
+    reading[inspections.point == point] = 0.95 * lines.t_nom[points.line[point]]
+    reading[row] = 0.9 * assess(lines, points, inspections, weather, here.at).t_req[point]
+    a = assess(lines, points, replace(inspections, reading=reading), weather, here.at)
+    assert a.interval_y[point] == a.half_life_y[point] == 0.0
+    assert a.reasons[point] & bit("below_required")
+
+
+def test_of_two_readings_of_one_day_the_thinner_is_the_last() -> None:
+    at = np.array([3.0, 3.0, 8.0])
+    for order in ([0, 1, 2], [2, 1, 0]):
+        evidence = Evidence(
+            np.zeros(3, dtype=np.int64),
+            at[order],
+            np.array([6.4, 6.1, 6.9])[order],
+            np.full(3, 0.15),
+            np.zeros(3),
+            np.full(3, np.nan),
+        )
+        read = readings(evidence, 1)
+        assert (read.first[0], read.before[0], read.last[0]) == (6.9, 6.4, 6.1)
