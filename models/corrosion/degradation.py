@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaincc, logsumexp
 
 from models.corrosion.coefficients import number, row
@@ -153,23 +153,59 @@ class _Particles:
         return found
 
 
-def exceedance(x: Floats, years: Floats, mean: float, variance: float, power: float = 1.0) -> Floats:
-    """P(X(t) > x) of a gamma process with the given mean and variance after one year (mm, mm²).
+class Process(NamedTuple):
+    """Loss by a gamma process, mm: X(t) ~ Gamma(shape, rate)."""
 
-    Shape c t^b, rate u, with c = mean²/variance and u = mean/variance.
+    shape: Floats
+    rate: Floats
+    """1/mm."""
+    mean: Floats
+    sigma: Floats
+
+
+def gamma_process(years: ArrayLike, mean: ArrayLike, variance: ArrayLike, power: ArrayLike = 1.0) -> Process:
+    """Gamma process with the given mean (mm) and variance (mm²) after one year: shape c t^b, rate u.
+
+    c = mean²/variance, u = mean/variance. All arguments broadcast; negative years, a mean or variance that is not
+    positive: NaN.
+
+    Args:
+        years: since growth began.
+        mean: loss of the first year.
+        variance: of that loss.
+        power: b, 1 under insulation, 0.5 to 1 in the atmosphere.
     """
-    shape, rate = mean**2 / variance, mean / variance
-    found: Floats = gammaincc(shape * np.asarray(years, float) ** power, rate * np.asarray(x, float))
-    return found
+    t, m, v, b = (np.asarray(x, dtype=np.float64) for x in (years, mean, variance, power))
+    t, m, v = np.where(t >= 0, t, np.nan), np.where(m > 0, m, np.nan), np.where(v > 0, v, np.nan)
+    shape, rate = np.broadcast_arrays(m**2 / v * t**b, m / v)
+    return Process(shape.copy(), rate.copy(), np.asarray(shape / rate), np.asarray(np.sqrt(shape) / rate))
 
 
-def normal_update(mean: Floats, sigma: Floats, observed: Floats, errors: Floats) -> tuple[Floats, Floats]:
-    """Normal prior, normal observations on the last axis (NaN: none): mean and standard error after."""
-    weights = np.where(np.isnan(observed), 0.0, 1.0 / np.asarray(errors, float) ** 2)
-    precision = 1.0 / np.asarray(sigma, float) ** 2
+def exceedance(x: ArrayLike, years: ArrayLike, mean: ArrayLike, variance: ArrayLike, power: ArrayLike = 1.0) -> Floats:
+    """P(X(t) > x) of a `gamma_process`; 1 for a negative `x` (mm), 0 for years of 0 and x of 0 or more."""
+    process = gamma_process(years, mean, variance, power)
+    depth = np.asarray(x, dtype=np.float64)
+    found = gammaincc(process.shape, process.rate * np.maximum(depth, 0.0))
+    found = np.where((process.shape == 0) & ~np.isnan(depth), 0.0, found)
+    return np.asarray(np.where((depth < 0) & ~np.isnan(process.shape), 1.0, found))
+
+
+def normal_update(mean: ArrayLike, sigma: ArrayLike, observed: ArrayLike, errors: ArrayLike) -> tuple[Floats, Floats]:
+    """Normal prior and normal observations: mean and standard error after.
+
+    Args:
+        mean: (...) of the prior.
+        sigma: (...) its standard deviation.
+        observed: (..., n) observations; NaN: none.
+        errors: (..., n) their standard errors, > 0; one that is not counts as no observation.
+    """
+    m, s, seen, error = (np.asarray(x, dtype=np.float64) for x in (mean, sigma, observed, errors))
+    use = ~np.isnan(seen) & (error > 0)
+    weights = np.where(use, 1.0 / np.where(use, error, 1.0) ** 2, 0.0)
+    precision = 1.0 / np.where(s > 0, s, np.nan) ** 2
     total = precision + weights.sum(axis=-1)
-    after = (mean * precision + (weights * np.nan_to_num(observed)).sum(axis=-1)) / total
-    return after, 1.0 / np.sqrt(total)
+    after = (m * precision + (weights * np.nan_to_num(seen)).sum(axis=-1)) / total
+    return np.asarray(after), np.asarray(1.0 / np.sqrt(total))
 
 
 def forecast(

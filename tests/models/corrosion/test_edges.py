@@ -5,7 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.corrosion import api581, atmospheric, coefficients, extreme, reasons, sensors, thickness, wetness
+from models.corrosion import (
+    api581,
+    atmospheric,
+    coefficients,
+    degradation,
+    extreme,
+    reasons,
+    sensors,
+    thickness,
+    wetness,
+)
 
 NAN = float("nan")
 
@@ -294,3 +304,16 @@ def test_posterior_prediction_covers() -> None:
 def test_predictions_refuse_a_climate_that_cannot_be(climate: tuple[float, ...]) -> None:
     assert np.isnan(atmospheric.first_year(*climate)).all()
     assert np.isnan(atmospheric.loss(30, 10, *climate)).all()
+
+
+def test_gamma_process_at_its_ends() -> None:
+    chance = degradation.exceedance([3, -1, 0, 3, 3, NAN], [20, 20, 0, 0, -1, 20], 0.12, 0.0108)
+    assert chance[0] == pytest.approx(0.1038, abs=5e-5)
+    np.testing.assert_array_equal(chance[1:4], [1, 0, 0])
+    assert np.isnan(chance[4:]).all()
+    assert np.isnan(degradation.exceedance(1, 1, [0, 0.1], [0.1, 0])).all()
+
+
+def test_normal_update_without_observations_is_the_prior() -> None:
+    mean, sigma = degradation.normal_update(0.127, 0.08, [NAN, 0.2], [0.05, 0.0])
+    assert (float(mean), float(sigma)) == (pytest.approx(0.127), pytest.approx(0.08))

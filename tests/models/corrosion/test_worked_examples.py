@@ -118,8 +118,13 @@ def test_s16_gumbel() -> None:
 
 
 def test_s17_gamma_process() -> None:
-    years, mean, variance = np.array(20.0), 0.12, 0.0108
-    same(degradation.exceedance(np.array(3.0), years, mean, variance), ".1038")
+    years, mean, variance = 20, 0.12, 0.0108
+    same(degradation.exceedance(3.0, years, mean, variance), ".1038")
+    process = degradation.gamma_process([1, years], mean, variance)
+    same(process.shape[0], "1.3333")
+    same(process.rate[0], "11.111")
+    same(process.mean[1], "2.400")
+    same(process.sigma[1], ".4648")
 
 
 def test_s18_normal_update() -> None:
