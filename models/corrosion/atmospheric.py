@@ -354,7 +354,11 @@ def loss(
 
 def _level(ln_first: Floats, climate: tuple[Floats, Floats, Floats, Floats]) -> Floats:
     """ln of a typical year's loss: the measured one, off by what years differ, weighed against that of the climate."""
-    expected, spread = first_year_log(climate, fitted_first_year())
+    model = fitted_first_year()
+    expected, _ = first_year_log(climate, model)
+    # the width of one chloride for all: else more of it could move the weight, and so lower the loss
+    t, rh, so2, cl = climate
+    _, spread = first_year_log((t, rh, so2, np.where(np.isnan(cl), np.nan, model.cl_missing)), model)
     year = number("loss.year_sd") ** 2 + (number("loss.rounding") / np.exp(ln_first)) ** 2
     prior = (number("iso9223.prior_sigma") * spread / number("first_year.sigma")) ** 2
     drawn = ln_first + year / (year + prior) * (expected - ln_first)

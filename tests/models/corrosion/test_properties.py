@@ -126,3 +126,15 @@ def test_points_broadcast(a_rt: float, count: int) -> None:
     many = api581.damage_factor(np.full((3, 2), a_rt), 0.07, b=np.full((3, 2), count))
     assert many.shape == (3, 2)
     assert np.allclose(many, api581.damage_factor(a_rt, 0.07, b=count))
+
+
+def test_more_chloride_never_lowers_the_median_loss_with_humidity_or_sulphur_unknown() -> None:
+    """A dense sweep: the corner where both are unknown is one that a few random examples miss."""
+    rng = np.random.default_rng(0)
+    n = 5000
+    t, rh, so2 = rng.uniform(-25, 35, n), rng.uniform(20, 100, n), rng.uniform(0, 200, n)
+    rh[rng.random(n) < 0.4], so2[rng.random(n) < 0.4] = np.nan, np.nan
+    first, years, cl = 10 ** rng.uniform(-1, 2.5, n), rng.uniform(0, 60, n), 10 ** rng.uniform(-2, 2.9, n)
+    less = atmospheric.loss(first, years, t, rh, so2, cl)[:, 1]
+    more = atmospheric.loss(first, years, t, rh, so2, cl * rng.uniform(1, 3, n))[:, 1]
+    assert np.all(more >= less * (1 - 1e-12))
