@@ -254,26 +254,35 @@ def _learn_one(known: Samples, rng: np.random.Generator) -> list[Floats]:
     return [arrays[0] / scale[:, None], arrays[1] - (middle / scale) @ arrays[0], arrays[2], arrays[3]]
 
 
-def levels(known: Samples, folds: int = 3) -> tuple[float, float, float]:
-    """Chances below which 50, 10 and 90 % of the passages happened in runs of causes that were left out (conformal).
+def levels(weights: Sequence[Floats], normal: Floats) -> tuple[float, float, float]:
+    """Chances below which 50, 10 and 90 % of the plant's own trips happened, in fresh mishaps (conformal).
 
-    Counted are the plant's own trips, and made-up limits as far away, of sensors that do not just follow a valve.
+    Counted are the rows from the mishap to the trip in which the limit that the plant trips on is in sight.
+
+    Args:
+        weights: of the network, learnt on other runs.
+        normal: (n, T, 52) normal records.
     """
-    counted = known.trip | ((known.weight >= 1.0) & (known.found[:, 1] > np.log(20.0)))
-    causes = np.unique(known.cause)
-    fold = (np.random.default_rng(9).permutation(len(causes)) % folds)[np.searchsorted(causes, known.cause)]
+    prognosis = fit(list(normal), tep.COLUMNS, LIMITS, PERIOD_S)
+    runs = mishap_runs(150, 3_333_000)
     logs = np.log(np.concatenate([[0.25], HORIZONS]))
+    nothing = np.zeros((1, 1), dtype=np.bool_)
     found = []
-    for left in range(folds):
-        inside = fold != left
-        weights = learn(Samples(*(column[inside] for column in known)), seed=1 + left)
-        chosen = (fold == left) & counted & np.isfinite(known.time)
-        chance = chances(known.found[chosen], weights)
-        seen = chance[:, -1] >= IN_SIGHT
-        # a trip is seen at the end of the row in which it happens: half a row earlier in the mean
-        times = np.log(known.time[chosen][seen] - 0.5)
-        for row, time in zip(chance[seen], times, strict=True):
-            found.append(np.interp(time, logs, np.concatenate([[0.0], row / row[-1]])))
+    for run in np.flatnonzero(runs.trip).tolist():
+        sensor = prognosis.sensors.index(tep.TRIP_LIMITS[int(runs.trip[run]) - 1][1])
+        bounds = np.flatnonzero(prognosis.of == sensor)
+        state = prognosis.initial(1)
+        for row in range(_end(runs, run)):
+            state, _ = prognosis.score(state, runs.records[run : run + 1, row : row + 1], nothing)
+            # a trip is seen at the end of the row in which it happens: half a row earlier in the mean
+            left = runs.trip_row[run] - (row + 1) - 0.5
+            if row < AT or left <= -0.5:
+                continue
+            told = prognosis._features(state, np.array([0]))[0, bounds, :-1]
+            chance = max(chances(np.ascontiguousarray(told), weights), key=lambda each: float(each[-1]))
+            if chance[-1] >= IN_SIGHT:
+                parts = np.concatenate([[0.0], chance / chance[-1]])
+                found.append(np.interp(np.log(max(left, 0.25)), logs, parts))
     median, low, high = np.quantile(found, [0.5, 0.1, 0.9])
     return float(median), float(low), float(high)
 
@@ -282,7 +291,7 @@ def write(weights: Sequence[Floats], level: Sequence[float]) -> None:
     """Write `models/precursor/passage.py`."""
     lines = [HEAD, f"IN_SIGHT = {IN_SIGHT}", '"""Chance of the last horizon from which a limit is in sight."""']
     lines += [f"LEVELS = ({', '.join(f'{value:.3f}' for value in level)})"]
-    lines += ['"""Chances below which 50, 10 and 90 % of the passages with left-out causes happened."""', "# fmt: off"]
+    lines += ['"""Chances below which 50, 10 and 90 % of the trips of fresh mishaps happened."""', "# fmt: off"]
     lines += [f"HORIZONS = ({', '.join(str(value) for value in HORIZONS)})", '"""Paces."""']
     for name, array in zip(("FIRST", "FIRST_BIAS", "SECOND", "SECOND_BIAS"), weights, strict=True):
         rows = array.T if name == "FIRST" else np.atleast_2d(array)
@@ -310,8 +319,9 @@ def learn_all() -> None:
         first += len(runs.cause)
     known = Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     say(f"{len(known.time)} rows …")
-    level = levels(known)
-    write(learn(known), level)
+    weights = learn(known)
+    say("how far to trust it …")
+    write(weights, levels(weights, normal))
 
 
 class Told(NamedTuple):

@@ -39,6 +39,10 @@ MEMORIES: Final = 100.0
 """A record of so many memories keeps its promise; measured on the simulated plant, see docs/precursor.md."""
 
 
+UNBROKEN: Final = 30.0
+"""And its longest run must have so many: pieces shorter than the plant's memory do not show how it wanders."""
+
+
 class Segments(NamedTuple):
     """Unbroken stretches of the rows of several runs: first and last + 1 of each."""
 
@@ -88,7 +92,9 @@ def calibrate(
     """
     n, m = residuals.shape
     rows_per_alarm = MONTH_S / period_s / false_alarms_per_month
-    kept = false_alarms_per_month * max(1.0, (MEMORIES * memory / n) ** 1.5, rows_per_alarm / (MOST_EXTRAPOLATED * n))
+    longest = max(last - first for first, last in segments.bounds)
+    short = max(MEMORIES * memory / n, UNBROKEN * memory / longest) ** 1.5
+    kept = false_alarms_per_month * max(1.0, short, rows_per_alarm / (MOST_EXTRAPOLATED * n))
     if not m:
         nothing = Charts(np.zeros(0), np.zeros((0, 3)), np.zeros(0), np.zeros((3, 0, 0)), np.zeros((3, 0, 0)))
         return Calibration(nothing, kept)

@@ -352,7 +352,7 @@ def quantiles(chance: Floats, levels: Sequence[float] = passage.LEVELS) -> Float
 
     Args:
         chance: non-decreasing along the horizons.
-        levels: chances below which 50, 10 and 90 % of the passages left out of learning happened.
+        levels: chances below which 50, 10 and 90 % of the trips of fresh mishaps happened.
     """
     total = chance[:, -1:]
     seen = total[:, 0] >= passage.IN_SIGHT
