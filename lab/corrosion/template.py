@@ -132,11 +132,6 @@ _LINES: Final = (
     ("P-305", "C", "water", 3, 5.49, 30, 0.5, "none", "primer", 1997, 2009, "moderate", 0, 3, 0.5, 0.04),
     ("P-306", "C", "condensate", 2, 3.91, 90, 0.3, "fibreglass", "none", 1997, None, "moderate", 0, 3, 1, 0.09),
 )
-_SERVICES: Final = {
-    "water": "工業用水", "steam": "蒸気", "condensate": "復水", "solvent": "溶剤", "air": "計装空気",
-    "nitrogen": "窒素", "hot water": "温水", "heavy oil": "重油", "brine": "ブライン", "sea water": "海水",
-    "fuel gas": "燃料ガス", "amine": "アミン",
-}  # fmt: skip
 _NOT_YET: Final = ("P-102", "P-205", "P-306")
 """Lines that nobody has inspected."""
 _PARTS: Final = ("elbow", "support", "straight", "low_point", "elbow", "penetration", "support")
@@ -244,8 +239,8 @@ def cell(key: str, value: Any, lang: str) -> str | float | date | None:
         return text(f"corrosion.{_CODED[key]}.{value}", lang)
     if key in {"heat_traced", "stripped"}:
         return text(f"corrosion.yes_no.{'yes' if value else 'no'}", lang)
-    if key == "service" and lang == "ja":
-        return _SERVICES[value]
+    if key == "service":
+        return text(f"corrosion.service.{value}", lang)
     return value if isinstance(value, date | int | float) else str(value)
 
 
