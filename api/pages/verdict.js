@@ -35,9 +35,10 @@ export function failedText(asset, failed) {
 /** A forecast's time: no more digits than it deserves. @param {number} seconds */
 export function roughly(seconds) {
   if (seconds < 60) return t('page.outlook.soon');
-  const hours = seconds / 3600;
-  if (hours >= 6 && hours < 48) return t('page.time.hours', { n: Math.round(hours) });
-  return duration(hours >= 1.5 ? Math.round(seconds / 300) * 300 : seconds);
+  const coarse = seconds < 5400 ? seconds : Math.round(seconds / 300) * 300;
+  const hours = seconds < 21_600 ? coarse / 3600 : Math.round(seconds / 3600);
+  if (hours >= 2 && hours < 48 && Number.isInteger(hours)) return t('page.time.hours', { n: hours });
+  return duration(coarse);
 }
 
 /** Whether forecasts are of the sensor's trip (else of its alarm), and its value where there is only one. */

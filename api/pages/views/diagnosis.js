@@ -7,6 +7,8 @@ import { panel } from '../widgets.js';
 import { acceptNormal, tellCause } from './told.js';
 
 const RANKED = 3;
+/** A cause less likely than this is none to name. */
+const LEAST = 0.001;
 const UNKNOWN = '\u0000unknown';
 
 /**
@@ -43,7 +45,7 @@ export function diagnosisPanel(lab, asset, said) {
   accept.addEventListener('click', () => run(() => acceptNormal(asset)));
 
   function showCause(episode, told) {
-    const causes = ranked(episode).slice(0, RANKED);
+    const causes = ranked(episode).slice(0, RANKED).filter(([, chance], k) => k === 0 || chance >= LEAST);
     const none = episode.unknown === null || causes.length === 0;
     const unknown = isUnknown(episode);
     if (episode.failed) cause.update('–', t('page.cause.instrument'));

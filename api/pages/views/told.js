@@ -90,7 +90,7 @@ function ask(title, yes, content, act) {
   const go = h('button', { type: 'submit', class: 'primary', text: yes });
   const cancel = h('button', { type: 'button', text: t('page.cancel'), on: { click: () => dialog.close('') } });
   const form = h('form', { method: 'dialog' }, h('h2', { text: title }), ...content, error,
-    h('footer', {}, h('span', { class: 'spring' }), cancel, go));
+    h('footer', {}, cancel, go));
   const dialog = h('dialog', { class: 'asking', 'aria-label': title }, form);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
