@@ -188,7 +188,8 @@ def find_table(
     first = next((headers for _, _, headers, _ in candidates if sum(bool(header) for header in headers) > 1), [])
     for exact in (True, False):  # names that are only alike are looked for where none is known
         for label, position, headers, rows in candidates:
-            value = float(len(wanted & set(headers))) if uses is not None else score(headers, table, exact)
+            # a row with what the mapping names goes before every other
+            value = 1000.0 * len(wanted & set(headers)) + score(headers, table, exact)
             if value > 0 and (best is None or value > best[0]):
                 best = (value, label, position, rows)
         if best is not None:
@@ -224,27 +225,28 @@ class Source(NamedTuple):
 
 
 def sources(sheet: Sheet, table: TableName, uses: Mapping[str, Use] | None) -> dict[str, Source]:
-    """Which columns of a sheet are which of a table's: by the mapping, or proposed from the headers.
+    """Which columns of a sheet are which of a table's: by the mapping, the others as the headers propose.
 
     Raises:
         TableError: the mapping names a column that is not there, or a column without which nothing can be done lacks.
     """
     found: dict[str, Source] = {}
-    if uses is None:
-        for key, (position, likeness) in propose(sheet.headers, table).items():
+    for key, use in (uses or {}).items():
+        if use.column is None:
+            found[key] = Source(None, use.unit, use.words, use.value, "", 1.0)
+            continue
+        name = plain_text(use.column)
+        if name not in sheet.headers:
+            columns = ", ".join(filter(None, sheet.headers))
+            raise TableError(text("table.no_column", path=sheet.file, column=use.column, columns=columns))
+        unit = use.unit or split_unit(name)[1]
+        found[key] = Source(sheet.headers.index(name), unit, use.words, None, name, 1.0)
+    taken = {source.position for source in found.values()}
+    rest = ["" if position in taken else header for position, header in enumerate(sheet.headers)]
+    for key, (position, likeness) in propose(rest, table).items():
+        if key not in found:
             header = sheet.headers[position]
             found[key] = Source(position, split_unit(header)[1], {}, None, header, likeness)
-    else:
-        for key, use in uses.items():
-            if use.column is None:
-                found[key] = Source(None, use.unit, use.words, use.value, "", 1.0)
-                continue
-            name = plain_text(use.column)
-            if name not in sheet.headers:
-                columns = ", ".join(filter(None, sheet.headers))
-                raise TableError(text("table.no_column", path=sheet.file, column=use.column, columns=columns))
-            unit = use.unit or split_unit(name)[1]
-            found[key] = Source(sheet.headers.index(name), unit, use.words, None, name, 1.0)
     lacking = [key for key, column in TABLES[table].items() if column.required and key not in found]
     if table == "inspections" and not {"line", "point"} & set(found):
         lacking.append("line")

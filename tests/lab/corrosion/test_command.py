@@ -239,3 +239,19 @@ def test_a_file_of_lines_without_a_usable_row_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("values", "digits"), [((0, 2.5, 5), 1), ((0, 2, 4), 0), ((0, 0.25, 0.5), 2), ((1.0,), 0)])
 def test_ticks_are_written_as_they_are(values: tuple[float, ...], digits: int) -> None:
     assert digits_of(values) == digits
+
+
+def test_a_mapping_may_name_only_what_is_not_recognised(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("line,Wall A,coating,insulation,nps\nA,0.28,epoxy,ALK,6\n", encoding="utf-8")
+    (tmp_path / "m.toml").write_text(
+        '[lines]\nt_nom = { column = "Wall A", unit = "inch" }\ncoating = { value = "" }\nplant = { value = "North" }\n'
+        'insulation = { column = "insulation", words = { "ALK" = "perlite" } }\n',
+        encoding="utf-8",
+    )
+    run("assess", "--lines", tmp_path / "l.csv", "--map", tmp_path / "m.toml", "--lang", "en", "-o", tmp_path / "r.csv")
+    (row,) = csv.DictReader((tmp_path / "r.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert (row["line"], row["plant"], row["insulation"], row["nominal_mm"]) == ("A", "North", "perlite", "7.112")
+    (tmp_path / "m.toml").write_text('[lines]\nt_nom = { value = 7.0 }\ninsulation = { value = "perlite" }\n')
+    run("assess", "--lines", tmp_path / "l.csv", "--map", tmp_path / "m.toml", "--lang", "en", "-o", tmp_path / "r.csv")
+    (row,) = csv.DictReader((tmp_path / "r.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert row["insulation"] == "perlite"
