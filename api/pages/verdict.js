@@ -100,6 +100,12 @@ export function causeLine(asset, episode) {
 /** Causes as [cause, probability], the likeliest first. @param {any} episode @returns {[string, number][]} */
 export const ranked = (episode) => (episode.causes ?? []).map((one) => (Array.isArray(one) ? one : [one.cause, one.probability]));
 
+/** A stored episode with what is said of it now while it is open; it is written more rarely. @param {any} row */
+export function freshened(asset, row) {
+  const now = asset?.episode;
+  return now && !row.end && now.id === row.id ? { ...row, ...now } : row;
+}
+
 /** An open episode's cause and time to the limit, for a card. @param {import('./lab.js').Asset} asset @returns {string} */
 export function cardLine(asset) {
   const episode = asset.episode;

@@ -100,6 +100,8 @@ class Plant:
     health: str = "ok"
     ill_from: float | None = None
     drift: float = 0.2
+    newer: dict[str, Any] | None = None
+    """The open episode as live frames know it, while what is stored is older."""
     episodes: list[dict[str, Any]] = field(default_factory=list)
 
     def ill(self, t: float) -> float:
@@ -142,7 +144,7 @@ class Plant:
 
     def said(self) -> dict[str, Any]:
         """What a live frame says of the open episode."""
-        row = self.open_episode() or {}
+        row = self.newer or self.open_episode() or {}
         failed = row.get("failed")
         causes = row.get("causes") or []
         return {

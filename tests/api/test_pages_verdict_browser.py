@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.api.fake_lab import NONE_IN_SIGHT, explain
+from tests.api.fake_lab import NONE_IN_SIGHT, OUTLOOK, explain
 from tests.api.fake_server import Server, serving
 from tests.api.test_pages_browser import PHONE, Open, Visit, browser, visit
 
@@ -179,6 +179,18 @@ def test_episodes_have_cause_and_lead_time(visit: Open) -> None:
     assert "2 h 17 min, then Reactor pressure" in rows[2]
     assert "Like nothing known" in rows[3]
     assert "no limit reached" in rows[3]
+
+
+def test_an_open_episode_says_the_same_in_panel_and_table_however_rarely_it_is_stored(visit: Open) -> None:
+    here = visit()
+    tep = here.server.lab.plants[0]
+    row = tep.open_episode()
+    assert row is not None
+    tep.newer = row | {"outlook": OUTLOOK | {"time_s": 2400.0}, "unknown": 0.8}
+    page = open_asset(here)
+    expect(page.locator(".episode-table tbody tr").first).to_contain_text("40 min left", timeout=15_000)
+    expect(page.locator(".episode-table tbody tr").first).to_contain_text("Like nothing known")
+    assert "in about 40 min" in part(page, 1)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ export function diagnosisPanel(lab, asset, said) {
   };
   tell.addEventListener('click', () => {
     const { episode } = asset;
-    if (episode) run(() => tellCause(lab, asset, { ...row(episode), ...episode, told: row(episode)?.told, cause: row(episode)?.cause }));
+    if (episode) run(() => tellCause(lab, asset, { ...row(episode), ...episode }));
   });
   accept.addEventListener('click', () => run(() => acceptNormal(asset)));
 

@@ -2,7 +2,7 @@
 
 import { attr, h, icon, keyed, put } from '../dom.js';
 import { duration, number, percent, t, when } from '../i18n.js';
-import { causeLine, leadText, listLine, tagName } from '../verdict.js';
+import { causeLine, freshened, leadText, listLine, tagName } from '../verdict.js';
 
 const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument' };
 const LEADING = 3;
@@ -33,8 +33,9 @@ function episodeRow(lab) {
   const mark = h('span', { class: 'episode-mark' });
   const link = h('a', { class: 'episode' }, mark, h('span', { class: 'episode-body' }, title, state, cause, leading));
   const element = h('li', {}, link);
-  element.update = (row) => {
-    const asset = lab.assets.get(row.asset);
+  element.update = (stored) => {
+    const asset = lab.assets.get(stored.asset);
+    const row = freshened(asset, stored);
     const open = !row.end;
     link.href = `#/asset/${encodeURIComponent(row.asset)}`;
     link.className = `episode ${open ? 'is-open' : ''} kind-${row.kind}`;
@@ -90,7 +91,8 @@ function tableRow(asset, tell) {
   let current = null;
   const button = h('button', { type: 'button', class: 'quiet', text: t('page.cause.tell'), on: { click: () => tell(current) } });
   const element = h('tr', {}, began, ...cells, h('td', { class: 'tell' }, button));
-  element.update = (row) => {
+  element.update = (stored) => {
+    const row = freshened(asset, stored);
     current = row;
     const open = !row.end;
     attr(element, 'class', `${open ? 'is-open' : ''} kind-${row.kind}`);

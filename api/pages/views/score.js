@@ -146,7 +146,7 @@ export function contributionsPanel(asset) {
     draw() {
       const rows = asset.top().slice(0, BARS);
       none.hidden = rows.length > 0;
-      const alarmed = asset.alarmed;
+      const alarmed = asset.alarmed && asset.health() !== 'instrument';
       element.classList.toggle('is-alarm', alarmed);
       keyed(list, rows, ([tag]) => tag, () => bar(asset));
     },
