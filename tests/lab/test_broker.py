@@ -126,7 +126,7 @@ def test_amqtt_passes_on_to_whoever_listens_now(tmp_path: Path, free_port: int) 
             100_000,
         ]  # around where the length needs a byte more
         messages = [bytes([n]) * size for n, size in enumerate(sizes)]
-        publisher.publish("a/b/data", b"before anybody listens")
+        publisher.publish("a/b/data", b"before anybody listens", qos=1).wait_for_publish(10)
         plain = listener("plain", "a/b/data", 0)
         for message in messages:
             publisher.publish("a/b/data", message)
