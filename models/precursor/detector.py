@@ -39,8 +39,6 @@ OFF: Final = (0.5, 0.8)
 """An episode ends below these parts of the limit, by fast memories and by slow ones."""
 OFF_ROWS: Final = 10
 """Rows that must stay below for an episode to end."""
-SHARPNESS: Final = 4
-"""Power by which a sensor's own evidence becomes its share of the score."""
 OF_LIMITS: Final = "limits_"
 """What the prognosis calls its own, in the state and in a file, begins with this."""
 CHARTS: Final = ("energy", "sensor", "shift", "gross")
@@ -507,6 +505,7 @@ class _Fast:
             np.maximum(evidence, own, out=evidence)
         elif own is not None:
             evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
+        # the fourth power: what many sensors have a little of is noise
         shares = np.square(np.square(evidence.astype(np.float64)))
         if self.every:
             shares *= beyond
