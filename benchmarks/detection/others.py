@@ -172,7 +172,7 @@ def temperature(subjects: Sequence[Subject]) -> list[Section]:
         best[subject.name] = nab_best(score, stream.windows)[0]
         best_rows[subject.name] = nab_best(score, stream.windows, edges=False)[0]
     lines = [
-        Line("own limit, an episode is one detection", own, digits=1),
+        Line("own limit, an episode is one detection", own, least(55), least(82), 1),
         Line("own limit, every alarm row a detection", own_rows, digits=1),
         Line("limit chosen on this file, a rising edge is one detection", best, least(55), least(82), 1),
         Line("limit chosen on this file, every row above it a detection", best_rows, digits=1),

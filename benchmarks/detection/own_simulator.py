@@ -148,7 +148,8 @@ def faults(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines += [
         Line("80 % interval of the time to the trip holds, of all records", {n: _pooled(e) for n, e in trips.items()},
              between(0.75, 0.85)),
-        Line("the same, mean over the runs", {n: _mean([x.held for x in e]) for n, e in trips.items()}),
+        Line("the same, mean over the runs", {n: _mean([x.held for x in e]) for n, e in trips.items()},
+             between(0.75, 0.85)),
         Line("records of the last hour with a forecast", {n: _mean([x.forecast for x in e]) for n, e in trips.items()}),
         Line("runs without trip: records that see one within 1 h",
              {n: _mean([x.frightened for x in e]) for n, e in quiet.items()}),
