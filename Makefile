@@ -58,7 +58,7 @@ format: dev ## Apply the formatter and the safe fixes
 bench: dev ## Run every benchmark and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-%: dev ## Run one benchmark: bench-simulator, bench-historian, bench-pipeline, bench-api, bench-scoring, bench-detection, bench-corrosion
+bench-%: dev ## Run one benchmark: bench-simulator, bench-historian, bench-pipeline, bench-api, bench-scoring, bench-detection, bench-selection, bench-corrosion
 	$(BIN)/python -m benchmarks $* $(ARGS)
 
 lock: ## Write the lock files again (needs uv and a network)

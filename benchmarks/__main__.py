@@ -13,7 +13,18 @@ from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
 
-NAMES = ("simulator", "historian", "pipeline", "api", "scoring", "detection", "corrosion", "prognosis", "causes")
+NAMES = (
+    "simulator",
+    "historian",
+    "pipeline",
+    "api",
+    "scoring",
+    "detection",
+    "selection",
+    "corrosion",
+    "prognosis",
+    "causes",
+)
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -35,32 +35,43 @@ class Faults(NamedTuple):
     """(runs,) which trip, 0 for none."""
 
 
+def normals(hours: float, seeds: Sequence[int]) -> Floats:
+    """(runs, rows, 52) of fault-free runs."""
+    return _runs(hours, seeds, 0).records
+
+
 def normal(hours: float = NORMAL_H, seed: int = NORMAL_SEED) -> Floats:
     """(rows, 52) of one unbroken fault-free run."""
-    return np.asarray(_runs(hours, [seed], 0).records[0])
+    return np.asarray(normals(hours, [seed])[0])
 
 
 def month(seed: int) -> Floats:
     """(14400, 52): thirty days without a fault."""
-    return np.asarray(_runs(MONTH_H, [seed], 0).records[0])
+    return np.asarray(normals(MONTH_H, [seed])[0])
 
 
-def faulty(fault: int, seeds: Sequence[int]) -> Faults:
-    """Runs of 48 h with a fault from 8 h on."""
-    return _runs(RUN_H, seeds, fault)
+def faulty(fault: int, seeds: Sequence[int], end_h: float | None = None) -> Faults:
+    """Runs of 48 h with a fault from 8 h on, which is taken away again at `end_h`."""
+    return _runs(RUN_H, seeds, fault, end_h)
 
 
-def _runs(hours: float, seeds: Sequence[int], fault: int) -> Faults:
-    path = _folder() / f"{hours:g}h-fault{fault}-seeds{min(seeds)}-{max(seeds)}-{len(seeds)}.npz"
+def _runs(hours: float, seeds: Sequence[int], fault: int, end_h: float | None = None) -> Faults:
+    ends = "" if end_h is None else f"-to{end_h:g}h"
+    path = _folder() / f"{hours:g}h-fault{fault}{ends}-seeds{min(seeds)}-{max(seeds)}-{len(seeds)}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as held:
             return Faults(held["records"], held["trip_h"], held["trip"])
 
-    def switch(inputs: tep.Inputs) -> None:
-        for plant in range(len(seeds)):
-            inputs.set_fault(plant, fault)
+    def switch(on: bool) -> Callable[[tep.Inputs], None]:
+        def apply(inputs: tep.Inputs) -> None:
+            for plant in range(len(seeds)):
+                inputs.set_fault(plant, fault, on)
 
-    changes = [tep.Change(FAULT_H, switch)] if fault else []
+        return apply
+
+    changes = [tep.Change(FAULT_H, switch(True))] if fault else []
+    if end_h is not None:
+        changes.append(tep.Change(end_h, switch(False)))
     run = tep.simulate(hours, list(seeds), changes, generator="numpy")
     done = Faults(tep.round_records(run.records), tep.trip_hours(run.state), run.state.trip.astype(np.int64))
     beside = path.with_name(f"{os.getpid()}-{path.name}")
