@@ -1,7 +1,7 @@
 """All assets that use one model, a row each in every state array."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +107,7 @@ class Group:
         self.model = model
         self.size = 0
         self.free: list[int] = []
-        self.state: dict[str, NDArray[Any]] = dict(model.detector.initial(0))
-        self.owned = True
-        """The state arrays are nobody else's, so rows may be written into them."""
+        self.state: State = model.detector.initial(0)
         width = len(model.detector.sensors)
         self.last: Floats = np.zeros((0, width))
         self.same: Counts = np.zeros((0, width), dtype=np.int32)
@@ -132,21 +130,13 @@ class Group:
         if more > 0:
             fresh = self.model.detector.initial(more)
             self.state = {name: np.concatenate([array, fresh[name]]) for name, array in self.state.items()}
-            self.owned = True
             self.last = np.concatenate([self.last, np.full((more, self.last.shape[1]), np.nan)])
             self.before = np.concatenate([self.before, np.full((more, self.last.shape[1]), np.nan)])
             self.same = np.concatenate([self.same, np.zeros((more, self.same.shape[1]), dtype=np.int32)])
             self.spiked = np.concatenate([self.spiked, np.zeros((more, self.same.shape[1]), dtype=np.int32)])
 
-    def own(self) -> None:
-        """Make the arrays writable without touching what a result may still refer to."""
-        if not self.owned:
-            self.state = {name: array.copy() for name, array in self.state.items()}
-            self.owned = True
-
     def reset(self, rows: Rows, keep: Flags) -> None:
         """Begin these assets anew; those to `keep` (as many) keep what was accepted of them."""
-        self.own()
         for name, array in self.model.detector.initial(len(rows)).items():
             lasts = name in self.model.detector.lasting
             self.state[name][rows[~keep] if lasts else rows] = array[~keep] if lasts else array
@@ -164,7 +154,6 @@ class Group:
         Raises:
             ValueError: it is not of this model.
         """
-        self.own()
         start = 0
         for name in self.model.detector.lasting:
             part = self.state[name][row]
@@ -179,20 +168,16 @@ class Group:
         """
         if not self.model.detector.lasting:
             raise ValueError(f"a {self.model.detector.kind} model knows no other operating point")
-        self.own()
         one = {name: array[row : row + 1] for name, array in self.state.items()}
         for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
             self.state[name][row] = array[0]
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
-        before: State = {name: array[rows] for name, array in self.state.items()}
-        after, result = self.model.detector.score(before, x)
-        if len(x) == len(self.last) and isinstance(rows, slice):
-            self.state, self.owned = dict(after), False
-        else:
-            self.own()
-            for name, array in after.items():
+        state = {name: array[rows] for name, array in self.state.items()}
+        result = self.model.detector.advance(state, x)
+        if not isinstance(rows, slice):  # of which they are views
+            for name, array in state.items():
                 self.state[name][rows] = array
         return result
 

@@ -625,7 +625,6 @@ class Scorer:
         self.use(number, model)
         group = self._listed[int(self._group[number])]
         group.grow()
-        group.own()
         row = self._row[number]
         for name in SEEN:
             getattr(group, name)[row] = arrays.pop(f"~{name}")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 State = Mapping[str, NDArray[Any]]
-"""Named arrays, the asset on the first axis; never changed in place."""
+"""Named arrays, the asset on the first axis; never changed in place, but by `Detector.advance`."""
 
 FORMAT: Final = 2
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -122,6 +122,13 @@ class Detector(Protocol):
 
         Raises:
             ValueError: the block's shape does not fit the model or the state.
+        """
+
+    def advance(self, state: State, block: Floats) -> Result:
+        """`score` for who owns the state: its arrays are brought up to date in place, which spares copying them.
+
+        Raises:
+            ValueError: as `score`.
         """
 
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:

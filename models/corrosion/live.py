@@ -162,6 +162,13 @@ class PipingPoint:
         # a place has no usual level to deviate from
         return now, Result(score, alarm, share, charts, np.zeros(share.shape, dtype=np.float32))
 
+    def advance(self, state: State, block: Floats) -> Result:
+        """See `models.detector.Detector`."""
+        after, result = self.score(state, block)
+        for name, array in after.items():
+            state[name][:] = array
+        return result
+
     def _row(self, now: dict[str, NDArray[Any]], raw: Floats) -> dict[str, Floats]:
         """One row of all points; changes `now`."""
         hours = self.period_s / 3600.0

@@ -107,7 +107,10 @@ class Precursor:
 
     def initial(self, assets: int) -> State:
         """State of `assets` streams that have not begun."""
-        m, depth, memories = len(self.moving), max(1, self.lags), len(self.charts.memory)
+        m, depth = len(self.moving), max(1, self.lags)
+        charts = np.zeros((assets, len(self._fast.keep)), dtype=np.float32)
+        parts = self._fast.parts(charts)
+        parts.energy[:] = parts.spread[:] = 1.0
         ahead = {} if self.prognosis is None else self.prognosis.initial(assets)
         return {
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
@@ -116,48 +119,50 @@ class Precursor:
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
-            "energy": np.ones((assets, len(self.charts.tau)), dtype=np.float32),
-            "spread": np.ones((assets, memories, m), dtype=np.float32),
-            "shift": np.zeros((assets, memories, m), dtype=np.float32),
-            "deviation": np.zeros((assets, len(self.sensors)), dtype=np.float32),
+            "charts": charts,
             "below": np.zeros(assets, dtype=np.int8),
             "alarm": np.zeros(assets, dtype=np.bool_),
         }
 
     def score(self, state: State, block: Floats) -> tuple[State, Result]:
         """Score a block `(A, T, S)`; see `models.detector.Detector.score`."""
+        after = {name: np.empty_like(array) for name, array in state.items()}
+        return after, self._score(state, after, block)
+
+    def advance(self, state: State, block: Floats) -> Result:
+        """The same, with the state brought up to date in place."""
+        return self._score(state, state, block)
+
+    def _score(self, state: State, after: State, block: Floats) -> Result:
         if block.ndim != 3 or block.shape[2] != len(self.sensors) or len(state["seen"]) != len(block):
             raise ValueError(
                 f"a block of shape {block.shape}; want ({len(state['seen'])} assets, rows, {len(self.sensors)} sensors)"
             )
         assets, rows, width = block.shape
+        charts = np.empty((len(CHARTS), assets, rows))
         result = Result(
             score=np.empty((assets, rows)),
             alarm=np.empty((assets, rows), dtype=np.bool_),
             contributions=np.empty((assets, rows, width)),
-            statistics={name: np.empty((assets, rows)) for name in CHARTS},
+            statistics=dict(zip(CHARTS, charts, strict=True)),
             deviation=np.empty((assets, rows, width), dtype=np.float32),
         )
-        if not rows or not assets:
-            return state, result if self.prognosis is None else self._foretold(state, block, result)[1]
-        after = {name: np.empty_like(array) for name, array in state.items() if not name.startswith(OF_LIMITS)}
         for first in range(0, assets, CACHED):
             some = slice(first, min(assets, first + CACHED))
             theirs = {name: array[some] for name, array in after.items()}
-            for name, array in theirs.items():
-                array[:] = state[name][some]
-            self._fast.score(theirs, block[some], result, some)
+            if after is not state:
+                for name, array in theirs.items():
+                    array[:] = state[name][some]
+            if rows:
+                self._fast.score(theirs, block[some], result, charts, some)
         if self.prognosis is None:
-            return after, result
-        ahead, result = self._foretold(state, block, result)
-        return {**after, **ahead}, result
-
-    def _foretold(self, state: State, block: Floats, result: Result) -> tuple[State, Result]:
-        """What is left until the limits, added to a result; the prognosis' part of the state after."""
-        assert self.prognosis is not None
-        mine = {name.removeprefix(OF_LIMITS): array for name, array in state.items() if name.startswith(OF_LIMITS)}
-        after, forecast = self.prognosis.score(mine, block, result.alarm)
-        return {f"{OF_LIMITS}{name}": array for name, array in after.items()}, result._replace(forecast=forecast)
+            return result
+        mine = {name: array for name, array in after.items() if name.startswith(OF_LIMITS)}
+        before = {name.removeprefix(OF_LIMITS): array for name, array in mine.items()}
+        moved, forecast = self.prognosis.score(before, block, result.alarm)
+        for name, array in mine.items():
+            array[:] = moved[name.removeprefix(OF_LIMITS)]
+        return result._replace(forecast=forecast)
 
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
         """Take where the assets (A,) chosen stand now for normal: shifts are taken off, open episodes end.
@@ -165,12 +170,13 @@ class Precursor:
         What the model knows of how the sensors move together stays; the sensors' levels are those of the last rows.
         """
         after = {name: array.copy() for name, array in state.items()}
-        after["offset"][assets] += after["deviation"][assets]
-        after["past"][assets] -= after["deviation"][assets][:, None, self.moving]
-        after["deviation"][assets] = 0.0
-        after["shift"][assets] = 0.0
-        after["spread"][assets] = 1.0
-        after["energy"][assets] = 1.0
+        charts = after["charts"][assets]
+        parts = self._fast.parts(charts)
+        after["offset"][assets] += parts.deviation
+        after["past"][assets] -= parts.deviation[:, None, self.moving]
+        parts.deviation[:] = parts.shift[:] = 0.0
+        parts.energy[:] = parts.spread[:] = 1.0
+        after["charts"][assets] = charts
         after["below"][assets] = 0
         after["alarm"][assets] = False
         return after
@@ -182,9 +188,10 @@ class Precursor:
         """
         if not len(self.charts.memory):
             return np.zeros(len(state["seen"]))
+        parts = self._fast.parts(state["charts"])
         centre, gain, _ = self.charts.shift[:, -1]
-        value = ((np.abs(state["shift"][:, -1]) - centre) * gain).max(axis=1, initial=0.0)
-        energy = (state["energy"][:, -1] - self.charts.energy[-1, 0]) * self.charts.energy[-1, 1]
+        value = ((np.abs(parts.shift[:, -1]) - centre) * gain).max(axis=1, initial=0.0)
+        energy = (parts.energy[:, -1] - self.charts.energy[-1, 0]) * self.charts.energy[-1, 1]
         return np.asarray(np.maximum(np.maximum(value, energy), 0.0), dtype=np.float64)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -261,6 +268,19 @@ class Precursor:
         )
 
 
+class _Parts(NamedTuple):
+    """The charts of `A` assets, as views of an array (A, F)."""
+
+    energy: Singles
+    """(A, K)."""
+    spread: Singles
+    """(A, Q, M)."""
+    shift: Singles
+    """(A, Q, M)."""
+    deviation: Singles
+    """(A, S)."""
+
+
 class _Fast:
     """What scoring needs of a model, in the types it works in."""
 
@@ -281,49 +301,70 @@ class _Fast:
         self.now = model.weights[:, 1 : m + 1]
         self.baseline = np.divide(1.0, model.baseline, out=np.zeros(m), where=model.baseline > 0).astype(single)
         self.based = bool(self.baseline.any())
-        self.gross = (1.0 / (GROSS * model.coarse)).astype(single)
+        self.count = single(max(1, m))
         charts = model.charts
-        self.step = (1.0 / charts.tau).astype(single)
-        self.energy = charts.energy.astype(single)
-        self.keep = (1.0 / charts.memory).astype(single)[:, None]
-        self.spread, self.shift = charts.spread.astype(single), charts.shift.astype(single)
-        self.lowest = -self.shift[2]
-        self.fast_energy = int((charts.tau <= FAST).sum())
-        self.fast = int((charts.memory <= FAST).sum())
+        self.memories = len(charts.memory)
+        lengths = len(charts.tau), self.memories * m, self.memories * m, self.width
+        self.ends = np.cumsum(lengths).tolist()
+        # All charts are moving averages, told and bounded alike, so they lie side by side (F): those of `CHARTS`.
+        none, each = np.zeros(self.width), np.ones((self.memories, m))
+        keep = 1.0 / charts.tau, each / charts.memory[:, None], each / charts.memory[:, None], none + 1.0 / GROSS_TAU
+        centre = charts.energy[:, 0], charts.spread[0], charts.shift[0], none
+        gain = charts.energy[:, 1], charts.spread[1], charts.shift[1], 1.0 / (GROSS * model.coarse)
+        cap = charts.energy[:, 2], charts.spread[2], charts.shift[2], none + np.inf
+        self.keep, self.centre, self.gain, self.cap = (
+            np.concatenate([part.ravel() for part in parts]).astype(single) for parts in (keep, centre, gain, cap)
+        )
+        self.lowest = -self.cap
+        self.told = [at for at, length in enumerate(lengths) if length]
+        self.firsts = np.array([([0, *self.ends])[at] for at in self.told])
+        slow = charts.tau > FAST, (each * charts.memory[:, None]).ravel() > FAST
+        self.slow = np.flatnonzero(np.concatenate([slow[0], slow[1], slow[1], none > 0]))
+        self.fast = np.setdiff1d(np.arange(len(self.keep)), self.slow)
 
-    def score(self, state: dict[str, NDArray[Any]], block: Floats, result: Result, some: slice) -> None:
-        """Score a block (A, T, S) into the rows `some` of the result; `state` is brought up to date in place."""
-        known = np.isfinite(block)
-        whole = bool(known.all())
+    def parts(self, charts: Singles) -> _Parts:
+        """The charts in (A, F)."""
+        a, b, c, _ = self.ends
+        shape = len(charts), self.memories, self.m
+        return _Parts(charts[:, :a], charts[:, a:b].reshape(shape), charts[:, b:c].reshape(shape), charts[:, c:])
+
+    def score(self, state: State, block: Floats, result: Result, charts: Floats, some: slice) -> None:
+        """Score a block (A, T, S) into the rows `some` of the result; `state` is brought up to date in place.
+
+        `charts` (4, all assets, T) are the result's statistics.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            standard = (block - self.center) / self.scale
-            np.clip(standard, -FAR, FAR, out=standard)
-        z = standard.astype(np.float32)
-        if not whole:
-            z[~known] = 0.0
+            z = ((block - self.center) / self.scale).astype(np.float32)
+            known = None if np.maximum.reduce(np.abs(z), axis=None, initial=0.0) <= FAR else np.isfinite(block)
+        if known is not None:  # something is missing, or beyond all bounds
+            np.clip(z, -FAR, FAR, out=z)
+            if known.all():
+                known = None
+            else:
+                z[~known] = 0.0
         if len(self.resting):
-            z[..., self.resting] = self._moved(block[..., self.resting], known[..., self.resting])
-        if state["offset"].any():
-            z -= state["offset"][:, None]
-        inside = known if self.every else known[..., self.moving]
+            z[..., self.resting] = self._moved(block[..., self.resting])
+        z -= state["offset"][:, None]
         x = z if self.every else np.ascontiguousarray(z[..., self.moving])
-        if whole and not state["guessed"].any() and self.m:
+        if known is None and self.m and not state["guessed"].any():
             residuals = self._residuals(state, x)
             for row in range(block.shape[1]):
-                self._row(state, residuals[:, row], None, z[:, row], None, row, result, some)
+                self._row(state, residuals[:, row], None, z[:, row], None, row, result, charts, some)
             return
+        if known is None:
+            known = np.ones(block.shape, dtype=np.bool_)
+        inside = known if self.every else known[..., self.moving]
         for row in range(block.shape[1]):
             residual, valid = self._guess(state, x[:, row], inside[:, row])
-            self._row(state, residual, valid, z[:, row], known[:, row], row, result, some)
+            self._row(state, residual, valid, z[:, row], known[:, row], row, result, charts, some)
 
-    def _moved(self, values: Floats, known: NDArray[np.bool_]) -> Singles:
-        """By how many of their scales resting sensors left the range of the normal record."""
-        scale = self.scale[self.resting]
+    def _moved(self, values: Floats) -> Singles:
+        """By how many of their scales resting sensors left the range of the normal record; 0 where nothing is."""
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = (values - np.clip(values, self.low, self.high)) / scale
-        return np.where(known, np.clip(moved, -FAR, FAR), 0.0).astype(np.float32)
+            moved = (values - np.clip(values, self.low, self.high)) / self.scale[self.resting]
+        return np.where(np.isfinite(values), np.clip(moved, -FAR, FAR), 0.0).astype(np.float32)
 
-    def _residuals(self, state: dict[str, NDArray[Any]], x: Singles) -> Singles:
+    def _residuals(self, state: State, x: Singles) -> Singles:
         """Residuals (A, T, M) of whole rows."""
         assets, rows, m = x.shape
         depth, n = self.lags + 1, assets * rows
@@ -332,19 +373,17 @@ class _Fast:
         lagged = padded[:n].reshape(assets, rows, depth, m)
         lagged[:, :, 0] = x
         past = state["past"]
-        for lag in range(1, depth):
-            lagged[:, lag:, lag] = x[:, : max(0, rows - lag)]
-            for row in range(min(lag, rows)):
-                lagged[:, row, lag] = past[:, lag - row - 1]
+        for row in range(min(rows, self.lags)):
+            lagged[:, row, row + 1 :] = past[:, : self.lags - row]
+        for lag in range(1, min(rows, depth)):
+            lagged[:, lag:, lag] = x[:, : rows - lag]
         out = np.matmul(padded.reshape(-1, TILE, depth * m), self.weights)
-        state["past"][:] = lagged[:, -1, : past.shape[1]]
+        past[:] = lagged[:, -1, : past.shape[1]]
         residuals: Singles = out.reshape(-1, m)[:n].reshape(assets, rows, m)
         residuals += self.constant
         return residuals
 
-    def _guess(
-        self, state: dict[str, NDArray[Any]], x: Singles, known: NDArray[np.bool_]
-    ) -> tuple[Singles, NDArray[np.bool_]]:
+    def _guess(self, state: State, x: Singles, known: NDArray[np.bool_]) -> tuple[Singles, NDArray[np.bool_]]:
         """Residuals (A, M) of one row with missing values, and which of them can be trusted.
 
         What is missing is put in as expected from everything else, which makes its residual zero.
@@ -387,13 +426,14 @@ class _Fast:
 
     def _row(
         self,
-        state: dict[str, NDArray[Any]],
+        state: State,
         residual: Singles,
         valid: NDArray[np.bool_] | None,
         z: Singles,
         known: NDArray[np.bool_] | None,
         row: int,
         result: Result,
+        charts: Floats,
         some: slice,
     ) -> None:
         """Take one row of every asset into the charts; `valid` and `known` are None when nothing is missing."""
@@ -418,113 +458,110 @@ class _Fast:
             if valid is not None:
                 step[~valid] = 0.0
             base += step
-        elif state["base"].any():
-            residual = residual - state["base"]
-        # beyond the bound charts say nothing of how far: the shares do
-        beyond = np.square(np.maximum(np.abs(residual) * np.float32(1.0 / CLIP), np.float32(1.0)))
-        residual = np.clip(residual, -CLIP, CLIP)
+        size, beyond = np.abs(residual), None
+        if np.maximum.reduce(size, axis=None, initial=0.0) > CLIP:
+            # beyond the bound charts say nothing of how far: the shares do
+            beyond = np.square(np.maximum(size * np.float32(1.0 / CLIP), np.float32(1.0)))
+            residual = np.clip(residual, -CLIP, CLIP)
         squared = residual * residual
-        # the mean over all sensors
-        energy = state["energy"]
         if valid is None:
-            mean = np.add.reduce(squared, axis=1) / np.float32(max(1, self.m))
-            energy += self.step * (mean[:, None] - energy)
+            mean = np.add.reduce(squared, axis=1) / self.count
         else:
             squared[~valid] = 0.0
             number = valid.sum(axis=1)
             mean = (np.add.reduce(squared, axis=1) / np.maximum(number, 1)).astype(np.float32)
-            counts = number * 2 > self.m
-            energy += np.where(counts[:, None], self.step * (mean[:, None] - energy), np.float32(0.0))
-        over_energy = (energy - self.energy[:, 0]) * self.energy[:, 1]
-        np.minimum(energy, self.energy[:, 2], out=energy)
-        # each sensor by itself
-        spread, shift = state["spread"], state["shift"]
-        change = squared[:, None] - spread
-        change *= self.keep
-        move = residual[:, None] - shift
-        move *= self.keep
+        # all charts at once: the step of each average, then what it says
+        averages = state["charts"]
+        level = np.empty(averages.shape, dtype=np.float32)
+        before, now = self.parts(averages), self.parts(level)
+        np.subtract(mean[:, None], before.energy, out=now.energy)
+        np.subtract(squared[:, None], before.spread, out=now.spread)
+        np.subtract(residual[:, None], before.shift, out=now.shift)
+        np.subtract(z, before.deviation, out=now.deviation)
         if valid is not None:
-            gone = ~valid[:, None]
-            np.copyto(change, 0.0, where=gone)
-            np.copyto(move, 0.0, where=gone)
-        spread += change
-        np.subtract(spread, self.spread[0], out=change)
-        change *= self.spread[1]
-        np.minimum(spread, self.spread[2], out=spread)
-        shift += move
-        np.abs(shift, out=move)
-        move -= self.shift[0]
-        move *= self.shift[1]
-        np.minimum(shift, self.shift[2], out=shift)
-        np.maximum(shift, self.lowest, out=shift)
-        # gross deviations
-        deviation = state["deviation"]
-        far = z - deviation
-        far *= np.float32(1.0 / GROSS_TAU)
+            now.energy[number * 2 <= self.m] = 0.0
+            np.copyto(now.spread, 0.0, where=~valid[:, None])
+            np.copyto(now.shift, 0.0, where=~valid[:, None])
         if known is not None:
-            far[~known] = 0.0
-        deviation += far
-        gross = np.abs(deviation, out=far)
-        gross *= self.gross
-        # together: the most of each sensor, then of all
-        parts = self.fast, self.fast_energy
-        widest = [part.max(axis=1) for part in (change[:, : parts[0]], change[:, parts[0] :]) if part.shape[1]]
-        furthest = [part.max(axis=1) for part in (move[:, : parts[0]], move[:, parts[0] :]) if part.shape[1]]
-        top = np.full((2, 4, len(residual)), -1.0, dtype=np.float32)
-        for at, part in enumerate((over_energy[:, : parts[1]], over_energy[:, parts[1] :])):
-            part.max(axis=1, initial=-1.0, out=top[at, 0])
-        own = None
-        for place, pieces in ((1, widest), (2, furthest)):
-            for at, piece in enumerate(pieces):
-                piece.max(axis=1, initial=-1.0, out=top[at, place])
-                own = piece if own is None else np.maximum(own, piece, out=own)
-        gross.max(axis=1, initial=0.0, out=top[0, 3])
-        fast, slow = top.max(axis=1)
-        charts = _positive(np.maximum(top[0], top[1]).astype(np.float64))
-        value = charts.max(axis=0)
+            now.deviation[~known] = 0.0
+        level *= self.keep
+        averages += level
+        np.abs(averages, out=level)
+        level -= self.centre
+        level *= self.gain
+        np.minimum(averages, self.cap, out=averages)
+        np.maximum(averages, self.lowest, out=averages)
+        most = np.maximum.reduceat(level, self.firsts, axis=1)
+        if len(self.told) < len(CHARTS):
+            most = _spread_out(most, self.told)
+        told = _positive(np.maximum(most, np.float32(-1.0), dtype=np.float64))
+        value = np.maximum.reduce(told, axis=1)
         # episodes
         begins = value >= 1.0
-        quiet = (fast < OFF[0]) & (slow < OFF[1])
         if live is not None:
             begins &= live
-            below = np.where(live, np.where(quiet, state["below"] + 1, 0), state["below"])
-        else:
-            below = np.where(quiet, state["below"] + 1, 0)
-        below = np.minimum(np.where(begins, 0, below), OFF_ROWS)
-        alarm[:] = begins | (alarm & (below < OFF_ROWS))
-        state["below"][:] = below
+        if begins.any() or alarm.any():
+            self._episodes(state, begins, level, live)
         # what is told
         result.score[some, row] = value
         result.alarm[some, row] = alarm
-        statistics = result.statistics
-        for name, values in zip(CHARTS, charts, strict=True):
-            statistics[name][some, row] = values
-        result.deviation[some, row] = deviation
-        evidence = np.maximum(gross, np.float32(1e-3), out=gross)
-        if own is not None and self.every:
-            np.maximum(evidence, own, out=evidence)
-        elif own is not None:
-            evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
+        charts[:, some, row] = told.T
+        result.deviation[some, row] = before.deviation
+        # the most that is to be said of each sensor
+        evidence = np.maximum(now.deviation, np.float32(1e-3))
+        if self.m and self.memories:
+            a, _, c, _ = self.ends
+            own = np.maximum.reduce(level[:, a:c].reshape(len(level), -1, self.m), axis=1)
+            if self.every:
+                np.maximum(evidence, own, out=evidence)
+            else:
+                evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
         # the fourth power: what many sensors have a little of is noise
-        shares = np.square(np.square(evidence.astype(np.float64)))
-        if self.every:
+        shares = np.square(evidence, dtype=np.float64)
+        np.square(shares, out=shares)
+        if beyond is not None and self.every:
             shares *= beyond
-        else:
+        elif beyond is not None:
             shares[:, self.moving] *= beyond
         if known is not None:
             shares[~known] = 0.0
         total = np.add.reduce(shares, axis=1)
-        shares *= (value / np.where(total > 0, total, 1.0))[:, None]
-        result.contributions[some, row] = shares
+        if known is not None:
+            total[total == 0.0] = 1.0
+        np.multiply(shares, (value / total)[:, None], out=result.contributions[some, row])
         if live is not None and not live.all():
-            silent = ~live
-            rows = np.arange(some.start, some.stop)[silent]
+            rows = np.arange(some.start, some.stop)[~live]
             result.score[rows, row] = np.nan
             result.contributions[rows, row] = 0.0
-            for chart in statistics.values():
-                chart[rows, row] = np.nan
+            charts[:, rows, row] = np.nan
+
+    def _episodes(
+        self, state: State, begins: NDArray[np.bool_], level: Singles, live: NDArray[np.bool_] | None
+    ) -> None:
+        """Begin episodes, and end those whose charts (A, F) have been below their limits for long."""
+        alarm, below = state["alarm"], state["below"]
+        quiet = level[:, self.fast].max(axis=1, initial=-1.0) < OFF[0]
+        quiet &= level[:, self.slow].max(axis=1, initial=-1.0) < OFF[1]
+        rows = np.where(quiet, below + 1, 0)
+        if live is not None:
+            rows = np.where(live, rows, below)
+        rows = np.minimum(np.where(begins, 0, rows), OFF_ROWS)
+        alarm[:] = begins | (alarm & (rows < OFF_ROWS))
+        below[:] = np.where(alarm, rows, 0)
+
+
+def _spread_out(most: Singles, places: list[int]) -> Singles:
+    """Columns at their places among the charts; what is not there says nothing."""
+    whole = np.full((len(most), len(CHARTS)), -1.0, dtype=np.float32)
+    whole[:, places] = most
+    return whole
 
 
 def _positive(value: Floats) -> Floats:
     """Above a quarter of the limit the value itself, below it a positive number that falls with it."""
-    return np.where(value >= 0.25, value, 0.25 * np.exp(np.minimum(4.0 * value - 1.0, 0.0)))
+    below = 4.0 * value
+    below -= 1.0
+    np.minimum(below, 0.0, out=below)
+    np.exp(below, out=below)
+    below *= 0.25
+    return np.maximum(value, below, out=below)

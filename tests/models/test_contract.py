@@ -151,6 +151,17 @@ def test_nothing_given_is_changed(kind: str) -> None:
     same(model.score(state, rows)[1], first)
 
 
+def test_in_place_it_gives_the_same(kind: str) -> None:
+    model = fitted(kind)
+    x = np.stack([faulty(100, seed=seed) for seed in range(3)])
+    mine, theirs = {name: array.copy() for name, array in model.initial(3).items()}, model.initial(3)
+    for first, last in ((0, 1), (1, 40), (40, 40), (40, 100)):
+        theirs, expected = model.score(theirs, x[:, first:last])
+        same(model.advance(mine, x[:, first:last]), expected)
+        for name, array in theirs.items():
+            np.testing.assert_array_equal(mine[name], array, err_msg=name)
+
+
 def test_contributions_are_shares_of_the_score(kind: str) -> None:
     result = run(fitted(kind), faulty())
     assert (result.contributions >= 0).all()
