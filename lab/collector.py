@@ -314,8 +314,8 @@ class Collector:
         """Keep scores for the next commit."""
         for block, scored in results:
             self._scores.append((block.asset, block.t, scored))
-            self.intake.counters.scored += int(np.isfinite(scored.score).sum())
-            self.intake.counters.late += int(scored.late.sum())
+            self.intake.counters.scored += int(np.count_nonzero(np.isfinite(scored.score)))
+            self.intake.counters.late += int(np.count_nonzero(scored.late))
             for what, episode in scored.changes:
                 if what != "updated":
                     log.info("asset %s: %s episode %s, peak %.2f", episode.asset, episode.kind, what, episode.peak)

@@ -62,7 +62,6 @@ class Layout:
         self.ids: Ids = np.zeros((0, self.width), dtype=np.int32)
         self.lo: Floats = np.zeros((0, self.width))
         self.hi: Floats = np.zeros((0, self.width))
-        self.ranged = False
         self.open: dict[int, Group] = {}
         """Groups being filled, by their number of samples."""
 
@@ -94,7 +93,6 @@ class Layout:
         self.ids[slot] = ids
         self.lo[slot] = [-np.inf if channel.lo is None else channel.lo for channel in birth.channels]
         self.hi[slot] = [np.inf if channel.hi is None else channel.hi for channel in birth.channels]
-        self.ranged = self.ranged or bool(np.isfinite(self.lo[slot]).any() or np.isfinite(self.hi[slot]).any())
         for part, (asset, number) in zip(self.parts, assets, strict=True):
             part.names[slot : slot + 1] = [asset.id]
             part.assets[slot] = number
@@ -200,13 +198,11 @@ class Group:
                 for first, last, code in entries:
                     part = q[frame * n + first : frame * n + last + 1, column]
                     np.maximum(part, CODES[code], out=part)
-        nothing = np.isnan(v)
-        if nothing.any():
-            q[nothing & (q < BAD)] = BAD
-        if layout.ranged:
-            outside = (v < layout.lo[slot]) | (v > layout.hi[slot])
-            if outside.any():
-                q[outside & (q < BAD)] = RANGE
+        inside = v >= layout.lo[slot]
+        inside &= v <= layout.hi[slot]
+        if not inside.all():
+            worst = np.where(np.isnan(v), np.uint8(BAD), np.uint8(RANGE))
+            np.copyto(q, worst, where=~inside & (q < BAD))
         if self.absent:
             absent = np.zeros((frames * n, width), dtype=np.bool_)
             for frame, columns in self.absent:

@@ -209,19 +209,26 @@ class Group:
         """
         before, last, spiked = self.before[rows], self.last[rows], self.spiked[rows]
         usual = self.model.detector.usual
-        inner = np.concatenate([last[:, None], x[:, :-1]], axis=1) if x.shape[1] > 1 else last[:, None]
+        inner, outer = last[:, None], before[:, None]
+        if x.shape[1] > 1:
+            inner = np.concatenate([inner, x[:, :-1]], axis=1)
+            outer = np.concatenate([outer, inner[:, :-1]], axis=1)
         counts: Counts | None = None
-        outside = (inner < usual.low) | (inner > usual.high)
-        if outside.any() or spiked.any():
-            outer = np.concatenate([before[:, None], last[:, None], x], axis=1)[:, : x.shape[1]]
-            jump = np.abs(inner - outer)
-            spike = outside & (jump >= self.jump) & (np.abs(inner - x) >= self.jump)
+        jump = np.abs(inner - outer)
+        spike = jump >= self.jump
+        fresh = bool(spike.any())
+        if fresh:
+            spike &= (inner < usual.low) | (inner > usual.high)
+            spike &= np.abs(inner - x) >= self.jump
             spike &= np.abs(x - outer) <= RETURN * jump
-            spike &= np.count_nonzero(spike, axis=2, keepdims=True) <= max(1, x.shape[2] // 10)
+            fresh = bool(spike.any())
+        if fresh or spiked.any():
             at = np.arange(x.shape[1], dtype=np.int32)[:, None]
-            newest = np.maximum.accumulate(np.where(spike, at, np.int32(-1)), axis=1)
-            earlier = np.where(spiked > 0, spiked, np.int32(SPIKED))[:, None] + at + 1
-            counts = np.where(newest < 0, earlier, at - newest + 2).astype(np.int32)
+            counts = np.where(spiked > 0, spiked, np.int32(SPIKED))[:, None] + at + 1
+            if fresh:
+                spike &= np.count_nonzero(spike, axis=2, keepdims=True) <= max(1, x.shape[2] // 10)
+                newest = np.maximum.accumulate(np.where(spike, at, np.int32(-1)), axis=1)
+                counts = np.where(newest < 0, counts, at - newest + 2)
             counts[counts > SPIKED] = 0
             self.spiked[rows] = counts[:, -1]
         self.before[rows] = inner[:, -1]

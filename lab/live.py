@@ -229,24 +229,31 @@ class Latency:
     """Upper edges in ms, 12 % apart; beyond the last there is one more place."""
 
     def __init__(self) -> None:
-        self.total = np.zeros(len(self.EDGES) + 1, dtype=np.int64)
-        self._seconds = np.zeros((10, len(self.total)), dtype=np.int64)
+        self._seconds = np.zeros((10, len(self.EDGES) + 1), dtype=np.int64)
         self._at = 0
+        self._new: list[NDArray[np.int64]] = []
+        """Of this second, not counted yet."""
 
     def add(self, lag_ns: NDArray[np.int64]) -> None:
         """Count delays (n,)."""
-        counts = np.bincount(np.searchsorted(self.EDGES, lag_ns / MS), minlength=len(self.total))
-        self.total += counts
-        self._seconds[self._at] += counts
+        self._new.append(lag_ns)
 
     def next_second(self) -> None:
         """Forget what is older than ten seconds."""
+        self._count()
         self._at = (self._at + 1) % len(self._seconds)
         self._seconds[self._at] = 0
 
     def quantiles(self, *wanted: float) -> list[float | None]:
         """Quantiles over the last ten seconds, ms (the upper edge of the place); None without frames."""
+        self._count()
         return quantiles(self._seconds.sum(axis=0), wanted)
+
+    def _count(self) -> None:
+        if self._new:
+            places = np.searchsorted(self.EDGES, np.concatenate(self._new) / MS)
+            self._seconds[self._at] += np.bincount(places, minlength=self._seconds.shape[1])
+            self._new.clear()
 
 
 def quantiles(counts: NDArray[np.int64], wanted: tuple[float, ...]) -> list[float | None]:

@@ -291,7 +291,9 @@ class _Fast:
         self.moving, self.center, self.scale = model.moving, model.center, model.scale
         self.resting = np.setdiff1d(np.arange(self.width), model.moving)
         self.low, self.high = model.usual.low[self.resting], model.usual.high[self.resting]
-        self.every = len(self.resting) == 0 and np.array_equal(model.moving, np.arange(self.width))
+        self.every = m == self.width
+        self.place = np.argsort(model.moving)
+        """Where each sensor stands among those that move, if every one does."""
         self.constant = model.weights[:, 0].astype(single)
         self.weights = np.ascontiguousarray(model.weights[:, 1:].T, dtype=single)
         # values put in err by about a standard deviation of their own residual
@@ -345,7 +347,7 @@ class _Fast:
         if len(self.resting):
             z[..., self.resting] = self._moved(block[..., self.resting])
         z -= state["offset"][:, None]
-        x = z if self.every else np.ascontiguousarray(z[..., self.moving])
+        x = z.take(self.moving, axis=2)
         if known is None and self.m and not state["guessed"].any():
             residuals = self._residuals(state, x)
             for row in range(block.shape[1]):
@@ -353,7 +355,7 @@ class _Fast:
             return
         if known is None:
             known = np.ones(block.shape, dtype=np.bool_)
-        inside = known if self.every else known[..., self.moving]
+        inside = known.take(self.moving, axis=2)
         for row in range(block.shape[1]):
             residual, valid = self._guess(state, x[:, row], inside[:, row])
             self._row(state, residual, valid, z[:, row], known[:, row], row, result, charts, some)
@@ -442,7 +444,7 @@ class _Fast:
         if known is not None:
             there = known.any(axis=1)
             seen[~there] = 0  # what comes after an outage fills the lags anew
-        if known is not None or int(seen.min(initial=127)) < self.lags:
+        if known is not None or np.minimum.reduce(seen) < self.lags:
             live = seen >= self.lags
             if known is not None:
                 live &= there
@@ -500,7 +502,7 @@ class _Fast:
         begins = value >= 1.0
         if live is not None:
             begins &= live
-        if begins.any() or alarm.any():
+        if (begins | alarm).any():
             self._episodes(state, begins, level, live)
         # what is told
         result.score[some, row] = value
@@ -513,15 +515,13 @@ class _Fast:
             a, _, c, _ = self.ends
             own = np.maximum.reduce(level[:, a:c].reshape(len(level), -1, self.m), axis=1)
             if self.every:
-                np.maximum(evidence, own, out=evidence)
+                np.maximum(evidence, own.take(self.place, axis=1), out=evidence)
             else:
                 evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
         # the fourth power: what many sensors have a little of is noise
         shares = np.square(evidence, dtype=np.float64)
         np.square(shares, out=shares)
-        if beyond is not None and self.every:
-            shares *= beyond
-        elif beyond is not None:
+        if beyond is not None:
             shares[:, self.moving] *= beyond
         if known is not None:
             shares[~known] = 0.0
