@@ -38,7 +38,8 @@ from lab.ledger import Book
 from lab.live import Latency, Live, StoreState, build_status
 from lab.quarantine import Quarantine
 from lab.running import Lock
-from lab.scoring import RowBlock, Scored, ScoringRuntime
+from lab.scorer import RowBlock, Scored, charts
+from lab.scoring import ScoringRuntime
 from lab.sources import SECOND, Message, Sources
 from lab.store import Store, is_full
 
@@ -381,16 +382,17 @@ class Collector:
     def _batch(self) -> Batch | None:
         """The readings and the scores as one batch."""
         columns = list(self._batches)
-        series: dict[str, list[tuple[NDArray[Any], ...]]] = {}
-        for asset, t, scored in self._scores:
-            for name, values in (("score", scored.score), *scored.statistics.items()):
-                series.setdefault(name, []).append((asset, t, values))
-        for name, parts in series.items():
-            asset, t, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-            there = np.isfinite(values)
-            if there.any():
-                ids = self._score_ids(name, asset[there])
-                columns.append((ids, t[there], values[there], np.full(len(ids), GOOD, dtype=np.uint8)))
+        if self._scores:
+            assets, times, results = zip(*self._scores, strict=True)
+            asset, t = np.concatenate(assets), np.concatenate(times)
+            for name, values in charts(results).items():
+                there = np.isfinite(values)
+                whose, at = asset, t
+                if not there.all():
+                    whose, at, values = asset[there], t[there], values[there]
+                if len(values):
+                    ids = self._score_ids(name, whose)
+                    columns.append((ids, at, values, np.full(len(ids), GOOD, dtype=np.uint8)))
         if not columns:
             return None
         return Batch(*(np.concatenate(column) for column in zip(*columns, strict=True)))
@@ -425,10 +427,12 @@ class Collector:
             grown = np.full(len(self._names) + 64, -1, dtype=np.int32)
             grown[: 0 if ids is None else len(ids)] = -1 if ids is None else ids
             ids = self._series[name] = grown
-        if (ids[asset] < 0).any():
-            missing = np.unique(asset[ids[asset] < 0])
+        found = ids[asset]
+        if (found < 0).any():
+            missing = np.unique(asset[found < 0])
             ids[missing] = self.historian.ids([f"{self._names[number]}/~{name}" for number in missing.tolist()])
-        return ids[asset]
+            found = ids[asset]
+        return found
 
     def _note_order(self, rows: Rows) -> None:
         """Note rows that are stored before or without being scored; those that wait are crossed out when scored."""

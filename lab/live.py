@@ -82,15 +82,18 @@ class _View:
 
     def scored(self, slot: Slots, result: Scored) -> None:
         # Between the periods of a plant's own clock there is no new score: the last one stays.
-        told = (np.isfinite(result.score) | ~result.warm) & ~result.late
-        slot = slot[told]
-        self.score[slot] = result.score[told]
-        self.alarm[slot] = result.alarm[told]
-        self.contributions[slot] = result.contributions[told]
-        for name, values in result.statistics.items():
+        told = np.isfinite(result.score)
+        told |= ~result.warm
+        told &= ~result.late
+        fields = [result.score, result.alarm, result.contributions, *result.statistics.values()]
+        if not told.all():
+            slot, fields = slot[told], [field[told] for field in fields]
+        for name in result.statistics:
             if name not in self.statistics:
                 self.statistics[name] = np.full(len(self.t), np.nan)
-            self.statistics[name][slot] = values[told]
+        ours = [self.score, self.alarm, self.contributions, *(self.statistics[name] for name in result.statistics)]
+        for mine, field in zip(ours, fields, strict=True):
+            mine[slot] = field
         self.changed[slot] = self.shown_here[slot]
 
 

@@ -87,6 +87,17 @@ class Scored(NamedTuple):
     """Rows that had waited for their model, with what came of them."""
 
 
+def charts(results: Sequence[Scored]) -> dict[str, Floats]:
+    """The score and the statistics of some blocks, one after the other; NaN for what one does not have."""
+    found = {"score": np.concatenate([result.score for result in results])}
+    for name in dict.fromkeys(name for result in results for name in result.statistics):
+        parts = [
+            result.statistics[name] if name in result.statistics else _nothing(len(result.score)) for result in results
+        ]
+        found[name] = np.concatenate(parts)
+    return found
+
+
 class Run(NamedTuple):
     """From this row on an asset is scored with a fresh state."""
 
