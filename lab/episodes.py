@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, Ill
+from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, Ill
 from lab.store import Store, room
 from models.detector import Floats, State
 from models.precursor import causes
@@ -23,6 +23,12 @@ RECENT: Final = 50
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
 """A sensor that failed earlier must have so much of the leading share to be the cause."""
+SETTLED: Final = 20
+"""Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
+JUST: Final = 2
+"""Rows of a spike that has just ended: its own and the one that showed it."""
+ISOLATED: Final = 10.0
+"""A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
 NAMED: Final = 5
 """Causes named with an episode."""
 QUIET_NS: Final = 10 * 10**9
@@ -150,7 +156,9 @@ class Tracker:
 
     It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
     episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
-    score, if it spikes or is out of range with a large share. From then on it is the instrument's.
+    score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
+    in a control loop does: by many times what it usually changes in the episode, which no process does. From then on it
+    is the instrument's.
     """
 
     def __init__(
@@ -172,6 +180,8 @@ class Tracker:
         self.failed: tuple[str, str] | None = None
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
+        self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
+        """(SETTLED + 2, S) the last rows' values, the newest last."""
         self.ended = False
         """The stream has ended; should it go on, so does the episode."""
         self.evidence = causes.initial(1, len(sensors))
@@ -190,9 +200,18 @@ class Tracker:
         """Whether it is the instrument's."""
         return self.failed is not None
 
-    def add(self, t: int, score: float, shares: Floats, deviation: NDArray[np.floating[Any]] | None = None) -> None:
-        """Take in a row's score and the sensors' shares (S,) of it; NaN for a row without a score."""
+    def add(
+        self,
+        t: int,
+        score: float,
+        shares: Floats,
+        deviation: NDArray[np.floating[Any]] | None = None,
+        values: Floats | None = None,
+    ) -> None:
+        """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none."""
         self.rows += 1
+        if values is not None:
+            self.recent = np.concatenate([self.recent[1:], values[None]])
         if deviation is not None:
             on = np.ones((1, 1), dtype=np.bool_)
             self.evidence = causes.gather(
@@ -244,9 +263,19 @@ class Tracker:
         lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
+        explains |= self._isolated(fault, ill.run[row]) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+
+    def _isolated(self, fault: NDArray[np.int8], run: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(S,) sensors whose spike has just ended and stands out from how they moved in the episode before it."""
+        fresh = (fault == IS_SPIKING) & (run == JUST)
+        if self.rows < len(self.recent) or not fresh.any():
+            return np.zeros(len(fresh), dtype=np.bool_)
+        changes = np.abs(np.diff(self.recent, axis=0))
+        usual = np.median(np.where(np.isnan(changes[:-2]), np.inf, changes[:-2]), axis=0)
+        return np.asarray(fresh & (changes[-2] >= ISOLATED * usual))
 
     def match(self) -> Match | None:
         """What it is like; None without a library."""
@@ -311,6 +340,7 @@ class Tracker:
             "rows": self.rows,
             "failed": self.failed,
             "beyond": self.beyond.tolist(),
+            "recent": base64.b64encode(self.recent.tobytes()).decode(),
             "ended": self.ended,
             "library": self.library,
             "outlook": None if self.outlook is None else msgspec.to_builtins(self.outlook),
@@ -326,6 +356,7 @@ class Tracker:
         tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
+        tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
         if dumped["outlook"] is not None:

@@ -18,7 +18,7 @@ FROZEN: Final = 3
 """A sensor is frozen when it repeats one usual value for so many times its longest usual run, and ten rows longer."""
 SILENT: Final = 3
 """It is silent when it has no value for so many times its longest usual gap, and as many rows more."""
-SPIKE: Final = 0.75
+SPIKE: Final = 0.5
 """A spike leaves the usual values by a jump of at least so much of their span, for one row, and returns."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""

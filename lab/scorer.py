@@ -550,12 +550,20 @@ class Scorer:
                 None if spiked is None else spiked[asset],
                 raw,
             )
-            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], asset, result, ill, scored)
+            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], x[asset], asset, result, ill, scored)
 
     def _follow(
-        self, number: int, times: Times, rows: Rows, asset: int, result: Result, ill: Ill | None, scored: Scored
+        self,
+        number: int,
+        times: Times,
+        rows: Rows,
+        values: Floats,
+        asset: int,
+        result: Result,
+        ill: Ill | None,
+        scored: Scored,
     ) -> None:
-        """Open, feed and close an asset's episode along its rows (T,), which stand at `asset` in the result."""
+        """Open, feed and close an asset's episode along its rows (T,) of values (T, S); `asset` is its place there."""
         member = self.members[number]
         assert member.model is not None
         tracker, detector = member.tracker, member.model.detector
@@ -570,7 +578,7 @@ class Scorer:
                     known = self.library(number, episode_id(member.asset.id, t))
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known)
                 tracker.ended = False
-                tracker.add(t, scores[row], shares[row], deviation[row])
+                tracker.add(t, scores[row], shares[row], deviation[row], values[row])
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)

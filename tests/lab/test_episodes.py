@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import FIRST, QUIET_NS, RECENT, Known, Outlook, Tracker, unpack
+from lab.episodes import FIRST, QUIET_NS, RECENT, SETTLED, Known, Outlook, Tracker, unpack
 from lab.groups import FAULTS, Ill
 from models.detector import State
 from models.precursor.causes import none
@@ -60,6 +60,31 @@ def test_a_spike_explains_what_it_leads_alone() -> None:
     assert kind(tracker, 1, 6, "spiking") == "instrument"
     assert tracker.episode().failed == ("b", "spiking")
     assert tracker.episode().cause is None
+
+
+@pytest.mark.parametrize(
+    ("spike", "wander", "after", "kind_then"),
+    [
+        (30.0, 1.0, SETTLED + 5, "instrument"),
+        (5.0, 1.0, SETTLED + 5, "process"),  # the sensor swings as far by itself
+        (30.0, 10.0, SETTLED + 5, "process"),
+        (30.0, 1.0, SETTLED - 5, "process"),  # so early it may be how the fault began
+    ],
+)
+def test_a_spike_that_stands_out_explains_an_episode_that_was_there(
+    spike: float, wander: float, after: int, kind_then: str
+) -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    shares = np.array([0.9, 1.0, 0.1])
+    for row in range(after):
+        values = wander * np.array([row % 2, row % 2, row % 2], dtype=np.float64)
+        if row == after - 2:
+            values[0] += spike
+        tracker.add(row * SECOND, 2.0, shares, values=values)
+    again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert kind(tracker, 2, 2, "spiking") == "process"  # it hardly has a share
+    assert kind(tracker, 0, 3, "spiking") == "process"  # that was known a row ago
+    assert kind(tracker, 0, 2, "spiking") == kind(again, 0, 2, "spiking") == kind_then
 
 
 def test_out_of_range_explains_what_it_began_with() -> None:

@@ -1,0 +1,137 @@
+"""Whose an episode is: sensors of the own simulator that fail, and process faults, scored as the collector does.
+
+Sensors that steer a valve pass their failure on to the plant. A spike lasts one control step, of which a record shows
+one in 180: what no record shows nobody can tell from a process that moves.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.bars import Line, Section
+from benchmarks.detection import simulated
+from benchmarks.detection.own_simulator import FAULTS, fitted
+from benchmarks.detection.subject import LabFitted, Subject
+from benchmarks.report import table
+from devices.frame import Asset
+from devices.quality import BAD, CODES
+from devices.simulated import channels
+from lab.episodes import Episode
+from lab.scorer import RowBlock, Scorer
+from models.detector import Model
+from simulators import tep
+
+Floats = NDArray[np.float64]
+PERIOD_NS: Final = 180 * 10**9
+HOURS: Final = 24.0
+SEED: Final = 700_001
+FAULT_SEED: Final = 800_001
+CONTINUOUS: Final = 22
+SIZES: Final = (6.0, 12.0, 25.0, 60.0)
+"""Of spikes, in standard deviations of normal records."""
+RUNS: Final = 4
+"""Of each process fault, and of each sensor and failure, at most."""
+
+
+class Case(NamedTuple):
+    """A run in which one sensor failed."""
+
+    sensor: int
+    kind: str
+    size: float
+    records: Floats
+    """(rows, 52) up to the trip, if there was one."""
+
+
+def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
+    """The lab's section; the others do not tell instruments from the process."""
+    model = fitted(subjects[0])
+    name = subjects[0].name
+    if not isinstance(model, LabFitted):
+        return []
+    runs = min(seeds, RUNS)
+    rows, lines = [], []
+    cases = _failures(runs)
+    for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
+        of = [case for case in cases if (case.kind, case.size) == (kind, size)]
+        told = [(case, episode) for case in of for episode in _episodes(model.model, case.records)]
+        process = [case for case, episode in told if episode.kind == "process"]
+        shown = sum(_shown(case) for case in process)
+        right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
+        what = kind if not size else f"{kind}, {size:g} standard deviations"
+        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown))
+    everything = sum(row[2] for row in rows)
+    lines.append(
+        Line("episodes of failed sensors told as the instrument's", {name: sum(row[3] for row in rows) / everything})
+    )
+    wrong, total = 0, 0
+    for fault in FAULTS:
+        first = FAULT_SEED + 100 * fault
+        made = simulated.faulty(fault, range(first, first + runs))
+        for records, trip_h in zip(made.records, made.trip_h, strict=True):
+            found = _episodes(model.model, records[: None if np.isnan(trip_h) else int(trip_h * 20)])
+            total += len(found)
+            wrong += sum(episode.kind == "instrument" for episode in found)
+    lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
+    lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
+    protocol = (
+        f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
+        f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each. A spike comes in one control step of sixty, also between "
+        "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size."
+    )
+    head = (
+        "sensor's failure",
+        "runs",
+        "episodes",
+        "instrument's",
+        "of that sensor",
+        "process",
+        "in runs that show a spike",
+    )
+    return [Section("Instruments of the own simulator", protocol, lines, table(head, rows))]
+
+
+def _failures(runs: int) -> list[Case]:
+    spread = simulated.normal().std(axis=0)
+    kinds = [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]
+    wanted = [(sensor, kind, size) for sensor in range(CONTINUOUS) for kind, size in kinds for _ in range(runs)]
+
+    def switch(inputs: tep.Inputs) -> None:
+        for plant, (sensor, kind, size) in enumerate(wanted):
+            inputs.set_sensor_fault(plant, tep.COLUMNS[sensor], kind, size * float(spread[sensor]))
+
+    seeds = [SEED + at for at in range(len(wanted))]
+    run = tep.simulate(HOURS, seeds, [tep.Change(simulated.FAULT_H, switch)], generator="numpy")
+    ends = tep.trip_hours(run.state) * 20.0
+    records = tep.round_records(run.records)
+    return [
+        Case(*each, rows[: None if np.isnan(end) else int(end)])
+        for each, rows, end in zip(wanted, records, ends, strict=True)
+    ]
+
+
+def _shown(case: Case) -> bool:
+    values = case.records[:, case.sensor]
+    spread = float(simulated.normal()[:, case.sensor].std())
+    before, after = values[1:-1] - values[:-2], values[1:-1] - values[2:]
+    size = 0.5 * case.size * spread
+    return bool(case.size) and bool(((np.minimum(np.abs(before), np.abs(after)) > size) & (before * after > 0)).any())
+
+
+def _episodes(model: Model, records: Floats) -> list[Episode]:
+    """The episodes of a run (rows, 52), at their ends."""
+    listed = channels()[: records.shape[1]]
+    low = np.array([-np.inf if channel.lo is None else channel.lo for channel in listed])
+    high = np.array([np.inf if channel.hi is None else channel.hi for channel in listed])
+    code = np.where((records < low) | (records > high), CODES["bad:range"], 0)
+    code[np.isnan(records)] = BAD
+    scorer = Scorer()
+    number = scorer.declare(Asset("run", "tep"), listed)
+    scorer.use(number, model)
+    rows = len(records)
+    times = np.arange(1, rows + 1, dtype=np.int64) * PERIOD_NS
+    block = RowBlock(np.full(rows, number, dtype=np.int32), times, records, code.astype(np.uint8))
+    changes = scorer.ingest(block).changes
+    return list({change.episode.id: change.episode for change in changes}.values())
