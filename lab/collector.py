@@ -112,6 +112,10 @@ class Collector:
         self._began = time.time_ns()
         self.store = Store(config.database, synchronous="NORMAL")  # with `sync` before every receipt
         self._syncer = ThreadPoolExecutor(1, "sync")
+        self._replies: list[Reply] = []
+        """To orders that were done, not committed yet."""
+        self._replying: list[Reply] = []
+        """The same, committed and on their way to the disk."""
         self._sync: Future[None] | None = None
         """The last commit on its way to the disk."""
         try:
@@ -203,7 +207,7 @@ class Collector:
     def _dirty(self) -> bool:
         """Is there something to commit?"""
         told = self.book.changed or self.quarantine.waiting or self.catalogue.waiting or self.scoring.waiting
-        return bool(self._batches or self._scores or told)
+        return bool(self._batches or self._scores or self._replies or told)
 
     def _take(self, now: int) -> None:
         clean = not self._dirty
@@ -245,7 +249,10 @@ class Collector:
             log.warning("a command that cannot be read is left out: %s", error)
             return
         done = self._obey(command)
-        self.inbox.publish(CORE_REPLY, msgspec.json.encode(done))
+        if done.ok:
+            self._replies.append(done)  # what was done must be on the disk before it is said to be
+        else:
+            self.inbox.publish(CORE_REPLY, msgspec.json.encode(done))
 
     def _obey(self, command: Command) -> Reply:
         try:
@@ -358,6 +365,8 @@ class Collector:
         self._late.clear()
         self.staged = 0
         self._outside = False
+        self._replying += self._replies
+        self._replies = []
         self._sync = self._syncer.submit(self.store.sync)
         return not wait or self._synced()
 
@@ -377,6 +386,9 @@ class Collector:
                 self._failed(error)
                 return False
         self._sync = None
+        for reply in self._replying:
+            self.inbox.publish(CORE_REPLY, msgspec.json.encode(reply))
+        self._replying = []
         return True
 
     def _batch(self) -> Batch | None:
