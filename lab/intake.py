@@ -261,6 +261,8 @@ class Intake:
 
     def overdue(self, now: int) -> None:
         """Stop waiting for frames that have been missing for too long."""
+        if not self._holding:
+            return
         for source in list(self._holding):
             while source.turns.overdue(now):
                 self._score(source, list(source.turns.give_up()))

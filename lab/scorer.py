@@ -151,6 +151,8 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
+        self._clocked = False
+        """Some asset has a clock of its own."""
         self._due: dict[int, int] = {}
         """Why an asset is to begin anew at the next period of its clock."""
         self._sure: set[int] = set()
@@ -181,6 +183,7 @@ class Scorer:
                 self._fresh[number] = member.model is not None
             member.asset, member.layout = asset, layout
         self._clock_at[number] = layout.column.get(asset.clock, -1) if asset.clock else -1
+        self._clocked |= bool(self._clock_at[number] >= 0)
         return number
 
     def _extend(self, more: int) -> None:
@@ -383,8 +386,8 @@ class Scorer:
         group.grow()
         model = group.model
         scored.limit[rows] = model.detector.limit
-        clocked = self._clock_at[block.asset[rows]] >= 0
-        if not clocked.any():
+        clocked = self._clock_at[block.asset[rows]] >= 0 if self._clocked else None
+        if clocked is None or not clocked.any():
             counted, begins = self._by_time(block, rows, model.detector.period_s, single)
             self._score_selected(group, block, counted, begins, single, scored)
             return
@@ -522,9 +525,9 @@ class Scorer:
         else:
             columns = np.arange(scored.contributions.shape[1])[places.columns]
             scored.contributions[flat[:, None], columns] = contributions
+        if fresh := [name for name in result.statistics if name not in scored.statistics]:
+            scored.statistics.update(zip(fresh, _nothing(len(fresh), len(scored.score)), strict=True))
         for name, chart in result.statistics.items():
-            if name not in scored.statistics:
-                scored.statistics[name] = _nothing(len(scored.score))
             scored.statistics[name][flat] = chart.ravel()
         if not self._warm[numbers].all():
             self._warm[numbers] |= np.isfinite(result.score).any(axis=1)

@@ -317,7 +317,8 @@ class _Fast:
         self.keep, self.centre, self.gain, self.cap = (
             np.concatenate([part.ravel() for part in parts]).astype(single) for parts in (keep, centre, gain, cap)
         )
-        self.lowest = -self.cap
+        self.least = ((self.cap - self.centre) * self.gain)[np.isfinite(self.cap)].min(initial=np.inf)
+        """Below this value no chart is at its cap."""
         self.told = [at for at, length in enumerate(lengths) if length]
         self.firsts = np.array([([0, *self.ends])[at] for at in self.told])
         slow = charts.tau > FAST, (each * charts.memory[:, None]).ravel() > FAST
@@ -491,19 +492,17 @@ class _Fast:
         np.abs(averages, out=level)
         level -= self.centre
         level *= self.gain
-        np.minimum(averages, self.cap, out=averages)
-        np.maximum(averages, self.lowest, out=averages)
         most = np.maximum.reduceat(level, self.firsts, axis=1)
         if len(self.told) < len(CHARTS):
             most = _spread_out(most, self.told)
         told = _positive(np.maximum(most, np.float32(-1.0), dtype=np.float64))
         value = np.maximum.reduce(told, axis=1)
-        # episodes
-        begins = value >= 1.0
-        if live is not None:
-            begins &= live
-        if (begins | alarm).any():
-            self._episodes(state, begins, level, live)
+        top = np.maximum.reduce(value)
+        if top >= self.least:
+            np.minimum(averages, self.cap, out=averages)
+            np.maximum(averages, -self.cap, out=averages)
+        if top >= 1.0 or alarm.any():
+            self._episodes(state, value >= 1.0, level, live)
         # what is told
         result.score[some, row] = value
         result.alarm[some, row] = alarm
@@ -538,8 +537,10 @@ class _Fast:
     def _episodes(
         self, state: State, begins: NDArray[np.bool_], level: Singles, live: NDArray[np.bool_] | None
     ) -> None:
-        """Begin episodes, and end those whose charts (A, F) have been below their limits for long."""
+        """Begin episodes (changes `begins`), end those whose charts (A, F) have been below their limits for long."""
         alarm, below = state["alarm"], state["below"]
+        if live is not None:
+            begins &= live
         quiet = level[:, self.fast].max(axis=1, initial=-1.0) < OFF[0]
         quiet &= level[:, self.slow].max(axis=1, initial=-1.0) < OFF[1]
         rows = np.where(quiet, below + 1, 0)
