@@ -44,6 +44,16 @@ class Ill(NamedTuple):
     """Rows after which that is known."""
 
 
+class Seen(NamedTuple):
+    """What was seen in the rows of `A` assets, (A, T, S) each: see `Group.ill`."""
+
+    x: Floats
+    same: Counts
+    over: Flags | None
+    spiked: Counts | None
+    result: Result
+
+
 def together(rows: Rows) -> slice | Rows:
     """Positions that stand side by side as a slice, which spares copying."""
     if rows[-1] - rows[0] == len(rows) - 1 and (len(rows) == 1 or bool((rows[1:] > rows[:-1]).all())):
@@ -98,6 +108,14 @@ class Places:
                 span = channel.hi - channel.lo
                 self.bottom[at], self.top[at] = channel.lo - BELOW * span, channel.hi + ABOVE * span
         self.ranged = bool(np.isfinite(self.top).any())
+
+    def spread(self, values: Floats, width: int) -> Floats:
+        """Values of the sensors (M, S) in the columns of the layout (M, width); 0 where there is no sensor."""
+        if self.complete and isinstance(self.columns, slice) and values.shape[1] == width:
+            return values
+        whole = np.zeros((len(values), width))
+        whole[:, self.columns] = values if self.complete else values[:, self.known]
+        return whole
 
 
 class Group:
@@ -171,6 +189,11 @@ class Group:
         one = {name: array[row : row + 1] for name, array in self.state.items()}
         for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
             self.state[name][row] = array[0]
+
+    def look(self, rows: slice | Rows, x: Floats, over: Flags | None) -> "Seen":
+        """Take in (A, T, S) of the assets in these rows; `over` goes through."""
+        spiked = self.spikes(rows, x)
+        return Seen(x, self.unchanged(rows, x), over, spiked, self.score(rows, x))
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from devices.frame import Asset, Channel
 from devices.quality import CODES, is_bad
 from lab.episodes import Change, Known, Tracker, episode_id
-from lab.groups import Group, Ill, Layout, Places, together
+from lab.groups import Group, Ill, Layout, Places, Seen, together
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -151,17 +151,15 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
-        self._clocked = False
-        """Some asset has a clock of its own."""
         self._due: dict[int, int] = {}
         """Why an asset is to begin anew at the next period of its clock."""
         self._sure: set[int] = set()
         """Assets whose next row is known to be the first of its period."""
         self._offset: dict[int, bytes] = {}
         """What an asset that begins anew is to go on with."""
-        self._fresh: Flags = np.zeros(0, dtype=np.bool_)
-        self._warm: Flags = np.zeros(0, dtype=np.bool_)
-        self._open: Flags = np.zeros(0, dtype=np.bool_)
+        self._flags: Flags = np.zeros((0, 4), dtype=np.bool_)
+        """By number: begins anew with its next row, had no score since, is in an episode, has a clock of its own."""
+        self._fresh, self._cold, self._open, self._clocked = self._flags.T
 
     # -- who is scored, with what -------------------------------------------------------------------------------------
 
@@ -183,7 +181,7 @@ class Scorer:
                 self._fresh[number] = member.model is not None
             member.asset, member.layout = asset, layout
         self._clock_at[number] = layout.column.get(asset.clock, -1) if asset.clock else -1
-        self._clocked |= bool(self._clock_at[number] >= 0)
+        self._clocked[number] = self._clock_at[number] >= 0
         return number
 
     def _extend(self, more: int) -> None:
@@ -192,9 +190,8 @@ class Scorer:
         self.last = np.concatenate([self.last, np.full(more, NEVER)])
         self._clock_at = np.concatenate([self._clock_at, np.full(more, -1, dtype=np.intp)])
         self._clock = np.concatenate([self._clock, np.full(more, np.nan)])
-        self._fresh, self._warm, self._open = (
-            np.concatenate([flags, np.zeros(more, dtype=np.bool_)]) for flags in (self._fresh, self._warm, self._open)
-        )
+        self._flags = np.concatenate([self._flags, np.tile([False, True, False, False], (more, 1))])
+        self._fresh, self._cold, self._open, self._clocked = self._flags.T
 
     def use(self, number: int, model: Model | None, offset: bytes | None = None, again: bool = False) -> None:
         """Score an asset with this model from its next row on (None: not any more).
@@ -295,7 +292,7 @@ class Scorer:
 
     def warm(self, number: int) -> bool:
         """Whether the asset has had a score since it began."""
-        return bool(self._warm[number])
+        return not self._cold[number]
 
     def scored(self) -> list[int]:
         """Numbers of the assets that have a model and rows."""
@@ -306,6 +303,8 @@ class Scorer:
 
     def ingest(self, block: RowBlock) -> Scored:
         """Score a block of rows."""
+        if (usual := self._at_once(block)) is not None:
+            return usual
         count, width = block.v.shape
         numbers = block.asset
         order = None if count < 2 or (numbers[1:] > numbers[:-1]).all() else np.argsort(numbers, kind="stable")
@@ -341,11 +340,48 @@ class Scorer:
                 self._score_group(self._listed[index], block, some, single, scored)
             else:
                 self._not_scored(block, some, scored)
-        scored.warm[rows] = self._warm[theirs]
+        scored.warm[rows] = ~self._cold[theirs]
         if single:
             self.last[theirs] = block.t[rows]
         else:
             np.maximum.at(self.last, theirs, block.t[rows])
+        return scored
+
+    def _at_once(self, block: RowBlock) -> Scored | None:
+        """Score the usual block: of some assets in order, with one model and no clock of their own, one new row each.
+
+        None, and nothing is done, for any other, or when an asset begins anew or is in an episode.
+        """
+        numbers, t = block.asset, block.t
+        count = len(t)
+        if not 0 < count <= CACHED or self._flags[numbers].any() or not (numbers[1:] > numbers[:-1]).all():
+            return None
+        groups, since = self._group[numbers], t - self.last[numbers]
+        group = self._listed[groups[0]]
+        if (groups != groups[0]).any() or since.min() <= 0 or since.max() > _longest(group.model.detector.period_s):
+            return None
+        group.grow()
+        places = self.members[int(numbers[0])].layout.places(group.model)
+        seen = group.look(together(self._row[numbers]), *_values(block, slice(0, count), (count, 1), places))
+        result = seen.result
+        limit, ahead_of = np.empty(count), np.empty(count, dtype=np.intp)
+        limit.fill(group.model.detector.limit)
+        ahead_of.fill(-1)
+        scored = Scored(
+            score=result.score.ravel(),
+            alarm=result.alarm.ravel(),
+            warm=np.ones(count, dtype=np.bool_),
+            late=np.zeros(count, dtype=np.bool_),
+            limit=limit,
+            contributions=places.spread(result.contributions[:, 0], block.v.shape[1]),
+            statistics={name: chart.ravel() for name, chart in result.statistics.items()},
+            ahead=_nothing(count, 3),
+            ahead_of=ahead_of,
+            changes=[],
+        )
+        self.last[numbers] = t
+        if scored.alarm.any():
+            self._tell(group, places, block, np.arange(count)[:, None], seen, scored)
         return scored
 
     def _find_late(self, block: RowBlock, order: Rows, late: Flags) -> None:
@@ -376,7 +412,7 @@ class Scorer:
         elif reason != "clock":
             offset = self._offset.get(number)
         self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason, offset))
-        self._fresh[number] = self._warm[number] = False
+        self._fresh[number], self._cold[number] = False, True
         if member.tracker is not None:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
             member.tracker = None
@@ -386,8 +422,8 @@ class Scorer:
         group.grow()
         model = group.model
         scored.limit[rows] = model.detector.limit
-        clocked = self._clock_at[block.asset[rows]] >= 0 if self._clocked else None
-        if clocked is None or not clocked.any():
+        clocked = self._clocked[block.asset[rows]]
+        if not clocked.any():
             counted, begins = self._by_time(block, rows, model.detector.period_s, single)
             self._score_selected(group, block, counted, begins, single, scored)
             return
@@ -437,7 +473,7 @@ class Scorer:
         if not single:
             first = np.append(True, numbers[1:] != numbers[:-1])
             before, fresh = np.where(first, before, np.append(0, t[:-1])), first & fresh
-        longest = max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
+        longest = _longest(period_s)
         begins = np.zeros(len(rows), dtype=np.int8)
         if (before + longest >= t).all() and not fresh.any():
             return rows, begins
@@ -510,50 +546,41 @@ class Scorer:
                     if content is not None and begins[row] == NEW_MODEL:
                         group.put_lasting(int(at[row]), content)
         places = self.members[int(numbers[0])].layout.places(group.model)
-        flat, theirs = together(rows.ravel()), together(at)
-        x, over = _values(block, rows, flat, places, group.last.shape[1])
-        spiked = group.spikes(theirs, x)
-        same = group.unchanged(theirs, x)
-        result = group.score(theirs, x)
+        flat = together(rows.ravel())
+        seen = group.look(together(at), *_values(block, flat, rows.shape, places))
+        result = seen.result
         scored.score[flat] = result.score.ravel()
         scored.alarm[flat] = result.alarm.ravel()
         contributions = result.contributions.reshape(rows.size, -1)
-        if not places.complete:
-            contributions = contributions[:, places.known]
-        if isinstance(flat, slice):
-            scored.contributions[flat, places.columns] = contributions
-        else:
-            columns = np.arange(scored.contributions.shape[1])[places.columns]
-            scored.contributions[flat[:, None], columns] = contributions
-        if fresh := [name for name in result.statistics if name not in scored.statistics]:
-            scored.statistics.update(zip(fresh, _nothing(len(fresh), len(scored.score)), strict=True))
+        scored.contributions[flat] = places.spread(contributions, block.v.shape[1])
+        if new := [name for name in result.statistics if name not in scored.statistics]:
+            scored.statistics.update(zip(new, _nothing(len(new), len(scored.score)), strict=True))
         for name, chart in result.statistics.items():
             scored.statistics[name][flat] = chart.ravel()
-        if not self._warm[numbers].all():
-            self._warm[numbers] |= np.isfinite(result.score).any(axis=1)
-        alarmed = bool(result.alarm.any())
-        if result.forecast is not None and alarmed:
+        self._cold[numbers] &= ~np.isfinite(result.score).any(axis=1)
+        self._tell(group, places, block, rows, seen, scored)
+
+    def _tell(self, group: Group, places: Places, block: RowBlock, rows: Rows, seen: Seen, scored: Scored) -> None:
+        """What there is to say of rows (A, T) in alarm, and of their episodes."""
+        numbers, result = block.asset[rows[:, 0]], seen.result
+        if result.forecast is not None and result.alarm.any():
             on = result.alarm.ravel()
-            where = np.arange(len(scored.score))[flat][on]
+            where = rows.ravel()[on]
             for column, values in enumerate(result.forecast[:3]):
                 scored.ahead[where, column] = np.ravel(values)[on]
             of = result.forecast.sensor.ravel()[on]
             scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
-        if not alarmed and not self._open[numbers].any():
-            return
         busy = result.alarm.any(axis=1) | self._open[numbers]
         for asset in np.flatnonzero(busy).tolist():
             raw = None
             if places.ranged:
-                raw = np.full(x[asset].shape, np.nan)
+                raw = np.full(seen.x[asset].shape, np.nan)
                 raw[:, places.known] = block.v[rows[asset]][:, places.columns]
-            ill = group.ill(
-                *(places, x[asset], same[asset]),
-                None if over is None else over[asset],
-                None if spiked is None else spiked[asset],
-                raw,
-            )
-            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], x[asset], asset, result, ill, scored)
+            over = None if seen.over is None else seen.over[asset]
+            spiked = None if seen.spiked is None else seen.spiked[asset]
+            x = seen.x[asset]
+            ill = group.ill(places, x, seen.same[asset], over, spiked, raw)
+            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], x, asset, result, ill, scored)
 
     def _follow(
         self,
@@ -620,7 +647,7 @@ class Scorer:
                 "arrays": shapes,
                 "clock": None if np.isnan(clock) else clock,
                 "fresh": bool(self._fresh[number]),
-                "warm": bool(self._warm[number]),
+                "warm": not self._cold[number],
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
                 "due": self._due.get(number),
@@ -667,7 +694,7 @@ class Scorer:
         member.begun = not head["fresh"]
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
-        self._fresh[number], self._warm[number] = head["fresh"], head["warm"]
+        self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]
         if head["episode"] is not None:
             member.tracker = Tracker.restore(member.asset.id, head["episode"])
             if member.tracker.library is not None:
@@ -686,10 +713,15 @@ def _nothing(*shape: int) -> Floats:
     return whole
 
 
-def _values(block: RowBlock, rows: Rows, flat: slice | Rows, places: Places, width: int) -> tuple[Floats, Flags | None]:
+def _longest(period_s: float) -> int:
+    """Nanoseconds between two rows of an asset, beyond which it begins anew."""
+    return max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
+
+
+def _values(block: RowBlock, flat: slice | Rows, shape: tuple[int, ...], places: Places) -> tuple[Floats, Flags | None]:
     """What the model sees of rows (A, T): (A, T, S) values, and which are missing for being beyond their range."""
     v, q = block.v[flat][:, places.columns], block.q[flat][:, places.columns]
-    v, q = v.reshape(*rows.shape, -1), q.reshape(*rows.shape, -1)
+    v, q = v.reshape(*shape, -1), q.reshape(*shape, -1)
     good = np.isfinite(v)
     good &= ~is_bad(q)
     over = None
@@ -699,7 +731,7 @@ def _values(block: RowBlock, rows: Rows, flat: slice | Rows, places: Places, wid
         over = beyond if beyond.any() else None
     if places.complete:
         return v, over
-    x = np.full((*rows.shape, width), np.nan)
+    x = np.full((*shape, len(places.column_of)), np.nan)
     x[..., places.known] = v
     if over is not None:
         beyond = np.zeros(x.shape, dtype=np.bool_)

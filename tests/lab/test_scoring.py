@@ -151,6 +151,34 @@ def test_any_cutting_into_blocks_and_any_company_gives_the_same(rig: Rig, seed: 
         check_replay(rig, name)
 
 
+def test_the_order_of_a_blocks_rows_changes_nothing() -> None:
+    """In order they go the short way, in another the long one."""
+    model, others = loads(dumps(fitted("precursor"))), [*CHANNELS[:3], Channel("valve"), *CHANNELS[3:]]
+    for channels in (CHANNELS, others):
+        x = np.stack([leaking(200, seed) for seed in range(4)], axis=1)
+        x = x if channels is CHANNELS else np.insert(x, 3, 7.0, axis=2)
+        both = Scorer(), Scorer()
+        for scorer in both:
+            for number in range(4):
+                scorer.use(scorer.declare(Asset(f"pump-{number}", "pump"), channels), model)
+        alarms = 0
+        for row, (t, values) in enumerate(zip(seconds(200), x, strict=True)):
+            found = []
+            for scorer, order in zip(both, (np.arange(4), np.array([2, 0, 3, 1])), strict=True):
+                q = np.where(np.isnan(values[order]), CODES["bad"], CODES["good"]).astype(np.uint8)
+                block = RowBlock(order.astype(np.int32), t + np.zeros(4, dtype=np.int64), values[order], q)
+                found.append((scorer.ingest(block), np.argsort(order)))
+            (one, _), (other, back) = found
+            for name in ("score", "alarm", "warm", "late", "limit", "contributions", "ahead", "ahead_of"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name)[back], err_msg=f"{name} {row}")
+            for name, chart in one.statistics.items():
+                np.testing.assert_array_equal(chart, other.statistics[name][back])
+            assert sorted(map(str, one.changes)) == sorted(map(str, other.changes))
+            alarms += int(one.alarm.sum())
+        assert alarms > 100
+        assert both[0].in_episode() == both[1].in_episode()
+
+
 def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -> None:
     rig.declare(PUMP, CHANNELS)
     rng = np.random.default_rng(0)
