@@ -29,16 +29,14 @@ TAIL: Final = 0.9
 PEAKS: Final = 0.97
 APART: Final = 60
 """Rows below the quantile that part two clusters."""
-POOLED: Final = 10.0
+POOLED: Final = 3.0
 """A sensor's own tail counts like so many excursions of the pool of all sensors."""
-CAPS: Final = (1.5, 1.0)
+CAPS: Final = (1.2, 1.0)
 """Memories are cut off at so many limits (fast; slow ones a little above 1): an ended fault does not ring for long."""
 MOST_EXTRAPOLATED: Final = 1000.0
 """No limit is set for less than one alarm in so many lengths of the record."""
 MEMORIES: Final = 100.0
 """A record of so many memories keeps its promise; measured on the simulated plant, see docs/precursor.md."""
-
-
 UNBROKEN: Final = 30.0
 """And its longest run must have so many: pieces shorter than the plant's memory do not show how it wanders."""
 
@@ -204,6 +202,8 @@ def choose_baseline(residuals: Floats, segments: Segments) -> NDArray[np.float64
     """Time constant of the slow baseline that each sensor's residual (n, M) is better off with, rows; 0 for none."""
     n, m = residuals.shape
     best, chosen = np.full(m, -np.inf), np.zeros(m)
+    if not np.isfinite(WORTH):
+        return chosen
     for tau in (0.0, *(tau for tau in BASELINES if n >= 3 * tau)):
         left = take_baseline(residuals, segments, np.full(m, tau)) if tau else residuals
         likelihood = log_likelihood(left) - (WORTH if tau else 0.0)
@@ -212,9 +212,9 @@ def choose_baseline(residuals: Floats, segments: Segments) -> NDArray[np.float64
     return chosen
 
 
-BASELINES: Final = (300.0, 100.0)
-WORTH: Final = 0.01
-"""A baseline must gain so much log-likelihood a row."""
+BASELINES: Final = (300.0,)
+WORTH: Final = np.inf
+"""A baseline must gain so much log-likelihood a row; infinite: none is taken."""
 
 
 def take_baseline(residuals: Floats, segments: Segments, tau: NDArray[np.float64]) -> Floats:
