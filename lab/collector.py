@@ -218,10 +218,11 @@ class Collector:
                     self._each(inbox.control, len(inbox.control), self._control)
             except sqlite3.Error as error:
                 self._failed(error)
-        waited = deque(sources.ready)
-        sources.ready = []
-        self._each(waited, len(waited), self.intake.take)
-        sources.ready[:0] = waited
+        if sources.ready:
+            waited = deque(sources.ready)
+            sources.ready = []
+            self._each(waited, len(waited), self.intake.take)
+            sources.ready[:0] = waited
         inbox.taken_bytes += self._each(inbox.data, min(MAX_DRAIN, len(inbox.data)), self.intake.take)
         if not self.trouble:
             try:

@@ -136,7 +136,7 @@ class Rows(NamedTuple):
                 absent = None if absent is None else absent[keep]
         if not len(slot):
             return None
-        sensor, time = self.layout.ids[slot].ravel(), np.repeat(t, self.layout.width)
+        sensor, time = self.layout.ids[slot].ravel(), t.repeat(self.layout.width)
         if absent is None:
             return sensor, time, v.ravel(), q.ravel()
         there = ~absent.ravel()

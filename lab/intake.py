@@ -313,7 +313,8 @@ class Intake:
         if self._groups:
             self._stages.append([group.rows() for group in self._groups])
             for group in self._groups:
-                self.counters.frames += sum(frame[3] & STORE for frame in group.frames)
+                stored = len(group.frames) if group.plain else sum(frame[3] & STORE for frame in group.frames)
+                self.counters.frames += stored
                 group.layout.open.clear()
             self._groups.clear()
             self._round += 1

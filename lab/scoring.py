@@ -296,7 +296,7 @@ class ScoringRuntime:
         self._note(block, scored)
         if self.accept_after_s is not None and scored.alarm.any():
             self._accept_lasting(self.accept_after_s)
-        return scored._replace(earlier=earlier)
+        return scored._replace(earlier=earlier) if earlier else scored
 
     # the user's word
 
@@ -426,7 +426,8 @@ class ScoringRuntime:
     def _note(self, block: RowBlock, scored: Scored) -> None:
         """Keep for `save` what there is to tell."""
         news = self._news
-        news.episodes.update((change.episode.id, change.episode) for change in scored.changes)
+        for _, episode in scored.changes:
+            news.episodes[episode.id] = episode
         if self.scorer.runs:
             news.runs += self.scorer.runs
             self.scorer.runs = []
