@@ -231,31 +231,45 @@ class Group:
         None where there is none at all. What many sensors do at once is no instrument's.
         """
         before, last, spiked = self.before[rows], self.last[rows], self.spiked[rows]
-        usual = self.model.detector.usual
         inner, outer = last[:, None], before[:, None]
         if x.shape[1] > 1:
             inner = np.concatenate([inner, x[:, :-1]], axis=1)
             outer = np.concatenate([outer, inner[:, :-1]], axis=1)
         counts: Counts | None = None
-        jump = np.abs(inner - outer)
-        spike = jump >= self.jump
-        fresh = bool(spike.any())
-        if fresh:
-            spike &= (inner < usual.low) | (inner > usual.high)
-            spike &= np.abs(inner - x) >= self.jump
-            spike &= np.abs(x - outer) <= RETURN * jump
-            fresh = bool(spike.any())
-        if fresh or spiked.any():
-            at = np.arange(x.shape[1], dtype=np.int32)[:, None]
-            counts = np.where(spiked > 0, spiked, np.int32(SPIKED))[:, None] + at + 1
-            if fresh:
-                spike &= np.count_nonzero(spike, axis=2, keepdims=True) <= max(1, x.shape[2] // 10)
-                newest = np.maximum.accumulate(np.where(spike, at, np.int32(-1)), axis=1)
-                counts = np.where(newest < 0, counts, at - newest + 2)
-            counts[counts > SPIKED] = 0
+        spikes = self._spikes(outer, inner, x)
+        of_late = np.flatnonzero(spiked)
+        if len(spikes) or len(of_late):
+            counts = np.zeros(x.shape, dtype=np.int32)
+            asset, sensor = np.divmod(of_late, x.shape[2])
+            count = spiked[asset, sensor]
+            for row in range(min(x.shape[1], SPIKED)):
+                count = count + 1
+                counts[asset, row, sensor] = np.where(count <= SPIKED, count, 0)
+            if len(spikes):
+                asset, at, sensor = np.unravel_index(spikes, x.shape)
+                for row in range(min(x.shape[1], SPIKED - 1))[::-1]:  # so that of two spikes the later one counts
+                    there = at + row < x.shape[1]
+                    counts[asset[there], at[there] + row, sensor[there]] = row + 2
             self.spiked[rows] = counts[:, -1]
         self.before[rows] = inner[:, -1]
         return counts
+
+    def _spikes(self, outer: Floats, inner: Floats, x: Floats) -> Rows:
+        """Where (flat) `inner` is a spike, of rows (A, T, S) with those before and after them."""
+        usual, width = self.model.detector.usual, x.shape[2]
+        at: Rows = np.flatnonzero(np.abs(inner - outer) >= self.jump)
+        if len(at):
+            sensor, top = at % width, inner.ravel()[at]
+            unusual = (top < usual.low[sensor]) | (top > usual.high[sensor])
+            at, sensor, top = at[unusual], sensor[unusual], top[unusual]
+        if len(at):
+            before, after = outer.ravel()[at], x.ravel()[at]
+            spike = np.abs(top - after) >= self.jump[sensor]
+            spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
+            at = at[spike]
+            row = at // width
+            at = at[np.bincount(row)[row] <= max(1, width // 10)]
+        return at
 
     def ill(
         self, places: Places, x: Floats, same: Counts, over: Flags | None, spiked: Counts | None, raw: Floats | None
