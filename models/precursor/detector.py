@@ -126,14 +126,11 @@ class Precursor:
 
     def score(self, state: State, block: Floats) -> tuple[State, Result]:
         """Score a block `(A, T, S)`; see `models.detector.Detector.score`."""
-        after = {name: np.empty_like(array) for name, array in state.items()}
-        return after, self._score(state, after, block)
+        after = {name: array.copy() for name, array in state.items()}
+        return after, self.advance(after, block)
 
     def advance(self, state: State, block: Floats) -> Result:
         """The same, with the state brought up to date in place."""
-        return self._score(state, state, block)
-
-    def _score(self, state: State, after: State, block: Floats) -> Result:
         if block.ndim != 3 or block.shape[2] != len(self.sensors) or len(state["seen"]) != len(block):
             raise ValueError(
                 f"a block of shape {block.shape}; want ({len(state['seen'])} assets, rows, {len(self.sensors)} sensors)"
@@ -147,21 +144,16 @@ class Precursor:
             statistics=dict(zip(CHARTS, charts, strict=True)),
             deviation=np.empty((assets, rows, width), dtype=np.float32),
         )
-        for first in range(0, assets, CACHED):
-            some = slice(first, min(assets, first + CACHED))
-            theirs = {name: array[some] for name, array in after.items()}
-            if after is not state:
-                for name, array in theirs.items():
-                    array[:] = state[name][some]
-            if rows:
-                self._fast.score(theirs, block[some], result, charts, some)
+        for first in range(0, assets if rows else 0, CACHED):
+            some = slice(first, first + CACHED)
+            theirs = state if assets <= CACHED else {name: array[some] for name, array in state.items()}
+            self._fast.score(theirs, block[some], result, charts, some)
         if self.prognosis is None:
             return result
-        mine = {name: array for name, array in after.items() if name.startswith(OF_LIMITS)}
-        before = {name.removeprefix(OF_LIMITS): array for name, array in mine.items()}
-        moved, forecast = self.prognosis.score(before, block, result.alarm)
-        for name, array in mine.items():
-            array[:] = moved[name.removeprefix(OF_LIMITS)]
+        mine = {name.removeprefix(OF_LIMITS): array for name, array in state.items() if name.startswith(OF_LIMITS)}
+        after, forecast = self.prognosis.score(mine, block, result.alarm)
+        for name, array in after.items():
+            mine[name][:] = array
         return result._replace(forecast=forecast)
 
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
@@ -529,7 +521,7 @@ class _Fast:
             total[total == 0.0] = 1.0
         np.multiply(shares, (value / total)[:, None], out=result.contributions[some, row])
         if live is not None and not live.all():
-            rows = np.arange(some.start, some.stop)[~live]
+            rows = some.start + np.flatnonzero(~live)
             result.score[rows, row] = np.nan
             result.contributions[rows, row] = 0.0
             charts[:, rows, row] = np.nan
