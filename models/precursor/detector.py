@@ -24,7 +24,7 @@ TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
 CACHED: Final = 1024
 """Assets worked on at a time, so that their states stay in the cache."""
-CLIP: Final = 10.0
+CLIP: Final = 30.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
 FAR: Final = 1e4
 """No value counts as further away, in standard deviations."""
