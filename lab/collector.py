@@ -46,8 +46,8 @@ from lab.store import Store, is_full
 log = logging.getLogger("lab.collector")
 
 TICK_S: Final = 0.02
-MAX_DRAIN: Final = 2000
-"""Messages taken in one tick."""
+MAX_DRAIN: Final = 1000
+"""Messages taken in one tick: not more than the scorer takes at once, so that what they become stays in the cache."""
 MAX_STAGED: Final = 200_000
 """Readings in one commit; with more it comes before its time, so that scoring does not wait for long."""
 FULL_STAGED: Final = 2_000_000
