@@ -1,11 +1,12 @@
 """Prognosis: the time until a sensor reaches its alarm or trip limit, with an 80 % interval, or "none in sight".
 
 What a sensor has done lately is told by a ladder of moving averages of its distance from normal. From it a small
-network gives the distribution of the first passage: the chance that the limit is reached within each of ten horizons,
-learnt by likelihood, runs that ended before a horizon left out (discrete-time survival: Brown, Biometrics 31 (1975)
-863-872; Gensheimer & Narasimhan, PeerJ 7 (2019) e6257). Its numbers (`models.precursor.passage`) know no plant:
-everything is in parts of the way from normal to the limit, and time in paces of the plant. The interval is read at the
-chances below which one in ten, and nine in ten, of the trips of left-out runs happened (conformal).
+network gives the distribution of the first passage: the chance that the limit is reached within each of some horizons,
+the hazard between two horizons learnt by likelihood, as long as a run was seen (discrete-time survival: Brown,
+Biometrics 31 (1975) 863-872; Gensheimer & Narasimhan, PeerJ 7 (2019) e6257). Its numbers (`models.precursor.passage`)
+know no plant: everything is in parts of the way from normal to the limit, and time in paces of the plant. The interval
+is read at the chances below which one in ten, and nine in ten, of the trips of left-out kinds of mishaps happened,
+among those told to be about as far away (conformal, conditional on the forecast).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,18 @@ from numpy.typing import NDArray
 from models.detector import Each, Floats, Forecast, State
 from models.precursor import passage
 
-LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0])
+LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0, 200.0])
 """Time constants of the moving averages, paces; the first is the reading itself where a pace is a row."""
 SQUARE: Final = 60.0
 PEAK: Final = 120.0
 """Time constants of the mean square, and of the forgetting of the largest excursion, paces."""
+BUSY: Final = ((0, 1, 60.0), (1, 3, 60.0), (2, 4, 80.0), (3, 5, 120.0))
+"""Two rungs, and the time constant of the mean square of their difference, paces: a steady drift moves as far as it
+always did, what wanders or swings does not."""
+SHARES: Final = ((3, 0.1), (1, 0.3), (1, 0.6))
+"""A rung, and the part of the way to the limit since when it has been beyond it."""
+LONG: Final = 30_000
+"""Rows beyond which no time is counted."""
 MEMORY: Final = 20.0
 """Rows of memory (autocorrelation above 1/e) of the plant that the passage was learnt on: there a pace is one row."""
 NEAR: Final = 3.0
@@ -33,9 +41,13 @@ TOUCH: Final = 0.03
 HOLD: Final = 10
 """Rows without a value after which a sensor has no forecast."""
 HUGE: Final = 1e100
+Levels = Sequence[tuple[float, tuple[float, float, float]]]
+"""Times, paces, and at each of them the chances at which median, low and high end are read."""
 TILE: Final = 64
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
-FEATURES: Final = 5 + len(LADDER) - 1
+LAYERS: Final = "FIRST", "FIRST_BIAS", "SECOND", "SECOND_BIAS", "THIRD", "THIRD_BIAS"
+"""Names of the networks' weights in `models.precursor.passage`."""
+FEATURES: Final = 6 + len(LADDER) - 1 + 2 * len(BUSY) + len(SHARES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +87,8 @@ class Prognosis:
         return {
             "ladder": np.zeros((assets, len(LADDER), count)),
             "square": np.zeros((assets, count)),
+            "busy": np.zeros((assets, len(BUSY), count)),
+            "since": np.zeros((assets, len(SHARES), len(self.of)), dtype=np.int16),
             "high": np.zeros((assets, count)),
             "low": np.zeros((assets, count)),
             "missing": np.full((assets, count), -1, dtype=np.int16),
@@ -147,20 +161,46 @@ class Prognosis:
         square -= state["square"]
         square *= there / (SQUARE * self.pace)
         square += state["square"]
+        busy = np.empty_like(state["busy"])
+        for k, (fast, slow, _) in enumerate(BUSY):
+            np.subtract(ladder[:, fast], ladder[:, slow], out=busy[:, k])
+        np.square(busy, out=busy)
+        busy -= state["busy"]
+        busy *= (1.0 / _BUSY_PACES / self.pace)[:, None]
+        if not whole:
+            busy *= there[:, None]
+        busy += state["busy"]
+        since = np.minimum(state["since"], LONG - 1)
+        since += np.int16(1)
+        for k, (rung, part) in enumerate(SHARES):
+            since[:, k] *= ladder[:, rung].take(self.of, axis=1) * self.side >= part * self.way
+        if not whole:
+            np.copyto(since, state["since"], where=~there[:, None, self.of])
         keep = np.where(there, 1.0 - 1.0 / (PEAK * self.pace), 1.0)
         high, low = state["high"] * keep, state["low"] * keep
         np.maximum(high, ladder[:, 1], out=high)
         np.minimum(low, ladder[:, 1], out=low)
         if not whole or missing.any():
             missing = np.where(there, 0, np.where(missing < 0, missing, np.minimum(missing + 1, HOLD + 1)))
-        return {"ladder": ladder, "square": square, "high": high, "low": low, "missing": missing.astype(np.int16)}
+        return {
+            "ladder": ladder,
+            "square": square,
+            "busy": busy,
+            "since": since,
+            "high": high,
+            "low": low,
+            "missing": missing.astype(np.int16),
+        }
 
     def _features(self, state: State, which: NDArray[np.intp]) -> Floats:
         """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN)."""
         of, side = self.of, self.side
         ladder = np.moveaxis(state["ladder"][which][:, :, of], 1, 2) * side[:, None]
         peak = np.where(side > 0, state["high"][which][:, of], -state["low"][which][:, of])
-        found = features(ladder, np.sqrt(state["square"][which][:, of]), peak, self.far, self._room(), self.way)
+        busy = np.moveaxis(state["busy"][which][:, :, of], 1, 2)
+        since = np.moveaxis(state["since"][which], 1, 2) / self.pace
+        square = state["square"][which][:, of]
+        found = features(ladder, square, busy, since, peak, self.far, self._room(), self.way)
         missing = state["missing"][which][:, of]
         reached = ladder[..., 0] >= self._room()
         last = np.where((missing < 0) | (missing > HOLD), np.nan, reached)
@@ -296,12 +336,16 @@ def fit(
     )
 
 
-def features(ladder: Floats, spread: Floats, peak: Floats, far: Floats, room: Floats, way: Floats) -> Floats:
+def features(
+    ladder: Floats, square: Floats, busy: Floats, since: Floats, peak: Floats, far: Floats, room: Floats, way: Floats
+) -> Floats:
     """What the passage is told of, (..., FEATURES), all free of units.
 
     Args:
         ladder: (..., K) moving averages of the distance from normal, positive towards the limit.
-        spread: (...) root of the mean square of the same.
+        square: (...) mean square of the same.
+        busy: (..., 4) mean squares of differences of the averages, as `BUSY` has them.
+        since: (..., 3) for how long the averages have been beyond some parts of the way, as `SHARES` has them, paces.
         peak: (...) its largest excursion, slowly forgotten.
         far: (...) logarithm of the limit's distance from normal in standard deviations.
         room: (...) the distance itself, in the sensor's unit.
@@ -311,12 +355,18 @@ def features(ladder: Floats, spread: Floats, peak: Floats, far: Floats, room: Fl
     found: Floats = np.empty((*left.shape, FEATURES))
     found[..., 0] = np.log(left / way)
     found[..., 1] = far
-    found[..., 2] = np.log1p(spread / left)
+    found[..., 2] = np.log1p(np.sqrt(square) / left)
     found[..., 3] = np.log1p(np.maximum(peak, 0.0) / left)
-    found[..., 4] = ladder[..., -1] / way
+    found[..., 4:6] = ladder[..., -2:] / way[..., None]
+    at = 6 + len(LADDER) - 1
     moves = ladder[..., :-1] - ladder[..., 1:]
     np.divide(moves, left[..., None], out=moves)
-    np.arcsinh(4.0 * moves, out=found[..., 5:])
+    np.arcsinh(4.0 * moves, out=found[..., 6:at])
+    usual = np.sqrt(busy)
+    np.log(usual / left[..., None] + 1e-4, out=found[..., at : at + len(BUSY)])
+    at += len(BUSY)
+    found[..., at : at + len(BUSY)] = (ladder[..., _FAST] - ladder[..., _SLOW]) / (usual + 1e-9 * way[..., None])
+    np.log1p(since, out=found[..., at + len(BUSY) :])
     return found
 
 
@@ -325,26 +375,31 @@ def chances(found: Floats, weights: Sequence[Floats] | None = None) -> Floats:
 
     Args:
         found: features.
-        weights: those of another network than the shipped one, as `models.precursor.passage` has them.
+        weights: those of other networks than the shipped ones: (NETS, ., .) each, in the order of `LAYERS`.
     """
-    first, first_bias, second, second_bias = weights or _WEIGHTS
+    first, first_bias, second, second_bias, third, third_bias = weights or _WEIGHTS
     n = len(found)
     tiles = np.zeros((-(-n // TILE) * TILE, found.shape[1]))
     tiles[:n] = found
-    hidden = np.matmul(tiles.reshape(-1, TILE, found.shape[1]), first)
+    hidden = np.matmul(tiles.reshape(-1, 1, TILE, found.shape[1]), first)
     hidden += first_bias
     np.maximum(hidden, 0.0, out=hidden)
-    out = np.matmul(hidden, second)
-    out += second_bias
-    out = out.reshape(-1, len(second_bias))[:n]
+    hidden = np.matmul(hidden, second)
+    hidden += second_bias
+    np.maximum(hidden, 0.0, out=hidden)
+    out = np.matmul(hidden, third)
+    out += third_bias
+    out = np.mean(out, axis=1).reshape(-1, third.shape[2])[:n]
     np.clip(out, -40.0, 40.0, out=out)
-    np.exp(-out, out=out)
+    np.exp(out, out=out)
     out += 1.0
-    np.divide(1.0, out, out=out)
-    return np.maximum.accumulate(out, axis=1)
+    np.divide(1.0, out, out=out)  # to come through each stretch between two horizons
+    np.cumprod(out, axis=1, out=out)
+    chance: Floats = np.subtract(1.0, out, out=out)
+    return chance
 
 
-def quantiles(chance: Floats, levels: Sequence[float] = passage.LEVELS) -> Floats:
+def quantiles(chance: Floats, levels: Levels = passage.LEVELS) -> Floats:
     """Median, low and high end of the 80 % interval (N, 3), in paces, from `chances` (N, H).
 
     Where the limit is in sight (an even chance within the last horizon) they are those of the passages that happen
@@ -352,21 +407,24 @@ def quantiles(chance: Floats, levels: Sequence[float] = passage.LEVELS) -> Float
 
     Args:
         chance: non-decreasing along the horizons.
-        levels: chances below which 50, 10 and 90 % of the trips of fresh mishaps happened.
+        levels: some times, paces, and for each the chances below which 50, 10 and 90 % of the trips of left-out kinds
+            of mishaps happened where half the chance lay within that time; in between interpolated in its logarithm.
     """
     total = chance[:, -1:]
     seen = total[:, 0] >= passage.IN_SIGHT
     inner = chance / np.maximum(total, 1e-12)
-    median, low, high = (_reach(inner, level) for level in levels)
+    about = np.log(_reach(inner, 0.5))
+    times = np.log([time for time, _ in levels])
+    median, low, high = (_reach(inner, np.interp(about, times, [each[k] for _, each in levels])) for k in range(3))
     return np.stack(
         [np.where(seen, median, np.inf), np.where(seen, low, _reach(chance, 0.1)), np.where(seen, high, np.inf)], axis=1
     )
 
 
-def _reach(chance: Floats, level: float) -> Floats:
+def _reach(chance: Floats, level: float | Floats) -> Floats:
     """Where non-decreasing rows (N, H) reach a level, interpolated in the logarithm of time; inf: not at all."""
     padded = np.concatenate([np.zeros((len(chance), 1)), chance], axis=1)
-    after = (padded < level).sum(axis=1)
+    after = (padded < np.reshape(level, (-1, 1))).sum(axis=1)
     beyond = after >= padded.shape[1]
     after = np.minimum(after, padded.shape[1] - 1)
     rows = np.arange(len(padded))
@@ -425,10 +483,8 @@ def _pace(records: Sequence[Floats]) -> float:
     return max(1.0, float(np.floor(np.median(found) / MEMORY))) if found else 1.0
 
 
+_FAST, _SLOW = (np.array([pair[k] for pair in BUSY]) for k in range(2))
+_BUSY_PACES: Final = np.array([pair[2] for pair in BUSY])
 _LOGS: Final = np.log(np.concatenate([[0.25], passage.HORIZONS]))
-_WEIGHTS: Final = (
-    np.ascontiguousarray(np.array(passage.FIRST).T),
-    np.array(passage.FIRST_BIAS),
-    np.array(passage.SECOND),
-    np.array(passage.SECOND_BIAS),
-)
+_ROWS: Final = [np.array(getattr(passage, name)) for name in LAYERS]
+_WEIGHTS: Final = tuple(rows.reshape(passage.NETS, -1, rows.shape[1]) for rows in _ROWS)
