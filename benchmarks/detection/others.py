@@ -115,11 +115,17 @@ def _wells(
     return Section(title, what, lines, table(("delay s / false rows", *(s.name for s in subjects)), body))
 
 
+def well_start(well: files.Well) -> Floats:
+    """The normal rows that are fitted on: the first 60 %."""
+    normal = np.flatnonzero(well.label == 0)
+    return np.asarray(well.rows[normal[normal < int(normal[int(WELL_TRAIN * len(normal))])]])
+
+
 def _well(subject: Subject, well: files.Well) -> tuple[float, int, int]:
     """Delay in s (infinite: not detected), false alarm rows, and of how many."""
+    train = well_start(well)
     normal = np.flatnonzero(well.label == 0)
     cut = int(normal[int(WELL_TRAIN * len(normal))])
-    train = well.rows[normal[normal < cut]]
     known: Flags = np.asarray(np.isfinite(train).any(axis=0))
     sensors = tuple(name for name, there in zip(well.sensors, known, strict=True) if there)
     stream, label = well.rows[cut:, known], well.label[cut:]

@@ -29,7 +29,7 @@ TAIL: Final = 0.9
 PEAKS: Final = 0.97
 APART: Final = 60
 """Rows below the quantile that part two clusters."""
-POOLED: Final = 3.0
+POOLED: Final = 10.0
 """A sensor's own tail counts like so many excursions of the pool of all sensors."""
 CAPS: Final = (1.2, 1.0)
 """Memories are cut off at so many limits (fast; slow ones a little above 1): an ended fault does not ring for long."""
@@ -212,7 +212,7 @@ def choose_baseline(residuals: Floats, segments: Segments) -> NDArray[np.float64
     return chosen
 
 
-BASELINES: Final = (300.0,)
+BASELINES: Final = (100.0,)
 WORTH: Final = np.inf
 """A baseline must gain so much log-likelihood a row; infinite: none is taken."""
 

@@ -24,7 +24,7 @@ TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
 CACHED: Final = 1024
 """Assets worked on at a time, so that their states stay in the cache."""
-CLIP: Final = 30.0
+CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
 FAR: Final = 1e4
 """No value counts as further away, in standard deviations."""
@@ -35,7 +35,7 @@ GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
 FAST: Final = 30
 """Memories up to so many rows are fast."""
-OFF: Final = (0.8, 0.8)
+OFF: Final = (0.5, 0.8)
 """An episode ends below these parts of the limit, by fast memories and by slow ones."""
 OFF_ROWS: Final = 10
 """Rows that must stay below for an episode to end."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.detector import Floats, usual
 from models.precursor import prognosis
-from models.precursor.calibration import Segments, calibrate, choose_baseline, log_likelihood, take_baseline
+from models.precursor.calibration import MEMORIES, Segments, calibrate, choose_baseline, log_likelihood, take_baseline
 from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor
 
 FOLDS: Final = 8
@@ -95,7 +95,7 @@ def fit(
         usual=normal,
         center=center,
         scale=scale,
-        coarse=_coarse(standard, moving),
+        coarse=_coarse(standard, moving, memory, n),
         moving=moving,
         weights=weights / deviation[:, None],
         baseline=baseline,
@@ -153,14 +153,20 @@ def _levels(records: Sequence[Floats], sensors: Sequence[str]) -> tuple[NDArray[
     return order, center, scale
 
 
-def _coarse(standard: Sequence[Floats], moving: NDArray[np.int64]) -> Floats:
-    """By what gross deviations are divided: the normal record itself never was one."""
+def _coarse(standard: Sequence[Floats], moving: NDArray[np.int64], memory: float, rows: int) -> Floats:
+    """By what gross deviations are divided: a short record does not show how far levels wander."""
     coarse = np.ones(standard[0].shape[1])
-    for table in standard if len(moving) else []:
+    coarse[moving] = widening(memory, rows)
+    for table in standard if len(moving) else []:  # the normal record itself never was a gross deviation
         held, _ = _held(table[:, moving])
         mean = Segments([(0, len(held))]).smooth(held, float(GROSS_TAU), 0.0)
         coarse[moving] = np.maximum(coarse[moving], np.abs(mean).max(axis=0) / (0.9 * GROSS))
     return coarse
+
+
+def widening(memory: float, rows: int) -> float:
+    """By how much the gross chart of a record of so many rows and memories is wider."""
+    return max(1.0, float(np.sqrt(MEMORIES * memory / rows)))
 
 
 def _held(table: Floats) -> tuple[Floats, NDArray[np.bool_]]:
