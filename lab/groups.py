@@ -19,7 +19,8 @@ FROZEN: Final = 3
 SILENT: Final = 3
 """It is silent when it has no value for so many times its longest usual gap, and as many rows more."""
 SPIKE: Final = 0.5
-"""A spike leaves the usual values by a jump of at least so much of their span, for one row, and returns."""
+"""A spike leaves the usual values by a jump of at least so much of their span, for one row, and returns; the one usual
+value of a sensor that never moved has no span: there it begins."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
 SPIKED: Final = 10
@@ -134,7 +135,8 @@ class Group:
         self.spiked: Counts = np.zeros((0, width), dtype=np.int32)
         """For how many rows a spike has been over, its own among them; 0 for none of late."""
         usual = model.detector.usual
-        self.jump: Floats = SPIKE * (usual.high - usual.low)
+        self.jump: Floats = np.maximum(SPIKE * (usual.high - usual.low), np.finfo(np.float64).tiny)
+        """(S,) the least jump of a spike."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -266,6 +268,7 @@ class Group:
             before, after = outer.ravel()[at], x.ravel()[at]
             spike = np.abs(top - after) >= self.jump[sensor]
             spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
+            spike &= self.moves[sensor] | (before == usual.low[sensor])
             at = at[spike]
             row = at // width
             at = at[np.bincount(row)[row] <= max(1, width // 10)]

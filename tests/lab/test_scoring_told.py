@@ -17,7 +17,7 @@ from models.precursor import fit
 from models.precursor.causes import Labelled, learn
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, leaking, seconds
-from tests.models.plants import SENSORS, fitted, record
+from tests.models.plants import SENSORS, fitted, record, refit
 
 
 @pytest.fixture
@@ -303,6 +303,24 @@ def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
     spike = record(400, 5)
     spike[200, 3] += 150.0
     assert failed(rig, "valve", spike, valves) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_sensor_that_never_moved_spikes_only_from_its_value(rig: Rig, size: int) -> None:
+    """One that goes to another value and stays there, with noise or without, tells the truth."""
+    rested = record(600, 1)
+    rested[:, 3] = 80.0
+    save(refit("precursor", [rested]), rig.models / "pump.model")
+    for at, noise in enumerate((0.0, 0.01)):
+        for by in (20.0, 60.0, 200.0):  # an episode begins some rows later, or at once
+            x = record(300, 5)
+            x[:, 3] = 80.0
+            x[150:, 3] += by + noise * np.random.default_rng(1).normal(size=150)
+            assert failed(rig, f"moved-{at}-{by:.0f}-{size}", x, size=size) == {None}
+    x = record(300, 5)
+    x[:, 3] = 80.0
+    x[150, 3] += 1000.0
+    assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
