@@ -194,7 +194,7 @@ class Collector:
             if (
                 self._dirty
                 and self._sync is None
-                and (waited >= most or self.staged > MAX_STAGED)
+                and (waited >= most or self.staged > MAX_STAGED or self._replies)  # somebody waits for these
                 and (self.store.free() or waited >= most + PATIENCE_S)
             ):
                 self.commit(wait=False)

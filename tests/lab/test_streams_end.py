@@ -1,5 +1,9 @@
-"""The collector and streams that end: rows that wait for a model, and open episodes."""
+"""The collector and streams that end: rows that wait for a model, open episodes; and what a user orders."""
 
+import errno
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import pytest
 
 from devices.frame import Asset, Command, Reply
 from devices.topics import CORE_COMMAND, CORE_REPLY
-from lab import collector
+from lab import collector, store
 from lab.episodes import list_episodes
 from models.detector import save
 from tests.lab.gateways import Gateway, Lab
@@ -145,3 +149,49 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
         assert wrong is not None
         assert not wrong.ok
     lab.collector.close()
+
+
+def test_an_order_is_answered_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()  # a commit once in thirty years
+    lab.give(gateway.birth())
+    give(lab, gateway, record(100, 5))
+    lab.commit()
+    now = lab.collector
+
+    def order(id: str) -> None:
+        command = msgspec.json.encode(Command(id, "accept", {"asset": "pump-1"}))
+        lab.give((CORE_COMMAND, command, False, gateway.now))
+
+    def answered(wanted: int) -> list[str]:
+        until = time.monotonic() + 10
+        while len(lab.desk.of("reply")) < wanted and time.monotonic() < until:
+            now.tick()
+        return [each["id"] for each in lab.desk.of("reply")]
+
+    flush: Callable[[int], None] = store._flush
+    slow = threading.Event()
+    monkeypatch.setattr(store, "_flush", lambda file: (slow.wait(10), flush(file)))
+    order("1")
+    assert now._sync is not None  # it is being written
+    order("2")  # meanwhile
+    assert answered(0) == []
+    slow.set()
+    assert answered(2) == ["1", "2"]
+
+    def fail(_file: int) -> None:
+        raise OSError(errno.EIO, "the disk is ill")
+
+    monkeypatch.setattr(store, "_flush", fail)
+    order("3")
+    wait([now._sync])
+    now.tick()
+    assert now.trouble
+    assert answered(0) == ["1", "2"]
+    now._retry_at = 0.0
+    assert answered(3) == ["1", "2", "3"]  # written once more, into the database itself
+    assert not now.trouble
+    monkeypatch.setattr(store, "_flush", flush)
+    order("4")
+    now.close()  # it commits
+    assert answered(4)[-1] == "4"
