@@ -7,6 +7,7 @@ of one model are scored in one array operation.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,7 +143,7 @@ class Scorer:
         self.runs: list[Run] = []
         """Beginnings since the list was last emptied (by its reader)."""
         self._numbers: dict[str, int] = {}
-        self._layouts: dict[tuple[tuple[str, str], ...], Layout] = {}
+        self._layouts: dict[tuple[object, ...], Layout] = {}
         self._groups: dict[str, int] = {}
         self._listed: list[Group] = []
         self._group: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
@@ -165,7 +166,7 @@ class Scorer:
 
     def declare(self, asset: Asset, channels: Sequence[Channel]) -> int:
         """Enter an asset, or what it is now; returns its number, the same one every time."""
-        key = tuple((channel.tag, channel.role) for channel in channels)
+        key = tuple(_telling(channel) for channel in channels)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = Layout(channels)
@@ -545,7 +546,7 @@ class Scorer:
                     content = self._offset.pop(int(numbers[row]), None)
                     if content is not None and begins[row] == NEW_MODEL:
                         group.put_lasting(int(at[row]), content)
-        places = self.members[int(numbers[0])].layout.places(group.model)
+        places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
         flat = together(rows.ravel())
         seen = group.look(together(at), *_values(block, flat, rows.shape, places))
         result = seen.result
@@ -573,13 +574,14 @@ class Scorer:
         busy = result.alarm.any(axis=1) | self._open[numbers]
         for asset in np.flatnonzero(busy).tolist():
             raw = None
-            if places.ranged:
+            own = self.members[int(numbers[asset])].layout.places(group.model)  # with its measuring ranges
+            if own.ranged:
                 raw = np.full(seen.x[asset].shape, np.nan)
-                raw[:, places.known] = block.v[rows[asset]][:, places.columns]
+                raw[:, own.known] = block.v[rows[asset]][:, own.columns]
             over = None if seen.over is None else seen.over[asset]
             spiked = None if seen.spiked is None else seen.spiked[asset]
             x = seen.x[asset]
-            ill = group.ill(places, x, seen.same[asset], over, spiked, raw)
+            ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
             self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], x, asset, result, ill, scored)
 
     def _follow(
@@ -704,6 +706,12 @@ class Scorer:
         if head["due"] is not None:
             self._due[number] = head["due"]
         self._open[number] = member.tracker is not None
+
+
+def _telling(channel: Channel) -> tuple[object, ...]:
+    """What scoring and learning look at: assets alike in it share a layout."""
+    limits = None if channel.limits is None else msgspec.structs.astuple(channel.limits)
+    return channel.tag, channel.role, channel.lo, channel.hi, limits
 
 
 def _nothing(*shape: int) -> Floats:

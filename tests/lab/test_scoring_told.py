@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.frame import Asset, Channel
+from devices.frame import Asset, Channel, Limits
 from lab.causes import read_library, write_library
 from lab.episodes import Episode, list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
@@ -335,6 +335,23 @@ def test_out_of_range_is_the_instruments_unless_the_process_drove_it_there(rig: 
     full = record(400, 5)
     full[200:, 3] = 205.0 + np.random.default_rng(1).normal(size=200)  # saturated, as NE 43 lets a process do
     assert failed(rig, f"full-{size}", full, ranged, size) == {None}
+
+
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_each_asset_has_its_own_measuring_ranges_and_limits(rig: Rig, narrow_first: bool) -> None:
+    narrow = [Channel(tag, lo=0.0, hi=200.0, limits=Limits(hi_trip=190.0)) for tag in SENSORS]
+    wide = [Channel(tag, lo=0.0, hi=2000.0, limits=Limits(hi_trip=1900.0)) for tag in SENSORS]
+    both = {"narrow": narrow, "wide": wide}
+    for id in sorted(both, reverse=not narrow_first):
+        number = rig.declare(Asset(id, "pump"), both[id])
+        assert list(rig.runtime.scorer.members[number].layout.channels) == both[id]
+    x = record(300, 5)
+    x[200:, 3] = 999.0 + np.random.default_rng(1).normal(size=100)
+    for row, t in enumerate(seconds(300)):
+        rig.feed(["narrow", "wide"], np.array([t, t]), x[[row, row]])
+    rig.commit()
+    told = {episode.asset: episode.failed for episode in list_episodes(rig.store)}
+    assert told == {"narrow": ("level", "range"), "wide": None}
 
 
 # -- databases of before
