@@ -310,19 +310,16 @@ class Scorer:
         numbers = block.asset
         order = None if count < 2 or (numbers[1:] > numbers[:-1]).all() else np.argsort(numbers, kind="stable")
         single = order is None or bool((np.diff(numbers[order]) > 0).all())  # one row of each, the usual case
-        limit, score, ahead = _nothing(count), _nothing(count), _nothing(count, 3)
-        ahead_of = np.empty(count, dtype=np.intp)
-        ahead_of.fill(-1)
         scored = Scored(
-            score=score,
+            score=_nothing(count),
             alarm=np.zeros(count, dtype=np.bool_),
             warm=np.zeros(count, dtype=np.bool_),
             late=block.t <= self.last[numbers],
-            limit=limit,
+            limit=_nothing(count),
             contributions=np.zeros((count, width)),
             statistics={},
-            ahead=ahead,
-            ahead_of=ahead_of,
+            ahead=_nothing(count, 3),
+            ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
         if count == 0:
@@ -365,19 +362,16 @@ class Scorer:
         places = self.members[int(numbers[0])].layout.places(group.model)
         seen = group.look(together(self._row[numbers]), *_values(block, slice(0, count), (count, 1), places))
         result = seen.result
-        limit, ahead_of = np.empty(count), np.empty(count, dtype=np.intp)
-        limit.fill(group.model.detector.limit)
-        ahead_of.fill(-1)
         scored = Scored(
             score=result.score.ravel(),
             alarm=result.alarm.ravel(),
             warm=np.ones(count, dtype=np.bool_),
             late=np.zeros(count, dtype=np.bool_),
-            limit=limit,
+            limit=np.full(count, group.model.detector.limit),
             contributions=places.spread(result.contributions[:, 0], block.v.shape[1]),
             statistics={name: chart.ravel() for name, chart in result.statistics.items()},
             ahead=_nothing(count, 3),
-            ahead_of=ahead_of,
+            ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
         self.last[numbers] = t
@@ -650,6 +644,7 @@ class Scorer:
                 "clock": None if np.isnan(clock) else clock,
                 "fresh": bool(self._fresh[number]),
                 "warm": not self._cold[number],
+                "begun": member.begun,
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
                 "due": self._due.get(number),
@@ -684,6 +679,12 @@ class Scorer:
             name: (array.dtype.str, array.shape[1:]) for name, array in wanted.items()
         }:
             raise ValueError("a snapshot of another model")
+        member, tracker = self.members[number], None
+        if head["episode"] is not None:
+            tracker = Tracker.restore(member.asset.id, head["episode"])
+            if tracker.library is not None:
+                tracker.know(library(tracker.library))
+        # all of it is whole: from here on the asset is changed
         self.use(number, model)
         group = self._listed[int(self._group[number])]
         group.grow()
@@ -692,15 +693,10 @@ class Scorer:
             getattr(group, name)[row] = arrays.pop(f"~{name}")
         for name, array in arrays.items():
             group.state[name][row] = array
-        member = self.members[number]
-        member.begun = not head["fresh"]
+        member.begun, member.tracker = head["begun"], tracker
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
         self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]
-        if head["episode"] is not None:
-            member.tracker = Tracker.restore(member.asset.id, head["episode"])
-            if member.tracker.library is not None:
-                member.tracker.know(library(member.tracker.library))
         if head["offset"] is not None:
             self._offset[number] = bytes.fromhex(head["offset"])
         if head["due"] is not None:

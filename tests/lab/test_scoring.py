@@ -657,6 +657,40 @@ def test_a_snapshot_that_cannot_be_read_begins_anew(rig: Rig, caplog: pytest.Log
     assert (told["limit"], told["warm"], told["episode"]) == (1.0, False, None)
 
 
+def test_a_snapshot_with_a_spoiled_episode_changes_nothing() -> None:
+    model, scorer, again = loads(dumps(fitted("precursor"))), Scorer(), Scorer()
+    for each in (scorer, again):
+        each.use(each.declare(PUMP, CHANNELS), model)
+    x, t = leaking(), seconds(130)
+    rows = [RowBlock(np.zeros(1, np.int32), t[[row]], x[[row]], np.zeros((1, 6), np.uint8)) for row in range(130)]
+    for block in rows:
+        scorer.ingest(block)
+    ((head, content),) = scorer.dump([0])
+    spoiled = {**head, "episode": {**head["episode"], "recent": ""}}
+    with pytest.raises(ValueError, match="reshape"):
+        again.restore(0, model, int(t[-1]), spoiled, content)
+    assert again.scored() == []
+    for block in rows:  # it begins anew
+        scored = again.ingest(block)
+    assert scored.warm.all()
+    assert again.dump([0])[0][1] == content
+    assert [run.reason for run in again.runs] == ["first"]
+
+
+def test_a_restart_between_a_new_model_and_its_first_row_is_no_first_beginning() -> None:
+    model, other = loads(dumps(fitted("precursor"))), loads(dumps(fitted("precursor"), {"another": True}))
+    scorer, again = Scorer(), Scorer()
+    block = RowBlock(np.zeros(1, np.int32), seconds(1), record(1, 5), np.zeros((1, 6), np.uint8))
+    scorer.use(scorer.declare(PUMP, CHANNELS), model)
+    scorer.ingest(block)
+    scorer.use(0, other)
+    ((head, content),) = scorer.dump([0])
+    again.declare(PUMP, CHANNELS)
+    again.restore(0, other, int(block.t[0]), head, content)
+    again.ingest(block._replace(t=block.t + SECOND))
+    assert [run.reason for run in again.runs] == ["model"]
+
+
 def test_a_new_asset_between_others_keeps_their_states(rig: Rig) -> None:
     rig.declare(Asset("a", "pump"), CHANNELS)
     x, t = leaking(), seconds(300)
