@@ -190,11 +190,12 @@ class Collector:
         else:
             if self.staged < FULL_STAGED:
                 self._take(time.time_ns())
-            waited, most = now - self._staged_at, self.config.historian.commit_s
+            waited = now - self._staged_at
+            most = 0.0 if self._replies else self.config.historian.commit_s  # a user waits for them
             if (
                 self._dirty
                 and self._sync is None
-                and (waited >= most or self.staged > MAX_STAGED or self._replies)  # somebody waits for these
+                and (waited >= most or self.staged > MAX_STAGED)
                 and (self.store.free() or waited >= most + PATIENCE_S)
             ):
                 self.commit(wait=False)

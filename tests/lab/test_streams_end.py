@@ -162,6 +162,7 @@ def test_an_order_is_answered_when_it_is_on_the_disk(tmp_path: Path, monkeypatch
     def order(id: str) -> None:
         command = msgspec.json.encode(Command(id, "accept", {"asset": "pump-1"}))
         lab.give((CORE_COMMAND, command, False, gateway.now))
+        now.tick()  # the commit
 
     def answered(wanted: int) -> list[str]:
         until = time.monotonic() + 10
