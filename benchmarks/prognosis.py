@@ -48,6 +48,8 @@ DECAY: Final = 1e-4
 FOLDS: Final = 5
 BINS: Final = 4
 """Of the told time, by which the levels differ."""
+PLAIN: Final = 400
+"""Mishaps of the plainest kind for the levels alone: one thing that is off from one moment on, as a user makes it."""
 BATCHES: Final = 19
 """Of a hundred mishaps to learn from."""
 MADE_UP: Final = (5.0, 150.0)
@@ -394,20 +396,23 @@ def left_out(known: Samples, trips: Samples) -> Fold:
     return Fold(chance, fold, np.concatenate(quiet))
 
 
-def levels(chance: Floats, trips: Samples) -> Levels:
+def levels(parts: Sequence[tuple[Floats, Samples]]) -> Levels:
     """Chances below which 50, 10 and 90 % of the trips happened where they are in sight, by the time told (conformal).
 
-    Half of the weight is spread evenly over the rows and half over the runs: long runs have more rows, and the interval
-    is to hold of the time as well as run by run.
+    Every part has the same weight. Of a part's half is spread evenly over the rows and half over the runs: long runs
+    have more rows, and the interval is to hold of the time as well as run by run.
 
     Args:
-        chance: (N, H) of networks that were not learnt from these runs.
-        trips: the N rows.
+        parts: rows (N,) of runs, and their chances (N, H) by networks that were not learnt from them.
     """
+    weights = []
+    for each, samples_of in parts:
+        _, index, count = np.unique(samples_of.run[each[:, -1] >= IN_SIGHT], return_inverse=True, return_counts=True)
+        weights.append(0.5 / len(index) + 0.5 / len(count) / count[index])
+    weight = np.concatenate(weights)
+    chance, trips = np.concatenate([each for each, _ in parts]), _together([samples_of for _, samples_of in parts])
     seen = chance[:, -1] >= IN_SIGHT
-    inner, run = chance[seen] / chance[seen, -1:], trips.run[seen]
-    _, index, count = np.unique(run, return_inverse=True, return_counts=True)
-    weight = 0.5 / len(run) + 0.5 / len(count) / count[index]
+    inner = chance[seen] / chance[seen, -1:]
     logs = np.log(np.concatenate([[0.25], HORIZONS]))
     padded = np.concatenate([np.zeros((len(inner), 1)), inner], axis=1)
     left = np.log(np.maximum(trips.time[seen], 0.25))
@@ -430,12 +435,12 @@ def _quantile(values: Floats, weight: Floats, level: float) -> float:
     return float(values[order][np.searchsorted(total, level * total[-1])])
 
 
-def tried(fold: Fold, trips: Samples) -> str:
-    """How well the interval holds where both the network and the levels know nothing of the kind."""
+def tried(fold: Fold, trips: Samples, plain: tuple[Floats, Samples]) -> str:
+    """How well the interval holds where the network knows nothing of the kind, and the levels only the plain ones."""
     times = np.full((len(fold.fold), 3), np.inf)
     for each in range(FOLDS):
         mine, others = fold.fold == each, fold.fold != each
-        level = levels(fold.chance[others], Samples(*(column[others] for column in trips)))
+        level = levels([(fold.chance[others], Samples(*(column[others] for column in trips))), plain])
         times[mine] = quantiles(fold.chance[mine], level)
     told = Told(trips.time, times[:, 0], times[:, 1], times[:, 2], trips.run)
     rows = [("together", *_figures(told))]
@@ -478,9 +483,12 @@ def learn_all() -> None:
     known, trips = (_together(column) for column in zip(*pairs, strict=True))
     say(f"{len(known.time)} rows, {len(np.unique(trips.run))} trips …")
     fold = left_out(known, trips)
-    level = levels(fold.chance, trips)
-    print(tried(fold, trips))
-    write(learn(known), level)
+    weights = learn(known)
+    say("plain mishaps …")
+    _, before = samples(mishap_runs(PLAIN, 8_000_000), normal, 900, 50_000)
+    plain = chances(np.ascontiguousarray(before.found), weights), before
+    print(tried(fold, trips, plain))
+    write(weights, levels([(fold.chance, trips), plain]))
 
 
 class Told(NamedTuple):

@@ -212,8 +212,8 @@ def choose_baseline(residuals: Floats, segments: Segments) -> NDArray[np.float64
     return chosen
 
 
-BASELINES: Final = (100.0,)
-WORTH: Final = np.inf
+BASELINES: Final = (300.0, 100.0)
+WORTH: Final = 0.005
 """A baseline must gain so much log-likelihood a row; infinite: none is taken."""
 
 
