@@ -79,11 +79,9 @@ def summary(section: Section, names: Sequence[str]) -> str:
         )
         for line in section.lines
     ]
-    parts = [
-        f"### {section.title}\n",
-        section.protocol.strip() + "\n",
-        table(("figure", *names, "owed", "aim", "verdict"), rows),
-    ]
+    parts = [f"### {section.title}\n", section.protocol.strip() + "\n"]
+    if rows:
+        parts.append(table(("figure", *names, "owed", "aim", "verdict"), rows))
     if section.details:
         parts.append(section.details.strip() + "\n")
     return "\n".join(parts)

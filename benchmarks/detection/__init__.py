@@ -20,6 +20,7 @@ Protocol = Callable[[Sequence[Subject], int], list[Section]]
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "tep": lambda subjects, _: tep.braatz(subjects),
     "tep-sim": lambda subjects, _: tep.simulation(subjects),
+    "shapes": tep.shapes,
     "promise": own_simulator.promise,
     "faults": own_simulator.faults,
     "instruments": instruments.instruments,
