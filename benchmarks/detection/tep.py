@@ -71,8 +71,8 @@ def shapes(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         rows.append((f"{plants} x {hours:.0f} h", f"{detector.kept:.1f}", alarms, f"{odd:.3f}"))
     protocol = (
         "`lab model tep` from several normal records, asked for 1 false alarm a month: what the model says it can "
-        f"keep, what came in {len(months)} fault-free months that no model saw, and the share of the rows 161 to 960 of the "
-        "published odd-numbered test files in alarm."
+        f"keep, what came in {len(months)} fault-free months that no model saw, and the share of the rows 161 to 960 of "
+        "the published odd-numbered test files in alarm."
     )
     head = ("normal record", "says it can keep, a month", f"came in {len(months)} months", "odd faults")
     return [Section("The simulated plant's model", protocol, [], table(head, rows))]
