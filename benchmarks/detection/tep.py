@@ -70,9 +70,9 @@ def shapes(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         odd = np.mean([model.score(files.braatz(f"d{fault:02d}_te")).alarm[NORMAL:].mean() for fault in FAULTS])
         rows.append((f"{plants} x {hours:.0f} h", f"{detector.kept:.1f}", alarms, f"{odd:.3f}"))
     protocol = (
-        "`lab model tep` from several normal records, asked for 1 false alarm a month: what the model says it can keep, "
-        f"what came in {len(months)} fault-free months that no model saw, and the share of the rows 161 to 960 of the "
-        "published odd-numbered test files in alarm."
+        "`lab model tep` from several normal records, asked for 1 false alarm a month: what the model says it "
+        f"can keep, what came in {len(months)} fault-free months that no model saw, and the share of the rows 161 to "
+        "960 of the published odd-numbered test files in alarm."
     )
     head = ("normal record", "says it can keep, a month", f"came in {len(months)} months", "odd faults")
     return [Section("The simulated plant's model", protocol, [], table(head, rows))]
