@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from models.corrosion.coefficients import number, row
 from models.corrosion.reasons import Bits, flags
@@ -275,6 +274,8 @@ def damage(
         c: see `a`.
         d: see `a`.
     """
+    from scipy.special import ndtr  # 12 MB that live points need not hold
+
     prior = row("api581.prior")[("low", "medium", "high").index(confidence)]
     likelihood = np.log(row("api581.likelihood"))
     share, strength = np.asarray(a_rt, dtype=np.float64), np.asarray(sr_p, dtype=np.float64)
