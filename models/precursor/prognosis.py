@@ -5,8 +5,9 @@ network gives the distribution of the first passage: the chance that the limit i
 the hazard between two horizons learnt by likelihood, as long as a run was seen (discrete-time survival: Brown,
 Biometrics 31 (1975) 863-872; Gensheimer & Narasimhan, PeerJ 7 (2019) e6257). Its numbers (`models.precursor.passage`)
 know no plant: everything is in parts of the way from normal to the limit, and time in paces of the plant. The interval
-is read at the chances below which one in ten, and nine in ten, of the trips of left-out kinds of mishaps happened,
-among those told to be about as far away (conformal, conditional on the forecast).
+is read at the chances below which one in ten, and nine in ten, of the trips of mishaps happened that the networks did
+not learn from (half of the weight on left-out kinds, half on plain ones), among those told to be about as far away
+(conformal, conditional on the forecast).
 """
 
 from collections.abc import Mapping, Sequence
@@ -407,8 +408,8 @@ def quantiles(chance: Floats, levels: Levels = passage.LEVELS) -> Floats:
 
     Args:
         chance: non-decreasing along the horizons.
-        levels: some times, paces, and for each the chances below which 50, 10 and 90 % of the trips of left-out kinds
-            of mishaps happened where half the chance lay within that time; in between interpolated in its logarithm.
+        levels: some times, paces, and for each the chances below which 50, 10 and 90 % of the trips of mishaps not
+            learnt from happened where half the chance lay within that time; in between interpolated in its logarithm.
     """
     total = chance[:, -1:]
     seen = total[:, 0] >= passage.IN_SIGHT
