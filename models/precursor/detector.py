@@ -24,6 +24,8 @@ TILE: Final = 8
 """Rows of every matrix product: BLAS rounds by shape, so the shape is always the same."""
 CACHED: Final = 1024
 """Assets worked on at a time, so that their states stay in the cache."""
+AT_ONCE: Final = 256
+"""Rows of all assets together that are taken into the charts at once."""
 CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
 FAR: Final = 1e4
@@ -342,16 +344,21 @@ class _Fast:
         z -= state["offset"][:, None]
         x = z.take(self.moving, axis=2)
         if known is None and self.m and not state["guessed"].any():
-            residuals = self._residuals(state, x)
-            for row in range(block.shape[1]):
-                self._row(state, residuals[:, row], None, z[:, row], None, row, result, charts, some)
+            residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
+            row, rows, most = 0, block.shape[1], max(1, AT_ONCE // len(block))
+            warm, alone = rows > 1 and bool((state["seen"] >= self.lags).all()), False
+            while row < rows:
+                count = most if warm and not alone and not state["alarm"].any() else 1
+                several = slice(row, row + count)
+                taken = self._rows(state, residuals[several], None, z[several], None, row, result, charts, some)
+                row, alone = row + taken, not taken
             return
         if known is None:
             known = np.ones(block.shape, dtype=np.bool_)
         inside = known.take(self.moving, axis=2)
         for row in range(block.shape[1]):
             residual, valid = self._guess(state, x[:, row], inside[:, row])
-            self._row(state, residual, valid, z[:, row], known[:, row], row, result, charts, some)
+            self._rows(state, residual[None], valid, z[None, :, row], known[:, row], row, result, charts, some)
 
     def _moved(self, values: Floats) -> Singles:
         """By how many of their scales resting sensors left the range of the normal record; 0 where nothing is."""
@@ -419,7 +426,7 @@ class _Fast:
         past[:, 0], guessed[:, 0] = lagged[:, 0], missing
         return residual, valid
 
-    def _row(
+    def _rows(
         self,
         state: State,
         residual: Singles,
@@ -430,8 +437,13 @@ class _Fast:
         result: Result,
         charts: Floats,
         some: slice,
-    ) -> None:
-        """Take one row of every asset into the charts; `valid` and `known` are None when nothing is missing."""
+    ) -> int:
+        """Take rows `row` and those after it of every asset into the charts; how many were taken.
+
+        Of several rows (T, A, M) and (T, A, S) those before the first that reaches a limit; all that follows from
+        reaching one is for a row that comes alone. `valid` and `known`, (A, M) and (A, S), are None when nothing is
+        missing, as it must be in several.
+        """
         seen, alarm = state["seen"], state["alarm"]
         live = None  # assets whose row counts; None for all
         if known is not None:
@@ -446,13 +458,15 @@ class _Fast:
                 np.minimum(seen + 1, self.lags, out=seen)
             valid = np.repeat(live[:, None], self.m, axis=1) if valid is None else valid & live[:, None]
         if self.based:
-            base = state["base"]
-            residual = residual - base
-            step = np.clip(residual, -3.0, 3.0) * self.baseline
-            step[alarm] = 0.0  # it does not learn while in alarm
-            if valid is not None:
-                step[~valid] = 0.0
-            base += step
+            bases = [state["base"]]
+            residual = residual.copy()
+            for now in residual:
+                now -= bases[-1]
+                step = np.clip(now, -3.0, 3.0) * self.baseline
+                step[alarm] = 0.0  # it does not learn while in alarm
+                if valid is not None:
+                    step[~valid] = 0.0
+                bases.append(bases[-1] + step)
         size, beyond = np.abs(residual), None
         if np.maximum.reduce(size, axis=None, initial=0.0) > CLIP:
             # beyond the bound charts say nothing of how far: the shares do
@@ -460,71 +474,96 @@ class _Fast:
             residual = np.clip(residual, -CLIP, CLIP)
         squared = residual * residual
         if valid is None:
-            mean = np.add.reduce(squared, axis=1) / self.count
+            mean = np.add.reduce(squared, axis=2) / self.count
         else:
-            squared[~valid] = 0.0
+            squared[:, ~valid] = 0.0
             number = valid.sum(axis=1)
-            mean = (np.add.reduce(squared, axis=1) / np.maximum(number, 1)).astype(np.float32)
+            mean = (np.add.reduce(squared, axis=2) / np.maximum(number, 1)).astype(np.float32)
         # all charts at once: the step of each average, then what it says
         averages = state["charts"]
-        level = np.empty(averages.shape, dtype=np.float32)
-        before, now = self.parts(averages), self.parts(level)
-        np.subtract(mean[:, None], before.energy, out=now.energy)
-        np.subtract(squared[:, None], before.spread, out=now.spread)
-        np.subtract(residual[:, None], before.shift, out=now.shift)
-        np.subtract(z, before.deviation, out=now.deviation)
-        if valid is not None:
-            now.energy[number * 2 <= self.m] = 0.0
-            np.copyto(now.spread, 0.0, where=~valid[:, None])
-            np.copyto(now.shift, 0.0, where=~valid[:, None])
-        if known is not None:
-            now.deviation[~known] = 0.0
-        level *= self.keep
-        averages += level
-        np.abs(averages, out=level)
+        memories = self.memories
+        each = *(mean[..., None],) * self.ends[0], *(squared,) * memories, *(residual,) * memories, z
+        after = np.concatenate(each, axis=2)
+        before = averages
+        for now in after:
+            now -= before
+            if known is not None or valid is not None:
+                self._leave_out(now, valid, known)
+            now *= self.keep
+            now += before
+            before = now
+        level = np.abs(after)
         level -= self.centre
         level *= self.gain
-        most = np.maximum.reduceat(level, self.firsts, axis=1)
+        most = np.maximum.reduceat(level, self.firsts, axis=2)
         if len(self.told) < len(CHARTS):
             most = _spread_out(most, self.told)
         told = _positive(np.maximum(most, np.float32(-1.0), dtype=np.float64))
-        value = np.maximum.reduce(told, axis=1)
-        top = np.maximum.reduce(value)
-        if top >= self.least:
-            np.minimum(averages, self.cap, out=averages)
-            np.maximum(averages, -self.cap, out=averages)
-        if top >= 1.0 or alarm.any():
-            self._episodes(state, value >= 1.0, level, live)
+        value = np.maximum.reduce(told, axis=2)
+        taken = len(value)
+        if taken == 1:
+            averages[:] = after[0]
+            top = np.maximum.reduce(value, axis=None)
+            if top >= self.least:
+                np.minimum(averages, self.cap, out=averages)
+                np.maximum(averages, -self.cap, out=averages)
+            if top >= 1.0 or alarm.any():
+                self._episodes(state, value[0] >= 1.0, level[0], live)
+        else:
+            calm = value < min(1.0, self.least)
+            if not calm.all():
+                taken = int(np.argmin(calm.all(axis=1)))
+                if not taken:
+                    return 0
+                after, level, told, value = after[:taken], level[:taken], told[:taken], value[:taken]
+                beyond = None if beyond is None else beyond[:taken]
+            averages[:] = after[-1]
+        if self.based:
+            state["base"][:] = bases[taken]
         # what is told
-        result.score[some, row] = value
-        result.alarm[some, row] = alarm
-        charts[:, some, row] = told.T
-        result.deviation[some, row] = before.deviation
+        rows = slice(row, row + taken)
+        result.score[some, rows] = value.T
+        result.alarm[some, rows] = alarm[:, None]
+        charts[:, some, rows] = told.T
+        a, _, c, _ = self.ends
+        result.deviation[some, rows] = after[..., c:].swapaxes(0, 1)
         # the most that is to be said of each sensor
-        evidence = np.maximum(now.deviation, np.float32(1e-3))
+        evidence = np.maximum(level[..., c:], np.float32(1e-3))
         if self.m and self.memories:
-            a, _, c, _ = self.ends
-            own = np.maximum.reduce(level[:, a:c].reshape(len(level), -1, self.m), axis=1)
+            own = level[..., a:c].reshape(taken, len(alarm), -1, self.m)
+            own = np.maximum.reduce(own, axis=2)
             if self.every:
-                np.maximum(evidence, own.take(self.place, axis=1), out=evidence)
+                np.maximum(evidence, own.take(self.place, axis=2), out=evidence)
             else:
-                evidence[:, self.moving] = np.maximum(evidence[:, self.moving], own)
+                evidence[..., self.moving] = np.maximum(evidence[..., self.moving], own)
         # the fourth power: what many sensors have a little of is noise
         shares = np.square(evidence, dtype=np.float64)
         np.square(shares, out=shares)
         if beyond is not None:
-            shares[:, self.moving] *= beyond
+            shares[..., self.moving] *= beyond
         if known is not None:
-            shares[~known] = 0.0
-        total = np.add.reduce(shares, axis=1)
+            shares[:, ~known] = 0.0
+        total = np.add.reduce(shares, axis=2)
         if known is not None:
             total[total == 0.0] = 1.0
-        np.multiply(shares, (value / total)[:, None], out=result.contributions[some, row])
+        shares *= (value / total)[..., None]
+        result.contributions[some, rows] = shares.swapaxes(0, 1)
         if live is not None and not live.all():
-            rows = some.start + np.flatnonzero(~live)
-            result.score[rows, row] = np.nan
-            result.contributions[rows, row] = 0.0
-            charts[:, rows, row] = np.nan
+            cold = some.start + np.flatnonzero(~live)
+            result.score[cold, row] = np.nan
+            result.contributions[cold, row] = 0.0
+            charts[:, cold, row] = np.nan
+        return taken
+
+    def _leave_out(self, step: Singles, valid: NDArray[np.bool_] | None, known: NDArray[np.bool_] | None) -> None:
+        """Let the charts (A, F) of what is not there stand still: takes away their steps."""
+        of = self.parts(step)
+        if valid is not None:
+            of.energy[valid.sum(axis=1) * 2 <= self.m] = 0.0
+            np.copyto(of.spread, 0.0, where=~valid[:, None])
+            np.copyto(of.shift, 0.0, where=~valid[:, None])
+        if known is not None:
+            of.deviation[~known] = 0.0
 
     def _episodes(
         self, state: State, begins: NDArray[np.bool_], level: Singles, live: NDArray[np.bool_] | None
@@ -544,9 +583,9 @@ class _Fast:
 
 
 def _spread_out(most: Singles, places: list[int]) -> Singles:
-    """Columns at their places among the charts; what is not there says nothing."""
-    whole = np.full((len(most), len(CHARTS)), -1.0, dtype=np.float32)
-    whole[:, places] = most
+    """Columns (..., n) at their places among the charts; what is not there says nothing."""
+    whole = np.full((*most.shape[:-1], len(CHARTS)), -1.0, dtype=np.float32)
+    whole[..., places] = most
     return whole
 
 
