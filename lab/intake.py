@@ -140,7 +140,7 @@ class Intake:
             ledger = source.ledger
             if ledger is not None and boot == ledger.boot and s == ledger.next:
                 ledger.advance(hash(payload) or 1, at)  # as nearly all frames do
-                self.book.changed.add(ledger)
+                self.book.changed[ledger] = None
             else:
                 ledger = self._see(source, boot, s, message, None if t is None else last)
                 if ledger is None:
@@ -189,7 +189,7 @@ class Intake:
         ledger = self.book.get(source.id, source.boot)
         ledger.unsequenced += 1
         ledger.seen = at
-        self.book.changed.add(ledger)
+        self.book.changed[ledger] = None
         self.counters.unsequenced += 1
 
     def _see(self, source: Source, boot: int, s: int, message: Message, last: int | None) -> Ledger | None:
@@ -207,7 +207,7 @@ class Intake:
             self.counters.deferred += 1
             return None
         seen, ledger.seen = ledger.seen, at
-        self.book.changed.add(ledger)
+        self.book.changed[ledger] = None
         if verdict is Verdict.NEW:
             return ledger
         why = "two senders with one name?"

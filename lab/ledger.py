@@ -36,6 +36,15 @@ room(
         accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL, rejected INTEGER NOT NULL,
         unsequenced INTEGER NOT NULL, forks INTEGER NOT NULL, published INTEGER NOT NULL, seen INTEGER NOT NULL,
         PRIMARY KEY (gateway, boot)) WITHOUT ROWID""",
+    "ALTER TABLE ledger RENAME TO ledger_before",
+    """CREATE TABLE ledger (
+        id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, boot INTEGER NOT NULL, upto INTEGER NOT NULL,
+        missing TEXT NOT NULL, accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL, rejected INTEGER NOT NULL,
+        unsequenced INTEGER NOT NULL, forks INTEGER NOT NULL, published INTEGER NOT NULL, seen INTEGER NOT NULL,
+        UNIQUE (gateway, boot))""",
+    """INSERT INTO ledger (gateway, boot, upto, missing, accepted, duplicates, rejected, unsequenced, forks, published,
+        seen) SELECT * FROM ledger_before""",
+    "DROP TABLE ledger_before",
 )
 
 
@@ -62,6 +71,7 @@ class Ledger:
         "forks",
         "gaps",
         "gateway",
+        "id",
         "next",
         "rejected",
         "saved",
@@ -89,6 +99,8 @@ class Ledger:
         """When its last receipt was sent, ns of the monotonic clock."""
         self.asked = 0
         """Receipts sent since its last frame."""
+        self.id = 0
+        """Of its row in the store."""
         self.saved = (0,) * len(COUNTS)
         """`counts` as the store has them."""
         self.saved_next = 0
@@ -182,12 +194,16 @@ class Book:
     def __init__(self, store: Store) -> None:
         self._db = store.db
         self._ledgers: dict[tuple[str, int], Ledger] = {}
-        self.changed: set[Ledger] = set()
-        """Differ from the store until `committed`."""
+        self.changed: dict[Ledger, None] = {}
+        """Differ from the store until `committed`, in the order of their frames, which is much that of their rows."""
+        self._written: list[tuple[int, ...]] = []
+        """Their counts as they were saved."""
+        self._gained = [0] * len(COUNTS)
+        """What these are more than before."""
         self.due: dict[Ledger, None] = {}
         """Wait for a receipt, the longest waiting first."""
         sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COUNTS)
-        self._totals: list[int] = list(self._db.execute(f"SELECT {sums} FROM ledger").fetchone())
+        self._last, *self._totals = self._db.execute(f"SELECT coalesce(max(id), 0), {sums} FROM ledger").fetchone()
 
     @property
     def totals(self) -> dict[str, int]:
@@ -202,17 +218,19 @@ class Book:
         if ledger is None:
             ledger = self._ledgers[gateway, boot] = Ledger(gateway, boot)
             row = self._db.execute(
-                "SELECT upto, missing, accepted, duplicates, rejected, unsequenced, forks, seen FROM ledger "
+                "SELECT id, upto, missing, accepted, duplicates, rejected, unsequenced, forks, seen FROM ledger "
                 "WHERE gateway = ? AND boot = ?",
                 (gateway, boot),
             ).fetchone()
             if row:
-                upto, missing, *counts = row
+                ledger.id, upto, missing, *counts = row
                 ledger.next = upto + 1
                 ledger.gaps = [(first, last) for first, last in json.loads(missing)]
                 ledger.accepted, ledger.duplicates, ledger.rejected, ledger.unsequenced, ledger.forks = counts[:5]
                 ledger.seen = counts[5]
                 ledger.committed()
+            else:
+                self._last = ledger.id = self._last + 1
         return ledger
 
     def owe(self, ledger: Ledger) -> None:
@@ -227,31 +245,33 @@ class Book:
 
     def save(self, db: sqlite3.Connection) -> None:
         """Write what changed; inside the transaction of the readings."""
-        rows = []
+        steps, rows, self._written, self._gained = [], [], [], [0] * len(COUNTS)
+        accepted = published = 0
         for it in self.changed:
-            gaps, upto, published = json.dumps(it.gaps) if it.gaps else "[]", it.next - 1, it.next + it.duplicates
-            counted = (it.accepted, it.duplicates, it.rejected, it.unsequenced, it.forks, published)
-            rows.append((it.gateway, it.boot, upto, gaps, *counted, it.seen))
-        db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            counted, saved = it.counts, it.saved
+            self._written.append(counted)
+            if it.saved_next and not it.gaps and not it.saved_gaps and counted[1:5] == saved[1:5]:  # as nearly all
+                steps.append((it.next - 1, counted[0], counted[5], it.seen, it.id))
+                accepted += counted[0] - saved[0]
+                published += counted[5] - saved[5]
+            else:
+                gaps = json.dumps(it.gaps) if it.gaps else "[]"
+                rows.append((it.id, it.gateway, it.boot, it.next - 1, gaps, *counted, it.seen))
+                self._gained = [sum(of) for of in zip(self._gained, counted, (-n for n in saved), strict=True)]
+        self._gained[0] += accepted
+        self._gained[5] += published
+        db.executemany("UPDATE ledger SET upto = ?, accepted = ?, published = ?, seen = ? WHERE id = ?", steps)
+        db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def committed(self) -> None:
-        """The transaction went through: what changed wants a receipt."""
-        accepted, duplicates, rejected, unsequenced, forks, published = self._totals
-        for it in self.changed:
-            # Spelled out: thousands of gateways have their turn in every commit.
-            old = it.saved
-            it.committed()
-            new = it.saved
-            accepted += new[0] - old[0]
-            duplicates += new[1] - old[1]
-            rejected += new[2] - old[2]
-            unsequenced += new[3] - old[3]
-            forks += new[4] - old[4]
-            published += new[5] - old[5]
+        """The transaction went through that `save` wrote into: what changed wants a receipt."""
+        for it, counted in zip(self.changed, self._written, strict=True):
+            it.saved, it.saved_next = counted, it.next
+            it.saved_gaps = tuple(it.gaps) if it.gaps else ()
             it.asked = 0
-            self.due[it] = None
-        self._totals = [accepted, duplicates, rejected, unsequenced, forks, published]
-        self.changed.clear()
+        self._totals = [sum(of) for of in zip(self._totals, self._gained, strict=True)]
+        self.due.update(self.changed)
+        self.changed = {}
 
     def receipts(self, now: int, every: int, at_most: int) -> list[Ledger]:
         """Ledgers to acknowledge now, the longest waiting first: each at most once in `every` ns, at most so many.

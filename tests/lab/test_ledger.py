@@ -1,5 +1,6 @@
 """The ledger against a plain set of numbers, whatever the order, the repeats and the restarts."""
 
+import sqlite3
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lab.ledger import COUNTS, MAX_ACK_RANGES, MAX_ASKS, MAX_GAPS, WINDOW, Book, Ledger, Verdict
-from lab.store import Store
+from lab.store import MIGRATIONS, Store
 
 NUMBERS = st.integers(0, 60) | st.integers(0, 2000)
 
@@ -156,7 +157,7 @@ def test_ledgers_come_back_after_a_restart_as_they_were_committed(store: Store) 
     ledger = book.get("g", 3)
     accept(ledger, 0, 1, 5, 5)
     ledger.forks, ledger.unsequenced, ledger.seen = 2, 4, 99
-    book.changed.add(ledger)
+    book.changed[ledger] = None
     save(book, store)
     accept(ledger, 2, 9)  # not committed: lost with the process
 
@@ -171,7 +172,7 @@ def test_totals_follow_the_commits(store: Store) -> None:
     for gateway in ("a", "b"):
         ledger = book.get(gateway, 1)
         accept(ledger, 0, 2, 2)
-        book.changed.add(ledger)
+        book.changed[ledger] = None
     assert book.totals["published"] == 0
     save(book, store)
     expected = dict(zip(COUNTS, (4, 2, 0, 0, 0, 8), strict=True)) | {"missing": 2}
@@ -185,7 +186,7 @@ def test_a_receipt_once_a_second_and_again_while_something_is_missing(store: Sto
     whole, gappy = book.get("whole", 1), book.get("gappy", 1)
     accept(whole, 0, 1)
     accept(gappy, 0, 2)
-    book.changed |= {whole, gappy}
+    book.changed |= {whole: None, gappy: None}
     assert book.receipts(second, second, 10) == []  # nothing is committed yet
     save(book, store)
     assert set(book.receipts(2 * second, second, 10)) == {whole, gappy}
@@ -202,7 +203,7 @@ def test_receipts_take_turns_when_there_are_too_many(store: Store) -> None:
     ledgers = [book.get(f"g{n}", 1) for n in range(5)]
     for ledger in ledgers:
         accept(ledger, 0)
-        book.changed.add(ledger)
+        book.changed[ledger] = None
     save(book, store)
     first = book.receipts(10**9, 10**9, 3)
     second = book.receipts(10**9 + 1, 10**9, 3)
@@ -214,6 +215,48 @@ def test_the_boots_that_matter_are_the_newest_and_those_with_gaps(store: Store) 
     book = Book(store)
     for boot, numbers in ((1, (0, 1)), (2, (0, 2)), (3, (0, 1))):
         accept(book.get("g", boot), *numbers)
-        book.changed.add(book.get("g", boot))
+        book.changed[book.get("g", boot)] = None
     save(book, store)
     assert book.boots("g") == [3, 2]
+
+
+def fail(book: Book, db: sqlite3.Connection) -> None:
+    """Save into a transaction that comes to nothing."""
+    book.save(db)
+    raise OSError("the disk is full")
+
+
+def test_what_a_failed_commit_undid_is_written_by_the_next(store: Store) -> None:
+    book = Book(store)
+    ledger = book.get("g", 1)
+    for number in range(3):
+        ledger.advance(1, 100 + number)
+        ledger.accepted += 1
+        book.changed[ledger] = None
+        with pytest.raises(OSError, match="full"), store.transaction() as db:
+            fail(book, db)
+        assert book.totals["accepted"] == number
+        save(book, store)
+    again = Book(store)
+    assert (again.get("g", 1).counts, again.get("g", 1).seen) == ((3, 0, 0, 0, 0, 3), 102)
+    assert again.totals == book.totals == dict(zip(COUNTS, (3, 0, 0, 0, 0, 3), strict=True)) | {"missing": 0}
+
+
+def test_the_table_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    statements = MIGRATIONS["ledger"]
+    try:
+        MIGRATIONS["ledger"] = statements[:1]
+        with Store(tmp_path / "lab.db") as store:
+            store.db.execute("INSERT INTO ledger VALUES ('g', 2, 9, '[[3,4]]', 7, 1, 1, 0, 0, 11, 99)")
+    finally:
+        MIGRATIONS["ledger"] = statements
+    with Store(tmp_path / "lab.db") as store:
+        book = Book(store)
+        kept, new = book.get("g", 2), book.get("h", 1)
+        assert (kept.gaps, kept.next, kept.counts, kept.seen) == ([(3, 4)], 10, (7, 1, 1, 0, 0, 11), 99)
+        accept(kept, 3, 4)
+        accept(new, 0)
+        book.changed |= {kept: None, new: None}
+        save(book, store)
+        assert Book(store).get("g", 2).counts == (9, 1, 1, 0, 0, 11)
+        assert Book(store).get("h", 1).counts == (1, 0, 0, 0, 0, 1)
