@@ -210,20 +210,19 @@ class Group:
         """For how many rows each sensor has had the same value, or none: (A, T, S)."""
         last, same = self.last[rows], self.same[rows]
         counts: Counts = np.empty(x.shape, dtype=np.int32)
-        if x.shape[1] == 1:
-            now = x[:, 0]
-            repeats = now == last
-            if not repeats.any() and not np.isnan(now).any():
-                counts[:] = 1
+        before = last[:, None]
+        if x.shape[1] > 1:
+            before = np.concatenate([before, x[:, :-1]], axis=1)
+        changed = x != before  # as is a value that is not there
+        counts[:] = 1
+        if not changed.all() or np.isnan(x).any():
+            changed &= ~(np.isnan(x) & np.isnan(before))
+            if x.shape[1] == 1:
+                np.copyto(counts, same[:, None] + 1, where=~changed)
             else:
-                repeats |= np.isnan(now) & np.isnan(last)
-                counts[:, 0] = np.where(repeats, same + 1, 1)
-        else:
-            at = np.arange(x.shape[1], dtype=np.int32)[:, None]
-            before = np.concatenate([last[:, None], x[:, :-1]], axis=1)
-            changed = (x != before) & ~(np.isnan(x) & np.isnan(before))
-            begun = np.maximum.accumulate(np.where(changed, at, np.int32(-1)), axis=1)
-            counts[:] = np.where(begun < 0, same[:, None] + at + 1, at - begun + 1)
+                at = np.arange(x.shape[1], dtype=np.int32)[:, None]
+                begun = np.maximum.accumulate(np.where(changed, at, np.int32(-1)), axis=1)
+                counts[:] = np.where(begun < 0, same[:, None] + at + 1, at - begun + 1)
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
 

@@ -346,37 +346,55 @@ class Scorer:
         return scored
 
     def _at_once(self, block: RowBlock) -> Scored | None:
-        """Score the usual block: of some assets in order, with one model and no clock of their own, one new row each.
+        """Score the usual block: as many new rows of each of some assets, with one model and no clock of their own.
 
         None, and nothing is done, for any other, or when an asset begins anew or is in an episode.
         """
         numbers, t = block.asset, block.t
         count = len(t)
-        if not 0 < count <= CACHED or self._flags[numbers].any() or not (numbers[1:] > numbers[:-1]).all():
+        if not 0 < count <= CACHED or self._flags[numbers].any():
             return None
-        groups, since = self._group[numbers], t - self.last[numbers]
+        rows = None  # where the rows (A, T) of each asset stand; None where there is one of each, in order
+        if not (numbers[1:] > numbers[:-1]).all():
+            rows = _evenly(numbers)
+            if rows is None:
+                return None
+            numbers, t = numbers[rows[:, 0]], t[rows]
+        groups = self._group[numbers]
         group = self._listed[groups[0]]
+        newest = t if rows is None else t[:, -1]
+        since = t - (self.last[numbers] if rows is None else np.column_stack([self.last[numbers], t[:, :-1]]))
         if (groups != groups[0]).any() or since.min() <= 0 or since.max() > _longest(group.model.detector.period_s):
             return None
         group.grow()
         places = self.members[int(numbers[0])].layout.places(group.model)
-        seen = group.look(together(self._row[numbers]), *_values(block, slice(0, count), (count, 1), places))
+        flat = slice(0, count) if rows is None else together(rows.ravel())
+        shape = (count, 1) if rows is None else rows.shape
+        seen = group.look(together(self._row[numbers]), *_values(block, flat, shape, places))
         result = seen.result
+        score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
+        contributions = places.spread(result.contributions.reshape(count, -1), block.v.shape[1])
+        statistics = {name: chart.ravel() for name, chart in charts.items()}
+        if rows is not None and isinstance(flat, np.ndarray):  # back to where they came from
+            there = np.empty(count, dtype=np.intp)
+            there[flat] = np.arange(count)
+            score, alarm, contributions = score[there], alarm[there], contributions[there]
+            statistics = {name: chart[there] for name, chart in statistics.items()}
         scored = Scored(
-            score=result.score.ravel(),
-            alarm=result.alarm.ravel(),
+            score=score,
+            alarm=alarm,
             warm=np.ones(count, dtype=np.bool_),
             late=np.zeros(count, dtype=np.bool_),
             limit=np.full(count, group.model.detector.limit),
-            contributions=places.spread(result.contributions[:, 0], block.v.shape[1]),
-            statistics={name: chart.ravel() for name, chart in result.statistics.items()},
+            contributions=contributions,
+            statistics=statistics,
             ahead=_nothing(count, 3),
             ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
-        self.last[numbers] = t
-        if scored.alarm.any():
-            self._tell(group, places, block, np.arange(count)[:, None], seen, scored)
+        self.last[numbers] = newest
+        if alarm.any():
+            self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
         return scored
 
     def _find_late(self, block: RowBlock, order: Rows, late: Flags) -> None:
@@ -708,6 +726,20 @@ def _telling(channel: Channel) -> tuple[object, ...]:
     """What scoring and learning look at: assets alike in it share a layout."""
     limits = None if channel.limits is None else msgspec.structs.astuple(channel.limits)
     return channel.tag, channel.role, channel.lo, channel.hi, limits
+
+
+def _evenly(numbers: NDArray[np.int32]) -> Rows | None:
+    """Where the rows (A, T) of each asset stand, in their order; None where one has more of them than another."""
+    order = np.argsort(numbers, kind="stable")
+    whose = numbers[order]
+    each, rest = divmod(len(order), 1 + int(np.count_nonzero(whose[1:] != whose[:-1])))
+    if (
+        rest
+        or (whose[each::each] == whose[each - 1 : -1 : each]).any()
+        or (whose[::each] != whose[each - 1 :: each]).any()
+    ):
+        return None
+    return order.reshape(-1, each)
 
 
 def _nothing(*shape: int) -> Floats:

@@ -152,7 +152,7 @@ def test_any_cutting_into_blocks_and_any_company_gives_the_same(rig: Rig, seed: 
 
 
 def test_the_order_of_a_blocks_rows_changes_nothing() -> None:
-    """In order they go the short way, in another the long one."""
+    """Nor does whether they stand in the order of the assets."""
     model, others = loads(dumps(fitted("precursor"))), [*CHANNELS[:3], Channel("valve"), *CHANNELS[3:]]
     for channels in (CHANNELS, others):
         x = np.stack([leaking(200, seed) for seed in range(4)], axis=1)
@@ -177,6 +177,45 @@ def test_the_order_of_a_blocks_rows_changes_nothing() -> None:
             alarms += int(one.alarm.sum())
         assert alarms > 100
         assert both[0].in_episode() == both[1].in_episode()
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_as_many_rows_of_each_asset_give_what_they_give_one_by_one(grouped: bool) -> None:
+    """By asset or as they came, until an episode begins in their midst."""
+    model, assets, each = loads(dumps(fitted("precursor"))), 4, 3
+    x = np.stack([leaking(240, seed) for seed in range(assets)], axis=1)
+    both = Scorer(), Scorer()
+    for scorer in both:
+        for number in range(assets):
+            scorer.use(scorer.declare(Asset(f"pump-{number}", "pump"), CHANNELS), model)
+    order = np.array([2, 0, 3, 1])
+    whose = np.repeat(order, each) if grouped else np.tile(order, each)
+    step = np.tile(np.arange(each), assets) if grouped else np.repeat(np.arange(each), assets)
+    t, alarms = seconds(240), 0
+    for row in range(0, 240, each):
+        blocks = []
+        for numbers, at in [(whose, row + step), *((order, np.full(assets, row + n)) for n in range(each))]:
+            values = x[at, numbers]
+            q = np.where(np.isnan(values), CODES["bad"], CODES["good"]).astype(np.uint8)
+            blocks.append(RowBlock(numbers.astype(np.int32), t[at], values, q))
+        together, single = both[0].ingest(blocks[0]), [both[1].ingest(block) for block in blocks[1:]]
+        for n, one in enumerate(single):
+            some = np.flatnonzero(step == n)
+            for name in ("score", "alarm", "late", "limit", "contributions", "ahead", "ahead_of"):
+                found = getattr(together, name)[some]
+                np.testing.assert_array_equal(found, getattr(one, name), err_msg=f"{name} {row + n}")
+            for name, chart in one.statistics.items():
+                np.testing.assert_array_equal(together.statistics[name][some], chart)
+            alarms += int(one.alarm.sum())
+        told = [
+            sorted(episode.id for result in results for what, episode in result.changes if what != "updated")
+            for results in ([together], single)
+        ]
+        assert told[0] == told[1]
+    assert 100 < alarms < 900
+    assert both[0].in_episode() == both[1].in_episode()
+    first, second = ([(head, content) for head, content in scorer.dump(range(assets))] for scorer in both)
+    assert first == second
 
 
 def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -> None:
