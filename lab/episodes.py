@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, Ill
+from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, JUST, SPIKED, Ill
 from lab.store import Store, room
 from models.detector import Floats, State
 from models.precursor import causes
@@ -19,16 +19,20 @@ LEADING: Final = 5
 """Sensors named in an episode."""
 FIRST: Final = 30
 """Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
-RECENT: Final = 50
+RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
 """A sensor that failed earlier must have so much of the leading share to be the cause."""
 SETTLED: Final = 20
 """Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
-JUST: Final = 2
-"""Rows of a spike that has just ended: its own and the one that showed it."""
 ISOLATED: Final = 10.0
 """A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
+MEMORY: Final = 300
+"""Rows for which it is remembered that a sensor spikes."""
+OFTEN: Final = 3
+"""So many spikes within them, more than of all others together, make a sensor known to fail."""
+WEIGHT: Final = 0.1
+"""A sensor known to fail must have so much of the leading share to be the cause."""
 NAMED: Final = 5
 """Causes named with an episode."""
 QUIET_NS: Final = 10 * 10**9
@@ -151,14 +155,67 @@ class Change(NamedTuple):
     episode: Episode
 
 
+class Spikes:
+    """What is remembered of an asset's spiking sensors, by their positions in the model.
+
+    Rows are numbered; where some are missing, so are their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[int, int]] = []
+        """Row and sensor of the spikes that count."""
+        self.last: dict[int, int] = {}
+        """Row of each sensor's last spike, whether it counts or not."""
+        self.blamed: dict[int, int] = {}
+        """Row in which a sensor was last what an episode was put down to."""
+
+    def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
+        """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
+
+        One that comes right after another does not: what leaps to and fro is no spike.
+        """
+        self.counted = [each for each in self.counted if row - each[0] < MEMORY]
+        for sensor in np.flatnonzero(fresh).tolist():
+            before = self.last.get(sensor)
+            if (before is None or row - before > SPIKED) and (counts is None or counts[sensor]):
+                self.counted.append((row, sensor))
+            self.last[sensor] = row
+
+    def failing(self, row: int) -> int | None:
+        """The one sensor that is known to fail."""
+        of_late = [sensor for at, sensor in self.counted if row - at < MEMORY]
+        if len(of_late) < OFTEN:
+            return None
+        sensor = max(sorted(set(of_late)), key=of_late.count)
+        count = of_late.count(sensor)
+        return sensor if count >= OFTEN and 2 * count > len(of_late) else None
+
+    def suspects(self, row: int) -> list[int]:
+        """Sensors that an episode was put down to not long ago."""
+        return [sensor for sensor, at in self.blamed.items() if row - at < MEMORY]
+
+    def dump(self) -> dict[str, Any]:
+        """For a snapshot, as plain JSON."""
+        return {"counted": self.counted, "last": list(self.last.items()), "blamed": list(self.blamed.items())}
+
+    @classmethod
+    def restore(cls, dumped: dict[str, Any]) -> "Spikes":
+        """What was dumped."""
+        spikes = cls()
+        spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
+        spikes.last, spikes.blamed = dict(dumped["last"]), dict(dumped["blamed"])
+        return spikes
+
+
 class Tracker:
     """An open episode that grows row by row. `S` sensors.
 
     It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
     episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
     score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
-    in a control loop does: by many times what it usually changes in the episode, which no process does. From then on it
-    is the instrument's.
+    in a control loop does: by many times what it usually changes in the episode, which no process does. And of a sensor
+    that has spiked often of late, alone, or was what an episode was put down to, less is asked (`recall`). From then on
+    it is the instrument's.
     """
 
     def __init__(
@@ -263,14 +320,39 @@ class Tracker:
         lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
-        explains |= self._isolated(fault, ill.run[row]) & weighty
+        explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
 
-    def _isolated(self, fault: NDArray[np.int8], run: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(S,) sensors whose spike has just ended and stands out from how they moved in the episode before it."""
-        fresh = (fault == IS_SPIKING) & (run == JUST)
+    def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
+        """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.
+
+        Args:
+            spikes: what is remembered of the asset.
+            row: number of the row.
+            fresh: (S,) sensors whose spike has just ended; None for none.
+        """
+        blamed = self.sensors.index(self.failed[0]) if self.failed and self.failed[1] == FAULTS[IS_SPIKING] else None
+        if fresh is not None:
+            counts = None if self.rows == 1 else self._isolated(fresh)  # it was before the first row
+            if counts is not None and blamed is not None:
+                counts[blamed] = True
+            spikes.note(row, fresh, counts)
+        if self.failed is None:
+            known = spikes.failing(row)
+            needed = {} if known is None else {known: WEIGHT}
+            needed |= {sensor: PARTNER for sensor in spikes.suspects(row) if sensor != known}
+            top = max(self.shares.max(), 1e-300)
+            found = [sensor for sensor, weight in needed.items() if self.shares[sensor] >= weight * top]
+            if found:
+                blamed = max(found, key=lambda sensor: self.shares[sensor])
+                self.failed = self.sensors[blamed], FAULTS[IS_SPIKING]
+        if blamed is not None:
+            spikes.blamed[blamed] = row
+
+    def _isolated(self, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(S,) sensors whose spike, just ended, stands out from how they moved in the episode before it."""
         if self.rows < len(self.recent) or not fresh.any():
             return np.zeros(len(fresh), dtype=np.bool_)
         changes = np.abs(np.diff(self.recent, axis=0))

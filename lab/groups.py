@@ -25,6 +25,8 @@ RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
+JUST: Final = 2
+"""Rows of a spike that has just ended: its own and the one that showed it."""
 BELOW: Final = 0.025
 ABOVE: Final = 0.0625
 """Parts of the measuring range beyond its ends from which a signal says that the instrument failed: 3.6 and 21 mA of
@@ -51,6 +53,7 @@ class Seen(NamedTuple):
     x: Floats
     same: Counts
     over: Flags | None
+    shown: Floats
     spiked: Counts | None
     result: Result
 
@@ -192,10 +195,13 @@ class Group:
         for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
             self.state[name][row] = array[0]
 
-    def look(self, rows: slice | Rows, x: Floats, over: Flags | None) -> "Seen":
-        """Take in (A, T, S) of the assets in these rows; `over` goes through."""
-        spiked = self.spikes(rows, x)
-        return Seen(x, self.unchanged(rows, x), over, spiked, self.score(rows, x))
+    def look(self, rows: slice | Rows, x: Floats, over: Flags | None, shown: Floats) -> "Seen":
+        """Take in (A, T, S) of the assets in these rows: for the model, and as shown, beyond the measuring range too.
+
+        `over` goes through.
+        """
+        spiked = self.spikes(rows, shown)
+        return Seen(x, self.unchanged(rows, shown), over, shown, spiked, self.score(rows, x))
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""

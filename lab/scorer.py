@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import CODES, is_bad
-from lab.episodes import Change, Known, Tracker, episode_id
-from lab.groups import Group, Ill, Layout, Places, Seen, together
+from lab.episodes import Change, Known, Spikes, Tracker, episode_id
+from lab.groups import JUST, Counts, Group, Ill, Layout, Places, Seen, together
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -120,6 +120,8 @@ class Member:
         self.layout = layout
         self.model: Model | None = None
         self.tracker: Tracker | None = None
+        self.spikes: Spikes | None = None
+        """None until a sensor spikes."""
         self.begun = False
         """It has begun once, with a model or without."""
 
@@ -393,7 +395,7 @@ class Scorer:
             changes=[],
         )
         self.last[numbers] = newest
-        if alarm.any():
+        if alarm.any() or seen.spiked is not None:
             self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
         return scored
 
@@ -430,6 +432,7 @@ class Scorer:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
             member.tracker = None
             self._open[number] = False
+        member.spikes = None
 
     def _score_group(self, group: Group, block: RowBlock, rows: Rows, single: bool, scored: Scored) -> None:
         group.grow()
@@ -584,6 +587,7 @@ class Scorer:
             of = result.forecast.sensor.ravel()[on]
             scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
+        fresh = None if seen.spiked is None else self._remember(group, block, rows, seen.spiked, busy)
         for asset in np.flatnonzero(busy).tolist():
             raw = None
             own = self.members[int(numbers[asset])].layout.places(group.model)  # with its measuring ranges
@@ -594,20 +598,48 @@ class Scorer:
             spiked = None if seen.spiked is None else seen.spiked[asset]
             x = seen.x[asset]
             ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
-            self._follow(int(numbers[asset]), block.t[rows[asset]], rows[asset], x, asset, result, ill, scored)
+            spikes = None if fresh is None else fresh[asset]
+            self._follow(int(numbers[asset]), block, rows[asset], seen.shown[asset], asset, result, ill, spikes, scored)
+
+    def _remember(self, group: Group, block: RowBlock, rows: Rows, spiked: Counts, busy: Flags) -> Flags | None:
+        """Where in rows (A, T, S) a sensor's spike has just ended; assets in no episode have it noted."""
+        fresh: Flags = spiked == JUST
+        found = np.flatnonzero(fresh)
+        if not len(found):
+            return None
+        for asset in np.unique(found // fresh[0].size).tolist():
+            number = int(block.asset[rows[asset, 0]])
+            member = self.members[number]
+            fresh[asset] &= member.layout.places(group.model).measured
+            member.spikes = member.spikes or Spikes()
+            if not busy[asset]:
+                at = self._periods(number, block, rows[asset], group.model.detector.period_s)
+                for row in np.flatnonzero(fresh[asset].any(axis=1)).tolist():
+                    member.spikes.note(at[row], fresh[asset, row])
+        return fresh
+
+    def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
+        """Numbers of an asset's rows, in periods of its clock."""
+        seconds = block.v[rows, self._clock_at[number]] if self._clocked[number] else block.t[rows] / 1e9
+        periods: list[int] = np.floor((seconds + 1e-6) / period_s).astype(np.int64).tolist()
+        return periods
 
     def _follow(
         self,
         number: int,
-        times: Times,
+        block: RowBlock,
         rows: Rows,
         values: Floats,
         asset: int,
         result: Result,
         ill: Ill | None,
+        fresh: Flags | None,
         scored: Scored,
     ) -> None:
-        """Open, feed and close an asset's episode along its rows (T,) of values (T, S); `asset` is its place there."""
+        """Open, feed and close an asset's episode along its rows (T,) of values and `fresh` spikes (T, S).
+
+        `asset` is its place in the result.
+        """
         member = self.members[number]
         assert member.model is not None
         tracker, detector = member.tracker, member.model.detector
@@ -616,7 +648,12 @@ class Scorer:
         ahead = None
         if result.forecast is not None:
             ahead = [field[asset].tolist() for field in result.forecast[:4]]
-        for row, t in enumerate(times.tolist()):
+        spikes = member.spikes
+        periods = [] if spikes is None else self._periods(number, block, rows, detector.period_s)
+        just: list[Flags | None] = [None] * len(rows)
+        if fresh is not None:
+            just = [each if each.any() else None for each in fresh]
+        for row, t in enumerate(block.t[rows].tolist()):
             if alarms[row]:
                 if tracker is None:
                     known = self.library(number, episode_id(member.asset.id, t))
@@ -626,8 +663,13 @@ class Scorer:
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)
+                if spikes is not None:
+                    tracker.recall(spikes, periods[row], just[row])
                 self.watch(tracker, int(rows[row]))
-            elif tracker is not None:
+                continue
+            if spikes is not None and (over := just[row]) is not None:
+                spikes.note(periods[row], over)
+            if tracker is not None:
                 if tracker.told is None:
                     scored.changes.append(Change("opened", tracker.episode()))
                 scored.changes.append(Change("closed", tracker.episode(t)))
@@ -666,6 +708,7 @@ class Scorer:
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
                 "due": self._due.get(number),
+                "spikes": member.spikes.dump() if member.spikes else None,
             }
             out.append((head, table[self._row[number]].tobytes()))
         return out
@@ -702,6 +745,7 @@ class Scorer:
             tracker = Tracker.restore(member.asset.id, head["episode"])
             if tracker.library is not None:
                 tracker.know(library(tracker.library))
+        spikes = None if head["spikes"] is None else Spikes.restore(head["spikes"])
         # all of it is whole: from here on the asset is changed
         self.use(number, model)
         group = self._listed[int(self._group[number])]
@@ -711,7 +755,7 @@ class Scorer:
             getattr(group, name)[row] = arrays.pop(f"~{name}")
         for name, array in arrays.items():
             group.state[name][row] = array
-        member.begun, member.tracker = head["begun"], tracker
+        member.begun, member.tracker, member.spikes = head["begun"], tracker, spikes
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
         self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]
@@ -754,23 +798,33 @@ def _longest(period_s: float) -> int:
     return max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
 
 
-def _values(block: RowBlock, flat: slice | Rows, shape: tuple[int, ...], places: Places) -> tuple[Floats, Flags | None]:
-    """What the model sees of rows (A, T): (A, T, S) values, and which are missing for being beyond their range."""
+def _values(
+    block: RowBlock, flat: slice | Rows, shape: tuple[int, ...], places: Places
+) -> tuple[Floats, Flags | None, Floats]:
+    """Of rows (A, T) what the model sees, (A, T, S), what lacks there for being beyond its range, and all with that."""
     v, q = block.v[flat][:, places.columns], block.q[flat][:, places.columns]
     v, q = v.reshape(*shape, -1), q.reshape(*shape, -1)
     good = np.isfinite(v)
     good &= ~is_bad(q)
-    over = None
+    over, shown = None, v
     if not good.all():
-        v = np.where(good, v, np.nan)
         beyond = q == RANGE
         over = beyond if beyond.any() else None
+        x = np.where(good, v, np.nan)
+        shown = x if over is None else np.where(beyond & np.isfinite(v), v, x)
+        v = x
     if places.complete:
-        return v, over
-    x = np.full((*shape, len(places.column_of)), np.nan)
+        return v, over, shown
+    x = _placed(v, places)
+    if over is None:
+        return x, None, x
+    beyond = np.zeros(x.shape, dtype=np.bool_)
+    beyond[..., places.known] = over
+    return x, beyond, _placed(shown, places)
+
+
+def _placed(v: Floats, places: Places) -> Floats:
+    """Values of the known sensors in their places; NaN in the others."""
+    x = np.full((*v.shape[:-1], len(places.column_of)), np.nan)
     x[..., places.known] = v
-    if over is not None:
-        beyond = np.zeros(x.shape, dtype=np.bool_)
-        beyond[..., places.known] = over
-        over = beyond
-    return x, over
+    return x

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import FIRST, QUIET_NS, RECENT, SETTLED, Known, Outlook, Tracker, unpack
+from lab.episodes import FIRST, MEMORY, QUIET_NS, RECENT, SETTLED, Known, Outlook, Spikes, Tracker, unpack
 from lab.groups import FAULTS, Ill
 from models.detector import State
 from models.precursor.causes import none
@@ -85,6 +85,63 @@ def test_a_spike_that_stands_out_explains_an_episode_that_was_there(
     assert kind(tracker, 2, 2, "spiking") == "process"  # it hardly has a share
     assert kind(tracker, 0, 3, "spiking") == "process"  # that was known a row ago
     assert kind(tracker, 0, 2, "spiking") == kind(again, 0, 2, "spiking") == kind_then
+
+
+def flags(*sensors: int) -> np.ndarray:
+    return np.isin(np.arange(3), sensors)
+
+
+def test_who_spikes_often_and_more_than_all_others_is_known_to_fail() -> None:
+    spikes = Spikes()
+    for row in (0, 50, 100):
+        assert spikes.failing(row) is None
+        spikes.note(row, flags(0))
+    assert spikes.failing(100) == spikes.failing(MEMORY - 1) == 0
+    assert spikes.failing(MEMORY) is None  # the first one is forgotten
+    for row in (102, 104, 106):
+        spikes.note(row, flags(1))  # to and fro: only the first of them counts
+    assert spikes.failing(106) == 0
+    again = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    for row in (150, 200):
+        spikes.note(row, flags(1))
+        again.note(row, flags(0, 1), flags(0))
+    assert spikes.failing(200) is None  # the process makes both leap
+    assert again.failing(200) == 0
+
+
+@pytest.mark.parametrize(("noted", "share", "whose"), [(3, 0.1, "a"), (3, 0.09, None), (2, 0.4, None)])
+def test_who_is_known_to_fail_needs_a_small_share(noted: int, share: float, whose: str | None) -> None:
+    spikes = Spikes()
+    for row in range(0, 50 * noted, 50):
+        spikes.note(row, flags(0))
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    tracker.add(0, 2.0, np.array([share, 1.0, 0.0]))
+    tracker.recall(spikes, 200, None)
+    assert tracker.failed == (None if whose is None else (whose, "spiking"))
+
+
+def test_who_was_the_cause_is_so_again_with_a_large_share() -> None:
+    spikes = Spikes()
+    tracker = grown()
+    assert kind(tracker, 1, 4, "spiking") == "instrument"
+    tracker.recall(spikes, 100, None)
+    for row, share, whose in ((200, 0.6, "b"), (200, 0.4, None), (100 + MEMORY, 0.6, None)):
+        later, known = Tracker("pump-1", "m", 0, ["a", "b", "c"]), Spikes.restore(spikes.dump())
+        later.add(0, 2.0, np.array([1.0, share, 0.0]))
+        later.recall(known, row, None)
+        assert later.failed == (None if whose is None else (whose, "spiking"))
+
+
+def test_what_spikes_in_an_episode_counts_if_it_stands_out() -> None:
+    for spike, whose in ((30.0, ("a", "spiking")), (5.0, None)):
+        spikes = Spikes()
+        tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+        for row in range(200):
+            values = np.array([row % 2, row % 2, row % 2], dtype=np.float64)
+            values[0] += spike * (row % 40 == 38)
+            tracker.add(row * SECOND, 2.0, np.array([0.2, 1.0, 0.1]), values=values)
+            tracker.recall(spikes, row, flags(0) if row % 40 == 39 else None)
+        assert tracker.failed == whose
 
 
 def test_out_of_range_explains_what_it_began_with() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel, Limits
+from devices.quality import CODES
 from lab.causes import read_library, write_library
 from lab.episodes import Episode, list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
@@ -335,6 +336,51 @@ def test_out_of_range_is_the_instruments_unless_the_process_drove_it_there(rig: 
     full = record(400, 5)
     full[200:, 3] = 205.0 + np.random.default_rng(1).normal(size=200)  # saturated, as NE 43 lets a process do
     assert failed(rig, f"full-{size}", full, ranged, size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_spike_beyond_the_range_is_one_too(rig: Rig, size: int) -> None:
+    ranged = [Channel(tag, lo=0.0, hi=200.0) for tag in SENSORS]
+    rig.declare(PUMP, ranged)
+    x = record(400, 5)
+    x[200:, 3] -= 40.0  # a loop that it drives has moved the plant
+    x[[250, 251], 3] = [-500.0, x[249, 3]]
+    q = np.where((x < 0.0) | (x > 200.0), CODES["bad:range"], 0).astype(np.uint8)
+    for first in range(0, 400, size):
+        some = slice(first, first + size)
+        rig.feed("pump-1", seconds(400)[some], x[some], q[some])
+    check_replay(rig, "pump-1")
+    assert only(rig).failed == ("level", "spiking")
+
+
+def spiky(spikes: int, by: float) -> np.ndarray:
+    """A sensor that spikes now and then, and a fault that moves another one and, by so much, this one too."""
+    x = record(600, 5)
+    x[150 : 150 + 50 * spikes : 50, 3] += 100.0
+    x[400:, 0] += 8.0
+    x[400:, 3] += by
+    return x
+
+
+@pytest.mark.parametrize("size", [1, 7, 600])
+def test_who_spiked_often_is_the_cause_with_a_small_share(rig: Rig, size: int) -> None:
+    for spikes, by, whose in ((4, 8.0, ("level", "spiking")), (2, 8.0, None), (0, 8.0, None), (4, 0.0, None)):
+        id = f"pump-{spikes}-{by:.0f}"
+        failed(rig, id, spiky(spikes, by), size=size)
+        assert list_episodes(rig.store, id)[0].failed == whose
+
+
+def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
+    x = spiky(4, 8.0)
+    for id, gap in (("pump-1", 0), ("pump-2", 60)):
+        rig.declare(Asset(id, "pump"), CHANNELS)
+        rig.feed(id, seconds(320), x[:320])
+        rig.stop()
+        rig.open()
+        rig.feed(id, seconds(280, 320 + gap), x[320:])
+        check_replay(rig, id)
+    whose = [list_episodes(rig.store, id)[0].failed for id in ("pump-1", "pump-2")]
+    assert whose == [("level", "spiking"), None]
 
 
 @pytest.mark.parametrize("narrow_first", [True, False])
