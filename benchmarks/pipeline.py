@@ -70,8 +70,6 @@ def run() -> str:
         "the log: readings stored and acknowledged, but not compacted yet; the upkeep yields to what comes in."
         f"{priority()}\n",
         table(head, rows),
-        "What one sensor costs in the collector's process (decode, ledger, time rule, score, commit): gateways of "
-        f"{SENSORS} sensors with one frame each a tick, a commit every ten ticks; the least of three rounds.\n",
         growth_table(),
     ]
     return "\n".join(lines)
@@ -324,43 +322,39 @@ def publish(name: bytes, payload: bytes) -> bytes:
 
 
 def growth_table() -> str:
-    """The table of `growth`, and the fixed part of its costs."""
-    rows = growth()
-    (few, small), (many, large) = ((int(row[1].replace(",", "")), float(row[2])) for row in rows[:2])
-    fixed = small - few * (large - small) / (many - few)
-    head = ("sensors", "gateways", "ms CPU a tick", "us a frame", "us CPU per sensor and frame", "relative")
-    return (
-        table(head, rows) + f"\nOf the first line {fixed:.2f} ms a tick is fixed (a line through the first two): some "
-        f"hundred calls of NumPy and a tenth of a commit. With 50 ticks a second that is {fixed * 5:.1f} % of a core.\n"
-    )
-
-
-def growth() -> list[tuple[str, str, float, float, float, float]]:
-    """Cost per sensor from a thousand to a million sensors, against the least of them, and what a tick costs."""
-    from lab.collector import tune
+    """What a reading costs at the same load from ever more sensors, and a tick when there is little to do."""
+    from lab.collector import MAX_DRAIN, tune
 
     tune()
     costs: dict[int, float] = {}
     for sensors in (1_000, 10_000, 100_000, 1_000_000):
         gateways = round(sensors / SENSORS)
         say(f"pipeline: {gateways * SENSORS} sensors in process …")
-        costs[gateways] = cost_per_sensor(gateways, ticks=max(10, min(500, 1_000_000 // sensors)))
+        costs[gateways] = cost_of_a_frame(gateways, MAX_DRAIN, turns=60)
     least = min(costs.values())
-    return [
-        (
-            f"{gateways * SENSORS:,}",
-            f"{gateways:,}",
-            cost * SENSORS * gateways / 1e3,
-            cost * SENSORS,
-            cost,
-            cost / least,
-        )
+    rows = [
+        (f"{gateways * SENSORS:,}", f"{gateways:,}", cost, cost / SENSORS, cost / least)
         for gateways, cost in costs.items()
     ]
+    say("pipeline: small ticks …")
+    few, many = list(costs)[:2]
+    ticks = [(gateways, gateways * cost_of_a_frame(gateways, gateways, 50_000 // gateways)) for gateways in (few, many)]
+    fixed = ticks[0][1] - few * (ticks[1][1] - ticks[0][1]) / (many - few)
+    small = [(f"{gateways * SENSORS:,}", cost / 1e3, cost / gateways / SENSORS, cost / 200) for gateways, cost in ticks]
+    return (
+        "What a reading costs in the collector's process (decode, ledger, time rule, score, commit) at the same load "
+        f"from ever more sensors: gateways of {SENSORS} sensors take turns, {MAX_DRAIN:,} frames at a time, which is "
+        "what the collector takes at most; the least of three rounds.\n\n"
+        + table(("sensors", "gateways", "us CPU a frame", "us CPU a reading", "relative"), rows)
+        + "\nWith little to do a reading costs more: a tick with one frame of each gateway, a commit every ten.\n\n"
+        + table(("sensors", "ms CPU a tick", "us CPU a reading", "% of a core at 50 ticks a second"), small)
+        + f"\nOf a tick {fixed / 1e3:.2f} ms are fixed (a line through the two): some hundred calls of NumPy and a "
+        f"tenth of a commit.\n"
+    )
 
 
-def cost_per_sensor(gateways: int, ticks: int, rounds: int = 3) -> float:
-    """CPU microseconds per sensor and frame: the least of some rounds."""
+def cost_of_a_frame(gateways: int, frames: int, turns: int, rounds: int = 3) -> float:
+    """CPU microseconds a frame, `frames` at a time from gateways that take turns: the least of some rounds."""
     from lab.collector import Collector
     from lab.inbox import Inbox
 
@@ -374,28 +368,31 @@ def cost_per_sensor(gateways: int, ticks: int, rounds: int = 3) -> float:
         for gateway, birth in everyone:
             inbox.control.append((topic(PATH, gateway, "birth"), msgspec.json.encode(birth), False, now))
         collector.tick()
-        collector.commit()
         pool, h = encoded_values(), everyone[0][1].h.encode()
         names = [topic(PATH, gateway, "data") for gateway, _ in everyone]
-        spent: list[float] = []
-        for tick in range(WARM_UP + 2 + ticks * rounds):  # lags and caches are filled first, series registered
-            now = time.time_ns()
-            t = b"%.6f" % (now / 1e9)
-            inbox.data.extend(
-                (name, FRAME % (tick, h, t, pool[(at + tick * 7) % POOL]), False, now) for at, name in enumerate(names)
-            )
+        sent = 0
+
+        def turn(count: int, commit: bool) -> float:
+            nonlocal sent
+            for number in range(sent, sent + count):
+                s, at = divmod(number, gateways)
+                now = time.time_ns()
+                body = FRAME % (s, h, b"%.6f" % (now / 1e9), pool[(at + s * 7) % POOL])
+                inbox.data.append((names[at], body, False, now))
+            sent += count
             began = time.process_time()
             while inbox.data:
                 collector.tick()
-            at = tick - WARM_UP - 2
-            if (at == -1 or at % 10 == 9) and not collector.commit():
+            if commit and not collector.commit():
                 raise RuntimeError(collector.trouble)
-            if at >= 0:
-                if at % ticks == 0:
-                    spent.append(0.0)
-                spent[-1] += time.process_time() - began
+            return time.process_time() - began
+
+        warm = (WARM_UP + 2) * gateways  # lags and caches are filled first, series registered
+        for first in range(0, warm, frames):
+            turn(min(frames, warm - first), commit=first + frames >= warm)
+        spent = [sum(turn(frames, at % 10 == 9) for at in range(turns)) for _ in range(rounds)]
         collector.close()
-        return min(spent) / ticks / gateways / SENSORS * 1e6
+        return min(spent) / turns / frames * 1e6
 
 
 if __name__ == "__main__":

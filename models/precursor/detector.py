@@ -467,12 +467,13 @@ class _Fast:
                 if valid is not None:
                     step[~valid] = 0.0
                 bases.append(bases[-1] + step)
-        size, beyond = np.abs(residual), None
-        if np.maximum.reduce(size, axis=None, initial=0.0) > CLIP:
+        squared, beyond = residual * residual, None
+        if np.maximum.reduce(squared, axis=None, initial=0.0) > CLIP * CLIP:
             # beyond the bound charts say nothing of how far: the shares do
-            beyond = np.square(np.maximum(size * np.float32(1.0 / CLIP), np.float32(1.0)))
+            size = np.abs(residual) * np.float32(1.0 / CLIP)
+            beyond = np.square(np.maximum(size, np.float32(1.0)))
             residual = np.clip(residual, -CLIP, CLIP)
-        squared = residual * residual
+            squared = residual * residual
         if valid is None:
             mean = np.add.reduce(squared, axis=2) / self.count
         else:
