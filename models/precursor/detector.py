@@ -345,10 +345,10 @@ class _Fast:
         x = z.take(self.moving, axis=2)
         if known is None and self.m and not state["guessed"].any():
             residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
-            row, rows, most = 0, block.shape[1], max(1, AT_ONCE // len(block))
-            warm, alone = rows > 1 and bool((state["seen"] >= self.lags).all()), False
+            row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
-                count = most if warm and not alone and not state["alarm"].any() else 1
+                calm = rows > 1 and not alone and not state["alarm"].any()
+                count = most if calm and (state["seen"] >= self.lags).all() else 1
                 several = slice(row, row + count)
                 taken = self._rows(state, residuals[several], None, z[several], None, row, result, charts, some)
                 row, alone = row + taken, not taken
