@@ -26,11 +26,15 @@ from simulators import tep
 Floats = NDArray[np.float64]
 PERIOD_NS: Final = 180 * 10**9
 HOURS: Final = 24.0
+UPON_H: Final = 16.0
+"""From then on a process fault comes upon a sensor that has spiked since 8 h; for as long again."""
 SEED: Final = 700_001
 FAULT_SEED: Final = 800_001
+UPON_SEED: Final = 810_001
 CONTINUOUS: Final = 22
 SIZES: Final = (6.0, 12.0, 25.0, 60.0)
 """Of spikes, in standard deviations of normal records."""
+UPON_SIZE: Final = 12.0
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -76,9 +80,20 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
             wrong += sum(episode.kind == "instrument" for episode in found)
     lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
+    upon = [
+        episode
+        for records in _upon(runs)
+        for episode in _episodes(model.model, records)
+        if episode.start > UPON_H * 3600 * 10**9
+    ]
+    hidden = sum(episode.kind == "instrument" for episode in upon)
+    lines.append(Line("episodes that began in faults upon a spiking sensor", {name: float(len(upon))}, digits=0))
+    lines.append(Line("of these told as an instrument's, upon a spiking sensor", {name: float(hidden)}, digits=0))
     protocol = (
         f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
-        f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each. A spike comes in one control step of sixty, also between "
+        f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and as many of "
+        f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that spikes by {UPON_SIZE:g} standard "
+        "deviations from 8 h on. A spike comes in one control step of sixty, also between "
         "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size."
     )
     head = (
@@ -109,6 +124,28 @@ def _failures(runs: int) -> list[Case]:
     return [
         Case(*each, rows[: None if np.isnan(end) else int(end)])
         for each, rows, end in zip(wanted, records, ends, strict=True)
+    ]
+
+
+def _upon(runs: int) -> list[Floats]:
+    """Records up to the trip of plants with a spiking sensor, upon which a process fault comes."""
+    spread = simulated.normal().std(axis=0)
+    wanted = [(fault, (5 * fault + 7 * run) % CONTINUOUS) for fault in FAULTS for run in range(runs)]
+
+    def spike(inputs: tep.Inputs) -> None:
+        for plant, (_, sensor) in enumerate(wanted):
+            inputs.set_sensor_fault(plant, tep.COLUMNS[sensor], "spike", UPON_SIZE * float(spread[sensor]))
+
+    def fail(inputs: tep.Inputs) -> None:
+        for plant, (fault, _) in enumerate(wanted):
+            inputs.set_fault(plant, fault)
+
+    changes = [tep.Change(simulated.FAULT_H, spike), tep.Change(UPON_H, fail)]
+    run = tep.simulate(2 * UPON_H, [UPON_SEED + at for at in range(len(wanted))], changes, generator="numpy")
+    ends = tep.trip_hours(run.state) * 20.0
+    return [
+        rows[: None if np.isnan(end) else int(end)]
+        for rows, end in zip(tep.round_records(run.records), ends, strict=True)
     ]
 
 
