@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.report import machine, say, table, versions
+from lab.machine import one_thread
 
 NAMES = (
     "simulator",
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=NAMES, help="run this one and print it")
     chosen, arguments = parser.parse_known_args()
+    one_thread()  # as the lab does
     name = chosen.name
     if name:
         print(report(name, arguments))

@@ -10,6 +10,7 @@ import typer
 
 from lab import __version__, commands
 from lab.config import ConfigError
+from lab.machine import one_thread
 from lab.running import watch_parent
 from lab.text import text
 
@@ -51,6 +52,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not be UTF-8
+    one_thread()
     if os.environ.pop("LAB_SUPERVISED", None):
         watch_parent()
     try:

@@ -1,4 +1,4 @@
-"""What this machine has to offer: free ports and who holds the others, room on the disk."""
+"""What this machine has to offer, and how it is used: free ports and who holds others, room on the disk, threads."""
 
 import contextlib
 import errno
@@ -25,6 +25,15 @@ class Disk(NamedTuple):
     """Time to write 4 KiB and have it on the disk: a commit costs about that."""
     problem: str | None
     full: bool = False
+
+
+def one_thread() -> None:
+    """Let the linear algebra library use one thread, unless the environment says otherwise; before NumPy is imported.
+
+    The arrays are small: its threads would wait for each other, and on a busy machine take ten times as long.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def is_loopback(host: str) -> bool:

@@ -163,9 +163,6 @@ def environment(config: Config) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         "TYPER_STANDARD_TRACEBACK": "1",  # no boxes in a log
-        # The arrays are small: threads of the linear algebra library would only fight over the cores.
-        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.machine import one_thread
+
+one_thread()
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -1,6 +1,9 @@
 """The house's rule: imports go down, never up, and never in a circle."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +111,19 @@ def test_ground_floor_has_no_io_and_no_clock() -> None:
         if name.split(".")[0] in GROUND_FLOOR_MAY_NOT
     ]
     assert not wrong
+
+
+def test_threads_are_limited_before_numpy_is_there() -> None:
+    """The library of linear algebra looks at the environment once, when it is loaded."""
+    code = "import os, sys; import lab.cli; assert 'numpy' not in sys.modules; sys.argv = ['lab', '--version']; "
+    code += "import contextlib\nwith contextlib.suppress(SystemExit): lab.cli.main()\nprint(os.environ[NAME])"
+    for name, wanted in (("OPENBLAS_NUM_THREADS", "1"), ("OMP_NUM_THREADS", "3")):
+        rest = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("NAME", repr(name))],
+            env=rest | {"OMP_NUM_THREADS": "3"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split()[-1] == wanted
