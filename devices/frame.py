@@ -15,6 +15,7 @@ seconds since 1970 with microseconds.
 import hashlib
 import operator
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
@@ -85,6 +86,20 @@ class Channel(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     decimals: int | None = None
     driver: str | None = None
     calibrated: str | None = None
+
+
+OUTPUT: Final = re.compile(
+    r"xmv[ _]?\d+|.*[._]op|.*(操作量|操作出力|開度).*|.*(valve|damper)[ _](position|opening).*", re.I
+)
+
+
+def role_by_name(header: str) -> Literal["measurement", "manipulated"]:
+    """What a file's column most likely is: what a controller puts out rests when told to, which is no failure.
+
+    Manipulated are `xmv_…` (Tennessee Eastman), `….OP`, `valve opening` and `操作量`, `操作出力`, `開度`.
+    """
+    found = OUTPUT.fullmatch(unicodedata.normalize("NFKC", header).strip())
+    return "manipulated" if found else "measurement"
 
 
 class Asset(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.agent import Agent
-from devices.frame import Channel
+from devices.frame import Channel, role_by_name
 from devices.topics import TAG
 
 TICK_S: Final = 0.05
@@ -60,7 +60,7 @@ def _marked(header: str, slug: str) -> str:
 
 
 def channels(headers: Sequence[str]) -> list[Channel]:
-    """A measurement for each column; its name is the header, its unit what stands in brackets at the header's end.
+    """A channel for each column; its name is the header, its unit what stands in brackets at the header's end.
 
     Raises:
         ValueError: a header is there twice.
@@ -68,7 +68,8 @@ def channels(headers: Sequence[str]) -> list[Channel]:
     found = []
     for header, tag in zip(headers, tags(headers), strict=True):
         unit = UNIT.search(unicodedata.normalize("NFKC", header))
-        found.append(Channel(tag, unit[1] if unit else "1", name="" if header == tag else header))
+        name = "" if header == tag else header
+        found.append(Channel(tag, unit[1] if unit else "1", name=name, role=role_by_name(header)))
     return found
 
 

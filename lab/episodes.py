@@ -27,6 +27,8 @@ SETTLED: Final = 20
 """Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
 ISOLATED: Final = 10.0
 """A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
+BURST: Final = 2
+"""An episode that begins with at most so many rows of one sensor beyond its usual values, and back, is the sensor's."""
 MEMORY: Final = 300
 """Rows for which it is remembered that a sensor spikes."""
 OFTEN: Final = 3
@@ -213,9 +215,9 @@ class Tracker:
     It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
     episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
     score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
-    in a control loop does: by many times what it usually changes in the episode, which no process does. And of a sensor
-    that has spiked often of late, alone, or was what an episode was put down to, less is asked (`recall`). From then on
-    it is the instrument's.
+    in a control loop does: by many times what it usually changes in the episode, which no process does. It may be what
+    the episode begins with: a row or two far out, and back (`began_with`). And of a sensor that has spiked often of
+    late, alone, or was what an episode was put down to, less is asked (`recall`). From then on it is the instrument's.
     """
 
     def __init__(
@@ -324,6 +326,17 @@ class Tracker:
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+
+    def began_with(self, burst: NDArray[np.bool_]) -> bool:
+        """See whether a burst of the sensor that leads, of those (S,) with one, is what it began with.
+
+        Args:
+            burst: `lab.groups.Group.burst` of its rows so far; after `judge` of the last of them.
+        """
+        found = np.flatnonzero(burst & (self.shares >= max(self.shares.max(), 1e-300)))
+        if len(found):
+            self.failed = self.sensors[found[0]], FAULTS[IS_SPIKING]
+        return bool(len(found))
 
     def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
         """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.

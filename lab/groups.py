@@ -23,6 +23,8 @@ SPIKE: Final = 0.5
 value of a sensor that never moved has no span: there it begins."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
+NEARLY: Final = 0.1
+"""A value beyond the usual ones by less than this part of their span is nearly usual."""
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
 JUST: Final = 2
@@ -278,6 +280,21 @@ class Group:
             row = at // width
             at = at[np.bincount(row)[row] <= max(1, width // 10)]
         return at
+
+    def burst(self, places: Places, x: Floats) -> Flags:
+        """(S,) the measurement beyond its usual values in all of these rows (T, S) but the last, where it leaps back.
+
+        None when anything else left its usual values: a controller that brings its variable back moves its valve.
+        """
+        usual = self.model.detector.usual
+        span = usual.high - usual.low
+        out = (x < usual.low) | (x > usual.high)
+        found: Flags = out[:-1].all(axis=0) & ~out[-1] & (np.abs(x[-2] - x[-1]) >= self.jump)
+        found &= self.moves & places.measured
+        far = ((x < usual.low - NEARLY * span) | (x > usual.high + NEARLY * span)).any(axis=0)
+        if np.count_nonzero(far | found) > 1:
+            found[:] = False
+        return found
 
     def ill(
         self, places: Places, x: Floats, same: Counts, over: Flags | None, spiked: Counts | None, raw: Floats | None

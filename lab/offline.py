@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from devices.frame import Asset, Channel
+from devices.frame import Asset, Channel, role_by_name
 from devices.quality import BAD, GOOD
 from lab.causes import read_library
 from lab.episodes import Episode, Known, Tracker
@@ -64,7 +64,7 @@ def score_table(model: Model, table: Table, known: Known | None = None) -> Score
         matches[row] = tracker.match()
 
     scorer = Scorer(lambda number, id: known, note)
-    number = scorer.declare(Asset("run", "file"), [Channel(name) for name in table.columns])
+    number = scorer.declare(Asset("run", "file"), [Channel(name, role=role_by_name(name)) for name in table.columns])
     missing = [name for name in model.detector.sensors if name not in table.columns]
     if not scorer.fits(number, model):
         raise TableError(text("table.lacks", path=table.path, sensors=", ".join(missing[:10])))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import CODES, is_bad
-from lab.episodes import Change, Known, Spikes, Tracker, episode_id
+from lab.episodes import BURST, Change, Known, Spikes, Tracker, episode_id
 from lab.groups import JUST, Counts, Group, Ill, Layout, Places, Seen, together
 from models.detector import Model, Result
 
@@ -642,7 +642,7 @@ class Scorer:
         """
         member = self.members[number]
         assert member.model is not None
-        tracker, detector = member.tracker, member.model.detector
+        tracker, detector, group = member.tracker, member.model.detector, self._listed[int(self._group[number])]
         alarms, scores = result.alarm[asset].tolist(), result.score[asset].tolist()
         shares, deviation = result.contributions[asset], result.deviation[asset]
         ahead = None
@@ -663,6 +663,11 @@ class Scorer:
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)
+                if tracker.failed is None and 1 < tracker.rows <= BURST + 1:
+                    burst = group.burst(member.layout.places(group.model), tracker.recent[-tracker.rows :])
+                    if tracker.began_with(burst) and spikes is None:
+                        spikes = member.spikes = Spikes()
+                        periods = self._periods(number, block, rows, detector.period_s)
                 if spikes is not None:
                     tracker.recall(spikes, periods[row], just[row])
                 self.watch(tracker, int(rows[row]))

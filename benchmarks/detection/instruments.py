@@ -22,6 +22,7 @@ from lab.episodes import Episode
 from lab.scorer import RowBlock, Scorer
 from models.detector import Model
 from simulators import tep
+from simulators.tep.control import PV
 
 Floats = NDArray[np.float64]
 PERIOD_NS: Final = 180 * 10**9
@@ -35,6 +36,10 @@ CONTINUOUS: Final = 22
 SIZES: Final = (6.0, 12.0, 25.0, 60.0)
 """Of spikes, in standard deviations of normal records."""
 UPON_SIZE: Final = 12.0
+PRESSURE: Final = 12
+"""Column of XMEAS 13, which overrides the purge."""
+STEERING: Final = {*PV, PRESSURE}
+"""Sensors that a controller acts on, by their columns."""
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -58,9 +63,14 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     runs = min(seeds, RUNS)
     rows, lines = [], []
     cases = _failures(runs)
+    apart = [(0, 0), (0, 0)]
+    """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
     for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
         of = [case for case in cases if (case.kind, case.size) == (kind, size)]
         told = [(case, episode) for case in of for episode in _episodes(model.model, case.records)]
+        for steers, (right, count) in enumerate(apart):
+            whose = [episode.kind for case, episode in told if (case.sensor in STEERING) == bool(steers)]
+            apart[steers] = right + whose.count("instrument"), count + len(whose)
         process = [case for case, episode in told if episode.kind == "process"]
         shown = sum(_shown(case) for case in process)
         right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
@@ -70,6 +80,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines.append(
         Line("episodes of failed sensors told as the instrument's", {name: sum(row[3] for row in rows) / everything})
     )
+    for what, (right, count) in zip(("nothing", "a valve"), apart, strict=True):
+        lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
     wrong, total = 0, 0
     for fault in FAULTS:
         first = FAULT_SEED + 100 * fault

@@ -20,6 +20,7 @@ from devices.frame import (
     decode_birth,
     decode_frame,
     encode_frame,
+    role_by_name,
     schema_hash,
 )
 
@@ -221,3 +222,23 @@ def test_birth_with_an_unknown_field_or_no_json():
     for payload in (b'{"gateway":"g"}', b"\xff", b'{"gateway":"g","b":1,"h":"x","assets":[],"channels":[],"x":1}'):
         with pytest.raises(FrameError):
             decode_birth(payload)
+
+
+@pytest.mark.parametrize(
+    ("header", "role"),
+    [
+        ("xmv_4", "manipulated"),
+        ("XMV 11", "manipulated"),
+        ("xmeas_4", "measurement"),
+        ("FIC101.OP", "manipulated"),
+        ("操作量 [%]", "manipulated"),
+        ("バルブ開度(%)", "manipulated"),
+        ("ﾊﾞﾙﾌﾞ開度", "manipulated"),
+        ("Steam valve position [%]", "manipulated"),
+        ("operating_temp", "measurement"),
+        ("温度", "measurement"),
+        ("valve", "measurement"),
+    ],
+)
+def test_the_role_of_a_files_column_follows_from_its_name(header: str, role: str) -> None:
+    assert role_by_name(header) == role

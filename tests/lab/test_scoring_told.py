@@ -293,6 +293,17 @@ def test_a_spike_is_the_instruments(rig: Rig, size: int) -> None:
     assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
 
 
+@pytest.mark.parametrize("size", [1, 7, 400])
+@pytest.mark.parametrize(("rows", "whose"), [(1, ("level", "spiking")), (2, ("level", "spiking")), (3, None)])
+def test_a_burst_of_two_rows_at_most_is_the_instruments(
+    rig: Rig, rows: int, whose: tuple[str, str] | None, size: int
+) -> None:
+    x = record(400, 5)
+    x[200 : 200 + rows, 3] += 150.0
+    x[200 + rows, 3] += 0.4 * np.ptp(x[:200, 3])  # noise: it does not come back to where it was
+    assert failed(rig, f"burst-{rows}-{size}", x, size=size) == {whose}
+
+
 def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
     step = record(400, 5)
     step[200:203, 3] += 150.0  # it does not return at once
