@@ -328,15 +328,15 @@ class Tracker:
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
 
     def began_with(self, burst: NDArray[np.bool_]) -> bool:
-        """See whether a burst of the sensor that leads, of those (S,) with one, is what it began with.
+        """See whether the burst of a sensor with a large share, of those (S,) with one, is what it began with.
 
         Args:
             burst: `lab.groups.Group.burst` of its rows so far; after `judge` of the last of them.
         """
-        found = np.flatnonzero(burst & (self.shares >= max(self.shares.max(), 1e-300)))
-        if len(found):
-            self.failed = self.sensors[found[0]], FAULTS[IS_SPIKING]
-        return bool(len(found))
+        found = burst & (self.shares >= PARTNER * max(self.shares.max(), 1e-300))
+        if found.any():
+            self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
+        return bool(found.any())
 
     def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
         """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.

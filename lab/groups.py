@@ -23,7 +23,7 @@ SPIKE: Final = 0.5
 value of a sensor that never moved has no span: there it begins."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
-NEARLY: Final = 0.1
+NEARLY: Final = 0.25
 """A value beyond the usual ones by less than this part of their span is nearly usual."""
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
