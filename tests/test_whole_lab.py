@@ -113,7 +113,7 @@ def test_own_file_arrives_value_by_value_with_scores_and_episodes(
         *(("--ignore", ignored) if ignored else ()),
     )
     names, expected = read_csv(shared / "data" / file, labels)
-    sensors = [s for s in lab.get(f"assets/{asset}/sensors")["sensors"] if s["role"] == "measurement"]
+    sensors = [s for s in lab.get(f"assets/{asset}/sensors")["sensors"] if s["role"] != "status"]
     assert [s["name"] or s["tag"] for s in sensors] == names
     keys = ",".join(s["key"] for s in sensors)
     series = lab.get(f"series?sensors={keys}&from=-1h&points=2000")["series"]
