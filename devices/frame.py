@@ -89,7 +89,9 @@ class Channel(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 OUTPUT: Final = re.compile(
-    r"xmv[ _]?\d+|.*[._]op|.*(操作量|操作出力|開度).*|.*(valve|damper)[ _](position|opening).*", re.I
+    r"(xmv[ _(]?\d+\)?|.*[._]op)(\s*[\[(].*)?|.*(操作量|操作出力|開度).*"
+    r"|.*(valve|damper)[ _](position|opening)(?![ _](pressure|temperature|time)).*",
+    re.I,
 )
 
 
