@@ -168,8 +168,6 @@ class Spikes:
         """Row and sensor of the spikes that count."""
         self.last: dict[int, int] = {}
         """Row of each sensor's last spike, whether it counts or not."""
-        self.blamed: dict[int, int] = {}
-        """Row in which a sensor was last what an episode was put down to."""
 
     def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
         """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
@@ -192,20 +190,16 @@ class Spikes:
         count = of_late.count(sensor)
         return sensor if count >= OFTEN and 2 * count > len(of_late) else None
 
-    def suspects(self, row: int) -> list[int]:
-        """Sensors that an episode was put down to not long ago."""
-        return [sensor for sensor, at in self.blamed.items() if row - at < MEMORY]
-
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        return {"counted": self.counted, "last": list(self.last.items()), "blamed": list(self.blamed.items())}
+        return {"counted": self.counted, "last": list(self.last.items())}
 
     @classmethod
     def restore(cls, dumped: dict[str, Any]) -> "Spikes":
         """What was dumped."""
         spikes = cls()
         spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
-        spikes.last, spikes.blamed = dict(dumped["last"]), dict(dumped["blamed"])
+        spikes.last = dict(dumped["last"])
         return spikes
 
 
@@ -217,7 +211,7 @@ class Tracker:
     score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
     in a control loop does: by many times what it usually changes in the episode, which no process does. It may be what
     the episode begins with: a row or two far out, and back (`began_with`). And of a sensor that has spiked often of
-    late, alone, or was what an episode was put down to, less is asked (`recall`). From then on it is the instrument's.
+    late, alone, less is asked (`recall`). From then on it is the instrument's.
     """
 
     def __init__(
@@ -327,7 +321,7 @@ class Tracker:
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
 
-    def began_with(self, burst: NDArray[np.bool_]) -> bool:
+    def began_with(self, burst: NDArray[np.bool_]) -> None:
         """See whether the burst of a sensor with a large share, of those (S,) with one, is what it began with.
 
         Args:
@@ -336,7 +330,6 @@ class Tracker:
         found = burst & (self.shares >= PARTNER * max(self.shares.max(), 1e-300))
         if found.any():
             self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
-        return bool(found.any())
 
     def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
         """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.
@@ -346,23 +339,14 @@ class Tracker:
             row: number of the row.
             fresh: (S,) sensors whose spike has just ended; None for none.
         """
-        blamed = self.sensors.index(self.failed[0]) if self.failed and self.failed[1] == FAULTS[IS_SPIKING] else None
         if fresh is not None:
             counts = None if self.rows == 1 else self._isolated(fresh)  # it was before the first row
-            if counts is not None and blamed is not None:
-                counts[blamed] = True
+            if counts is not None and self.failed is not None and self.failed[1] == FAULTS[IS_SPIKING]:
+                counts[self.sensors.index(self.failed[0])] = True
             spikes.note(row, fresh, counts)
-        if self.failed is None:
-            known = spikes.failing(row)
-            needed = {} if known is None else {known: WEIGHT}
-            needed |= {sensor: PARTNER for sensor in spikes.suspects(row) if sensor != known}
-            top = max(self.shares.max(), 1e-300)
-            found = [sensor for sensor, weight in needed.items() if self.shares[sensor] >= weight * top]
-            if found:
-                blamed = max(found, key=lambda sensor: self.shares[sensor])
-                self.failed = self.sensors[blamed], FAULTS[IS_SPIKING]
-        if blamed is not None:
-            spikes.blamed[blamed] = row
+        known = spikes.failing(row) if self.failed is None else None
+        if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
+            self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
     def _isolated(self, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(S,) sensors whose spike, just ended, stands out from how they moved in the episode before it."""

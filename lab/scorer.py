@@ -664,10 +664,8 @@ class Scorer:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)
                 if tracker.failed is None and 1 < tracker.rows <= BURST + 1:
-                    burst = group.burst(member.layout.places(group.model), tracker.recent[-tracker.rows :])
-                    if tracker.began_with(burst) and spikes is None:
-                        spikes = member.spikes = Spikes()
-                        periods = self._periods(number, block, rows, detector.period_s)
+                    places = member.layout.places(group.model)
+                    tracker.began_with(group.burst(places, tracker.recent[-tracker.rows :]))
                 if spikes is not None:
                     tracker.recall(spikes, periods[row], just[row])
                 self.watch(tracker, int(rows[row]))

@@ -304,6 +304,14 @@ def test_a_burst_of_two_rows_at_most_is_the_instruments(
     assert failed(rig, f"burst-{rows}-{size}", x, size=size) == {whose}
 
 
+@pytest.mark.parametrize("size", [1, 400])
+def test_a_spike_does_not_hide_what_comes_later(rig: Rig, size: int) -> None:
+    x = record(900, 5)
+    x[200, 3] += 150.0
+    x[450:, 3] += 15.0
+    assert failed(rig, f"later-{size}", x, size=size) == {("level", "spiking"), None}
+
+
 def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
     step = record(400, 5)
     step[200:203, 3] += 150.0  # it does not return at once
