@@ -19,6 +19,8 @@ LEADING: Final = 5
 """Sensors named in an episode."""
 FIRST: Final = 30
 """Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
+OUTSIDE: Final = 10.0
+"""So many times its share counts of who was the first to leave its usual values: relations break elsewhere too."""
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
@@ -109,7 +111,8 @@ class Episode(msgspec.Struct, frozen=True):
     peak: float
     peak_at: int
     leading: list[tuple[str, float]]
-    """The sensors with the largest mean share of the score in the first rows, in parts of one: what began it."""
+    """The sensors with the largest share of the score in the first rows, those that were the first beyond their usual
+    values tenfold, in parts of one: what began it."""
     cause: str | None
     """The likeliest known one; None where "not like anything known" is likelier than not."""
     model: str
@@ -228,6 +231,8 @@ class Tracker:
         self.peak = -np.inf
         self.peak_at = self.last = start
         self.shares: Floats = np.zeros(len(sensors))
+        self.first: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
+        """(S,) beyond their usual values in the first row in which one was."""
         self.rows = 0
         """Rows since the start, those without a score too."""
         self.failed: tuple[str, str] | None = None
@@ -260,8 +265,12 @@ class Tracker:
         shares: Floats,
         deviation: NDArray[np.floating[Any]] | None = None,
         values: Floats | None = None,
+        outside: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none."""
+        """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none.
+
+        `outside` (S,) are those beyond their usual values.
+        """
         self.rows += 1
         if values is not None:
             self.recent = np.concatenate([self.recent[1:], values[None]])
@@ -275,6 +284,8 @@ class Tracker:
         self.last = t
         if self.rows <= FIRST:
             self.shares = self.shares + shares
+            if outside is not None and not self.first.any():
+                self.first = outside.copy()
         if score > self.peak:
             self.peak, self.peak_at = score, t
 
@@ -366,8 +377,9 @@ class Tracker:
 
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
-        total = float(self.shares.sum())
-        parts = self.shares / total if total > 0 else self.shares
+        weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
+        total = float(weighed.sum())
+        parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
         match = self.match() if self.failed is None else None
@@ -416,6 +428,7 @@ class Tracker:
             "peak_at": self.peak_at,
             "last": self.last,
             "shares": self.shares.tolist(),
+            "first": self.first.tolist(),
             "rows": self.rows,
             "failed": self.failed,
             "beyond": self.beyond.tolist(),
@@ -435,6 +448,7 @@ class Tracker:
         tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
+        tracker.first = np.array(dumped["first"], dtype=np.bool_)
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])

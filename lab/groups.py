@@ -281,6 +281,11 @@ class Group:
             at = at[np.bincount(row)[row] <= max(1, width // 10)]
         return at
 
+    def outside(self, x: Floats) -> Flags:
+        """Which of the values (..., S) are beyond the usual ones."""
+        usual = self.model.detector.usual
+        return np.asarray((x < usual.low) | (x > usual.high))
+
     def burst(self, places: Places, x: Floats) -> Flags:
         """(S,) the measurement beyond its usual values in all of these rows (T, S) but the last, where it leaps back.
 
@@ -288,7 +293,7 @@ class Group:
         """
         usual = self.model.detector.usual
         span = usual.high - usual.low
-        out = (x < usual.low) | (x > usual.high)
+        out = self.outside(x)
         found: Flags = out[:-1].all(axis=0) & ~out[-1] & (np.abs(x[-2] - x[-1]) >= self.jump)
         found &= self.moves & places.measured
         far = ((x < usual.low - NEARLY * span) | (x > usual.high + NEARLY * span)).any(axis=0)

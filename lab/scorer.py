@@ -645,7 +645,7 @@ class Scorer:
         tracker, detector, group = member.tracker, member.model.detector, self._listed[int(self._group[number])]
         alarms, scores = result.alarm[asset].tolist(), result.score[asset].tolist()
         shares, deviation = result.contributions[asset], result.deviation[asset]
-        ahead = None
+        outside, ahead = group.outside(values), None
         if result.forecast is not None:
             ahead = [field[asset].tolist() for field in result.forecast[:4]]
         spikes = member.spikes
@@ -659,7 +659,7 @@ class Scorer:
                     known = self.library(number, episode_id(member.asset.id, t))
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known)
                 tracker.ended = False
-                tracker.add(t, scores[row], shares[row], deviation[row], values[row])
+                tracker.add(t, scores[row], shares[row], deviation[row], values[row], outside[row])
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)

@@ -42,7 +42,7 @@ LOOK_S: Final = 1.0
 TOLD: Final = 3
 """Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 6
+SNAPSHOT_VERSION: Final = 7
 
 room(
     "scoring",

@@ -20,6 +20,10 @@ def grown() -> Tracker:
     return tracker
 
 
+def flags(*sensors: int) -> np.ndarray:
+    return np.isin(np.arange(3), sensors)
+
+
 def test_leading_sensors_are_mean_shares() -> None:
     episode = grown().episode(9 * SECOND)
     assert episode.leading == [("b", 0.8182), ("a", 0.1818)]
@@ -33,6 +37,23 @@ def test_what_comes_later_does_not_lead() -> None:
     for row in range(1000):
         tracker.add(row * SECOND, 5.0, np.array([5.0, 0.0]) if row < FIRST else np.array([0.0, 5.0]))
     assert tracker.episode().leading == [("a", 1.0)]
+
+
+def test_who_left_its_usual_values_first_leads() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    shares = np.array([0.2, 1.0, 0.0])
+    for row, outside in enumerate([flags(), flags(0, 2), flags(0, 1, 2)]):
+        tracker.add(row * SECOND, 2.0, shares, outside=outside)
+        if not row:
+            assert tracker.episode().leading[0][0] == "b"  # nothing is out
+    again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert (
+        tracker.episode().leading == again.episode().leading == [("a", 0.6667), ("b", 0.3333)]
+    )  # without a share, none
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    for row in range(FIRST + 1):
+        tracker.add(row * SECOND, 2.0, shares, outside=flags(0) if row == FIRST else flags())
+    assert tracker.episode().leading[0][0] == "b"  # too late to have begun it
 
 
 def kind(tracker: Tracker, sensor: int, run: int, fault: str = "frozen") -> str:
@@ -85,10 +106,6 @@ def test_a_spike_that_stands_out_explains_an_episode_that_was_there(
     assert kind(tracker, 2, 2, "spiking") == "process"  # it hardly has a share
     assert kind(tracker, 0, 3, "spiking") == "process"  # that was known a row ago
     assert kind(tracker, 0, 2, "spiking") == kind(again, 0, 2, "spiking") == kind_then
-
-
-def flags(*sensors: int) -> np.ndarray:
-    return np.isin(np.arange(3), sensors)
 
 
 def test_who_spikes_often_and_more_than_all_others_is_known_to_fail() -> None:

@@ -473,6 +473,24 @@ def test_a_lost_feed_is_the_processs_and_a_failed_sensor_the_instruments(
         assert told == sorted(told, reverse=True), plant  # a process may turn out the instrument's, never back
 
 
+def test_a_lost_feed_is_led_by_its_flow_or_valve_from_the_first_row_on(
+    upsets: tuple[Model, list[str], np.ndarray],
+) -> None:
+    model, columns, records = upsets
+    scorer = Scorer()
+    number = scorer.declare(Asset("tep-1", "tep"), [Channel(tag) for tag in columns])
+    scorer.use(number, model)
+    led = []
+    for row, x in enumerate(records[0, :90]):
+        one = RowBlock(np.array([number], dtype=np.int32), seconds(1, 180 * row), x[None], np.zeros((1, 52), np.uint8))
+        scorer.ingest(one)
+        if (tracker := scorer.members[number].tracker) is not None:
+            led.append([tag for tag, _ in tracker.episode().leading])
+    assert len(led) == 30  # the feed is lost with row 60
+    assert {names[0] for names in led} <= {"xmeas_1", "xmv_3"}
+    assert set(led[-1][:2]) == {"xmeas_1", "xmv_3"}
+
+
 def test_an_episode_ends_with_its_stream_and_goes_on_with_it(rig: Rig) -> None:
     rig.declare(PUMP, CHANNELS)
     x, t = leaking(), seconds(300)
