@@ -45,7 +45,10 @@ from lab.store import Store, is_full
 
 log = logging.getLogger("lab.collector")
 
-TICK_S: Final = 0.02
+TURN_S: Final = (0.02, 0.04)
+"""From one tick to the next: when many messages come, and when few do, whose price is that of the tick."""
+MANY: Final = 100
+"""Messages in a tick that are many."""
 MAX_DRAIN: Final = 1000
 """Messages taken in one tick: not more than the scorer takes at once, so that what they become stays in the cache."""
 MAX_STAGED: Final = 200_000
@@ -97,6 +100,8 @@ class Collector:
         self._late: dict[tuple[str, int], bool] = {}
         """Rows (asset, t) to be noted as not scored, or (False) to be crossed out."""
         self.rate = 0.0
+        self.taken = 0
+        """Data messages taken in the last tick."""
         self.staged = 0
         self._outside = False
         self._staged_at = 0.0
@@ -224,7 +229,8 @@ class Collector:
             sources.ready = []
             self._each(waited, len(waited), self.intake.take)
             sources.ready[:0] = waited
-        inbox.taken_bytes += self._each(inbox.data, min(MAX_DRAIN, len(inbox.data)), self.intake.take)
+        self.taken = min(MAX_DRAIN, len(inbox.data))
+        inbox.taken_bytes += self._each(inbox.data, self.taken, self.intake.take)
         if not self.trouble:
             try:
                 sources.settle(now)
@@ -540,6 +546,11 @@ def tune() -> None:
     sys.setswitchinterval(0.001)
 
 
+def turn_s(taken: int) -> float:
+    """Seconds from a tick that took so many messages to the next."""
+    return TURN_S[0] if taken >= MANY else TURN_S[1]
+
+
 def run(config: Config, stop: threading.Event) -> None:
     """Collect until `stop` is set; then commit, acknowledge and close.
 
@@ -567,7 +578,8 @@ def run(config: Config, stop: threading.Event) -> None:
                     watched = due
                     keeper.watch(collector.rate)
                 # A tick that took too long is not made up for: the next one takes what has gathered.
-                due = time.monotonic() if len(inbox.data) > MAX_DRAIN else max(due + TICK_S, time.monotonic())
+                pause = 0.0 if len(inbox.data) > MAX_DRAIN else turn_s(collector.taken)
+                due = max(due + pause, time.monotonic())
                 stop.wait(max(0.0, due - time.monotonic()))
             collector.tick()
         finally:

@@ -61,7 +61,7 @@ class HistorianConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Delete readings older than this (none: never)."""
     keep_gb: Positive | None = None
     """Delete the oldest readings when the store grows over this (none: never)."""
-    commit_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.2
+    commit_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
     """At most this long between commits; longer spares an SD card, and loses nothing (gateways keep their spool)."""
 
     def __repr__(self) -> str:

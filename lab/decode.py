@@ -7,6 +7,7 @@ row per gateway (its *slot*) and is gathered by indexing.
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -48,6 +49,9 @@ class Part:
         return rows if self.whole else rows[:, self.columns]
 
 
+_slot: Final = itemgetter(0)
+
+
 class Layout:
     """A channel list, split into assets, and the gateways that have it. `C` channels, `G` gateways."""
 
@@ -62,6 +66,8 @@ class Layout:
         self.ids: Ids = np.zeros((0, self.width), dtype=np.int32)
         self.lo: Floats = np.zeros((0, self.width))
         self.hi: Floats = np.zeros((0, self.width))
+        self.alike = True
+        """All gateways have the measuring ranges of the first, so they need not be gathered."""
         self.open: dict[int, Group] = {}
         """Groups being filled, by their number of samples."""
 
@@ -91,8 +97,11 @@ class Layout:
             for part in self.parts:
                 part.assets = np.concatenate([part.assets, np.zeros(more, dtype=np.int32)])
         self.ids[slot] = ids
-        self.lo[slot] = [-np.inf if channel.lo is None else channel.lo for channel in birth.channels]
-        self.hi[slot] = [np.inf if channel.hi is None else channel.hi for channel in birth.channels]
+        lo = [-np.inf if channel.lo is None else channel.lo for channel in birth.channels]
+        hi = [np.inf if channel.hi is None else channel.hi for channel in birth.channels]
+        if len(self.gateways) > 1 and (self.lo[0].tolist() != lo or self.hi[0].tolist() != hi):
+            self.alike = False
+        self.lo[slot], self.hi[slot] = lo, hi
         for part, (asset, number) in zip(self.parts, assets, strict=True):
             part.names[slot : slot + 1] = [asset.id]
             part.assets[slot] = number
@@ -170,6 +179,8 @@ class Group:
         """
         layout, n, frames = self.layout, self.samples, len(self.frames)
         width = layout.width
+        if n == 1 and not self.q and not self.absent:
+            self.frames.sort(key=_slot)  # so that what belongs to a gateway stands together, in its order
         slots, starts, values, todos, clocks, orders = zip(*self.frames, strict=True)
         try:
             v = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=frames * n * width)
@@ -198,8 +209,9 @@ class Group:
                 for first, last, code in entries:
                     part = q[frame * n + first : frame * n + last + 1, column]
                     np.maximum(part, CODES[code], out=part)
-        inside = v >= layout.lo[slot]
-        inside &= v <= layout.hi[slot]
+        which = 0 if layout.alike else slot
+        inside = v >= layout.lo[which]
+        inside &= v <= layout.hi[which]
         if not inside.all():
             worst = np.where(np.isnan(v), np.uint8(BAD), np.uint8(RANGE))
             np.copyto(q, worst, where=~inside & (q < BAD))

@@ -14,6 +14,8 @@ Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Counts = NDArray[np.int32]
 
+VIEWS: Final = 64
+"""Stretches of assets whose part of the state is kept at hand."""
 FROZEN: Final = 3
 """A sensor is frozen when it repeats one usual value for so many times its longest usual run, and ten rows longer."""
 SILENT: Final = 3
@@ -132,6 +134,8 @@ class Group:
         self.size = 0
         self.free: list[int] = []
         self.state: State = model.detector.initial(0)
+        self._views: dict[tuple[int, int], State] = {}
+        """Parts of it, by the first and the last row."""
         width = len(model.detector.sensors)
         self.last: Floats = np.zeros((0, width))
         self.same: Counts = np.zeros((0, width), dtype=np.int32)
@@ -153,6 +157,7 @@ class Group:
         """Make room for assets that joined since."""
         more = self.size - len(self.last)
         if more > 0:
+            self._views.clear()
             fresh = self.model.detector.initial(more)
             self.state = {name: np.concatenate([array, fresh[name]]) for name, array in self.state.items()}
             self.last = np.concatenate([self.last, np.full((more, self.last.shape[1]), np.nan)])
@@ -207,11 +212,17 @@ class Group:
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
+        if isinstance(rows, slice):
+            key = rows.start, rows.stop
+            if key not in self._views:
+                if len(self._views) >= VIEWS:
+                    self._views.clear()
+                self._views[key] = {name: array[rows] for name, array in self.state.items()}
+            return self.model.detector.advance(self._views[key], x)
         state = {name: array[rows] for name, array in self.state.items()}
         result = self.model.detector.advance(state, x)
-        if not isinstance(rows, slice):  # of which they are views
-            for name, array in state.items():
-                self.state[name][rows] = array
+        for name, array in state.items():
+            self.state[name][rows] = array
         return result
 
     def unchanged(self, rows: slice | Rows, x: Floats) -> Counts:
@@ -249,11 +260,10 @@ class Group:
         of_late = np.flatnonzero(spiked)
         if len(spikes) or len(of_late):
             counts = np.zeros(x.shape, dtype=np.int32)
-            asset, sensor = np.divmod(of_late, x.shape[2])
-            count = spiked[asset, sensor]
-            for row in range(min(x.shape[1], SPIKED)):
-                count = count + 1
-                counts[asset, row, sensor] = np.where(count <= SPIKED, count, 0)
+            if len(of_late):
+                asset, sensor = np.divmod(of_late, x.shape[2])
+                count = spiked[asset, sensor][:, None] + np.arange(1, x.shape[1] + 1, dtype=np.int32)
+                counts[asset, :, sensor] = np.where(count <= SPIKED, count, 0)
             if len(spikes):
                 asset, at, sensor = np.unravel_index(spikes, x.shape)
                 for row in range(min(x.shape[1], SPIKED - 1))[::-1]:  # so that of two spikes the later one counts
@@ -266,14 +276,13 @@ class Group:
     def _spikes(self, outer: Floats, inner: Floats, x: Floats) -> Rows:
         """Where (flat) `inner` is a spike, of rows (A, T, S) with those before and after them."""
         usual, width = self.model.detector.usual, x.shape[2]
-        at: Rows = np.flatnonzero(np.abs(inner - outer) >= self.jump)
+        unusual = inner < usual.low
+        unusual |= inner > usual.high
+        at: Rows = np.flatnonzero(unusual)
         if len(at):
             sensor, top = at % width, inner.ravel()[at]
-            unusual = (top < usual.low[sensor]) | (top > usual.high[sensor])
-            at, sensor, top = at[unusual], sensor[unusual], top[unusual]
-        if len(at):
-            before, after = outer.ravel()[at], x.ravel()[at]
-            spike = np.abs(top - after) >= self.jump[sensor]
+            before, after, jump = outer.ravel()[at], x.ravel()[at], self.jump[sensor]
+            spike = (np.abs(top - before) >= jump) & (np.abs(top - after) >= jump)
             spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
             spike &= self.moves[sensor] | (before == usual.low[sensor])
             at = at[spike]

@@ -6,7 +6,7 @@ The last row of every asset stands in arrays, so that taking a block costs the s
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,6 +26,8 @@ from lab.sources import Sources
 
 MAX_ASSETS: Final = 200
 """In one frame; the others come in the next."""
+GATHERED: Final = 500
+"""Rows and scores taken in before they are put in their places; a frame takes them all."""
 TOP: Final = 5
 """Leading sensors told with a score."""
 MAX_NAMES: Final = 100
@@ -54,6 +56,10 @@ class _View:
         """False where the gateway has another channel list by now."""
         self.shown = 0
         """Where the next frame begins."""
+        self._rows: list[tuple[Slots, NDArray[np.int64], Floats, NDArray[np.uint8]]] = []
+        self._scored: list[tuple[Slots, Scored]] = []
+        """Not in their places yet."""
+        self._waiting = 0
 
     def grow(self, size: int) -> None:
         more = size - len(self.t)
@@ -71,6 +77,18 @@ class _View:
             self.statistics[name] = np.concatenate([values, np.full(more, np.nan)])
 
     def rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
+        """Take in rows (M,) of the assets in these slots, those of an asset in the order of time from call to call."""
+        self._rows.append((slot, t, v, q))
+        self._waiting += len(slot)
+        if self._waiting >= GATHERED:
+            self.settle()
+
+    def old_rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
+        """Take in rows that may be older than those of the call before."""
+        self.settle()
+        self._put(slot, t, v, q)
+
+    def _put(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
         newer = t >= self.t[slot]
         if not newer.all():
             slot, t, v, q = slot[newer], t[newer], v[newer], q[newer]
@@ -81,20 +99,55 @@ class _View:
         self.changed[slot] = self.shown_here[slot]
 
     def scored(self, slot: Slots, result: Scored) -> None:
+        """Take in what came of rows (M,)."""
+        self._scored.append((slot, result))
+        self._waiting += len(slot)
+        if self._waiting >= GATHERED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put what was taken in in its place: for few rows this costs much the same as for many."""
+        if self._rows:
+            self._put(*map(_joined, zip(*self._rows, strict=True)))
+            self._rows.clear()
+        at = 0
+        while at < len(self._scored):
+            names = self._scored[at][1].statistics.keys()
+            end = at + 1
+            while end < len(self._scored) and self._scored[end][1].statistics.keys() == names:
+                end += 1
+            self._put_scores(self._scored[at:end], list(names))
+            at = end
+        self._scored.clear()
+        self._waiting = 0
+
+    def _put_scores(self, scored: Sequence[tuple[Slots, Scored]], names: Sequence[str]) -> None:
+        """Of some results with the same statistics."""
+        slot, results = _joined([slot for slot, _ in scored]), [result for _, result in scored]
+        fields = [
+            _joined([result.score for result in results]),
+            _joined([result.alarm for result in results]),
+            _joined([result.contributions for result in results]),
+            *(_joined([result.statistics[name] for result in results]) for name in names),
+        ]
         # Between the periods of a plant's own clock there is no new score: the last one stays.
-        told = np.isfinite(result.score)
-        told |= ~result.warm
-        told &= ~result.late
-        fields = [result.score, result.alarm, result.contributions, *result.statistics.values()]
+        told = np.isfinite(fields[0])
+        told |= ~_joined([result.warm for result in results])
+        told &= ~_joined([result.late for result in results])
         if not told.all():
             slot, fields = slot[told], [field[told] for field in fields]
-        for name in result.statistics:
+        for name in names:
             if name not in self.statistics:
                 self.statistics[name] = np.full(len(self.t), np.nan)
-        ours = [self.score, self.alarm, self.contributions, *(self.statistics[name] for name in result.statistics)]
+        ours = [self.score, self.alarm, self.contributions, *(self.statistics[name] for name in names)]
         for mine, field in zip(ours, fields, strict=True):
             mine[slot] = field
         self.changed[slot] = self.shown_here[slot]
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays one after the other."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Live:
@@ -119,6 +172,7 @@ class Live:
             places.append((view, slot))
         if current:
             for view, at in self._places.get(gateway, ()):
+                view.settle()
                 view.shown_here[at] = view.changed[at] = False
             for view, at in places:
                 view.shown_here[at] = view.changed[at] = True
@@ -133,10 +187,14 @@ class Live:
         """Take stored rows."""
         for n, part in enumerate(rows.layout.parts):
             view = self._views[rows.layout.number, n]
-            v = part.pick(rows.v)
+            v, q = part.pick(rows.v), part.pick(rows.q)
+            if rows.todo is None and rows.absent is None:
+                view.rows(rows.slot, rows.t, v, q)
+                continue
             if rows.absent is not None:
+                view.settle()
                 v = np.where(part.pick(rows.absent), view.v[rows.slot], v)
-            view.rows(rows.slot, rows.t, v, part.pick(rows.q))
+            view.old_rows(rows.slot, rows.t, v, q)
 
     def scored(self, layout: Layout, number: int, slot: Slots, result: Scored) -> None:
         """Take the scores of one part's rows."""
@@ -170,6 +228,7 @@ class Live:
         self._turn += 1
         for at in range(len(views)):
             view = views[(self._turn + at) % len(views)]
+            view.settle()
             waiting = np.flatnonzero(view.changed)
             if not len(waiting):
                 continue

@@ -23,6 +23,8 @@ GAP_NS: Final = 5 * 10**9
 """A shorter jump is never one (a gateway that reads late)."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
+PLANS: Final = 64
+"""Orders of assets in a block that are remembered."""
 NEVER: Final = np.iinfo(np.int64).min
 SEEN: Final[Mapping[str, Any]] = {
     "last": np.float64,
@@ -99,6 +101,31 @@ def charts(results: Sequence[Scored]) -> dict[str, Floats]:
     return found
 
 
+class Plan(NamedTuple):
+    """How a block of as many rows of each of some assets, with one model, is scored."""
+
+    numbers: NDArray[np.int32]
+    """(A,) of the assets."""
+    rows: Rows | None
+    """Where the rows (A, T) of each stand; None where there is one of each, in order."""
+    group: Group
+    places: Places
+    at: slice | Rows
+    """The assets' rows in the group."""
+    flat: slice | Rows
+    """The block's rows, those of an asset side by side."""
+    back: Rows | None
+    """Where the block's rows are among these; None where they stand so."""
+    longest: int
+    """Nanoseconds between two rows, beyond which an asset begins anew."""
+    warm: Flags
+    late: Flags
+    limit: Floats
+    ahead: Floats
+    ahead_of: Rows
+    """What `Scored` says of these where there is no alarm: shared by all results, so not to be written to."""
+
+
 class Run(NamedTuple):
     """From this row on an asset is scored with a fresh state."""
 
@@ -154,6 +181,8 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
+        self._plans: dict[bytes, Plan | None] = {}
+        """By the assets' numbers in a block, until one of them is scored otherwise."""
         self._due: dict[int, int] = {}
         """Why an asset is to begin anew at the next period of its clock."""
         self._sure: set[int] = set()
@@ -183,6 +212,7 @@ class Scorer:
             if member.asset.clock != asset.clock:
                 self._fresh[number] = member.model is not None
             member.asset, member.layout = asset, layout
+        self._plans.clear()
         self._clock_at[number] = layout.column.get(asset.clock, -1) if asset.clock else -1
         self._clocked[number] = self._clock_at[number] >= 0
         return number
@@ -213,6 +243,7 @@ class Scorer:
                 self._offset[number] = offset
             return
         self._leave(number)
+        self._plans.clear()
         member.model = model
         self._fresh[number] = True
         self._due.pop(number, None)
@@ -352,52 +383,91 @@ class Scorer:
 
         None, and nothing is done, for any other, or when an asset begins anew or is in an episode.
         """
-        numbers, t = block.asset, block.t
-        count = len(t)
-        if not 0 < count <= CACHED or self._flags[numbers].any():
+        count = len(block.t)
+        if not 0 < count <= CACHED:
             return None
-        rows = None  # where the rows (A, T) of each asset stand; None where there is one of each, in order
-        if not (numbers[1:] > numbers[:-1]).all():
-            rows = _evenly(numbers)
-            if rows is None:
-                return None
-            numbers, t = numbers[rows[:, 0]], t[rows]
-        groups = self._group[numbers]
-        group = self._listed[groups[0]]
-        newest = t if rows is None else t[:, -1]
-        since = t - (self.last[numbers] if rows is None else np.column_stack([self.last[numbers], t[:, :-1]]))
-        if (groups != groups[0]).any() or since.min() <= 0 or since.max() > _longest(group.model.detector.period_s):
+        plan = self._plan(block.asset)
+        if plan is None or np.logical_or.reduce(self._flags.take(plan.numbers, axis=0), axis=None):
             return None
-        group.grow()
-        places = self.members[int(numbers[0])].layout.places(group.model)
-        flat = slice(0, count) if rows is None else together(rows.ravel())
+        numbers, rows, group, places, at, flat = plan[:6]
+        if rows is None:
+            newest, since = block.t, block.t - self.last[numbers]
+        else:
+            times = block.t[flat].reshape(rows.shape)
+            newest, since = times[:, -1], times.copy()
+            since[:, 0] -= self.last[numbers]
+            since[:, 1:] -= times[:, :-1]
+        if np.minimum.reduce(since, axis=None) <= 0 or np.maximum.reduce(since, axis=None) > plan.longest:
+            return None
         shape = (count, 1) if rows is None else rows.shape
-        seen = group.look(together(self._row[numbers]), *_values(block, flat, shape, places))
+        seen = group.look(at, *_values(block, flat, shape, places))
         result = seen.result
         score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
         contributions = places.spread(result.contributions.reshape(count, -1), block.v.shape[1])
         statistics = {name: chart.ravel() for name, chart in charts.items()}
-        if rows is not None and isinstance(flat, np.ndarray):  # back to where they came from
-            there = np.empty(count, dtype=np.intp)
-            there[flat] = np.arange(count)
-            score, alarm, contributions = score[there], alarm[there], contributions[there]
-            statistics = {name: chart[there] for name, chart in statistics.items()}
-        scored = Scored(
-            score=score,
-            alarm=alarm,
-            warm=np.ones(count, dtype=np.bool_),
-            late=np.zeros(count, dtype=np.bool_),
-            limit=np.full(count, group.model.detector.limit),
-            contributions=contributions,
-            statistics=statistics,
-            ahead=_nothing(count, 3),
-            ahead_of=np.full(count, -1, dtype=np.intp),
-            changes=[],
-        )
+        if plan.back is not None:
+            score, alarm, contributions = score[plan.back], alarm[plan.back], contributions[plan.back]
+            statistics = {name: chart[plan.back] for name, chart in statistics.items()}
         self.last[numbers] = newest
-        if alarm.any() or seen.spiked is not None:
+        calm, ahead, ahead_of = not np.logical_or.reduce(alarm), plan.ahead, plan.ahead_of
+        if not calm:
+            ahead, ahead_of = ahead.copy(), ahead_of.copy()
+        scored = Scored(
+            score, alarm, plan.warm, plan.late, plan.limit, contributions, statistics, ahead, ahead_of, changes=[]
+        )
+        if not calm:
             self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
+        elif seen.spiked is not None:
+            self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen.spiked, None)
         return scored
+
+    def _plan(self, asset: NDArray[np.int32]) -> Plan | None:
+        """How blocks of these assets (M,) are scored at once; None where they cannot be. Gateways take turns: kept."""
+        key = asset.tobytes()
+        if key in self._plans:
+            return self._plans[key]
+        if len(self._plans) >= PLANS:
+            self._plans.clear()
+        self._plans[key] = made = self._make_plan(asset)
+        return made
+
+    def _make_plan(self, asset: NDArray[np.int32]) -> Plan | None:
+        count, numbers, rows = len(asset), asset, None
+        if not (numbers[1:] > numbers[:-1]).all():
+            rows = _evenly(numbers)
+            if rows is None:
+                return None
+            numbers = numbers[rows[:, 0]]
+        groups = self._group[numbers]
+        if groups[0] < 0 or (groups != groups[0]).any():
+            return None
+        group = self._listed[groups[0]]
+        group.grow()
+        flat = slice(0, count) if rows is None else together(rows.ravel())
+        back = None
+        if isinstance(flat, np.ndarray):  # back to where they came from
+            back = np.empty(count, dtype=np.intp)
+            back[flat] = np.arange(count)
+        shared = (
+            np.ones(count, dtype=np.bool_),
+            np.zeros(count, dtype=np.bool_),
+            np.full(count, group.model.detector.limit),
+            _nothing(count, 3),
+            np.full(count, -1, dtype=np.intp),
+        )
+        for array in shared:
+            array.flags.writeable = False
+        return Plan(
+            numbers,
+            rows,
+            group,
+            self.members[int(numbers[0])].layout.places(group.model),
+            together(self._row[numbers]),
+            flat,
+            back,
+            _longest(group.model.detector.period_s),
+            *shared,
+        )
 
     def _find_late(self, block: RowBlock, order: Rows, late: Flags) -> None:
         """Find also the rows that are not newer than one before them in the block; `order` sorts it by asset."""
@@ -601,21 +671,22 @@ class Scorer:
             spikes = None if fresh is None else fresh[asset]
             self._follow(int(numbers[asset]), block, rows[asset], seen.shown[asset], asset, result, ill, spikes, scored)
 
-    def _remember(self, group: Group, block: RowBlock, rows: Rows, spiked: Counts, busy: Flags) -> Flags | None:
-        """Where in rows (A, T, S) a sensor's spike has just ended; assets in no episode have it noted."""
+    def _remember(self, group: Group, block: RowBlock, rows: Rows, spiked: Counts, busy: Flags | None) -> Flags | None:
+        """Where in rows (A, T, S) a sensor's spike has just ended; assets in no episode (not `busy`) have it noted."""
         fresh: Flags = spiked == JUST
         found = np.flatnonzero(fresh)
         if not len(found):
             return None
-        for asset in np.unique(found // fresh[0].size).tolist():
+        for asset in sorted(set((found // fresh[0].size).tolist())):
             number = int(block.asset[rows[asset, 0]])
             member = self.members[number]
             fresh[asset] &= member.layout.places(group.model).measured
             member.spikes = member.spikes or Spikes()
-            if not busy[asset]:
-                at = self._periods(number, block, rows[asset], group.model.detector.period_s)
-                for row in np.flatnonzero(fresh[asset].any(axis=1)).tolist():
-                    member.spikes.note(at[row], fresh[asset, row])
+            if busy is None or not busy[asset]:
+                which = np.flatnonzero(np.logical_or.reduce(fresh[asset], axis=1))
+                at = self._periods(number, block, rows[asset, which], group.model.detector.period_s)
+                for row, period in zip(which.tolist(), at, strict=True):
+                    member.spikes.note(period, fresh[asset, row])
         return fresh
 
     def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
@@ -810,7 +881,7 @@ def _values(
     good = np.isfinite(v)
     good &= ~is_bad(q)
     over, shown = None, v
-    if not good.all():
+    if not np.logical_and.reduce(good, axis=None):
         beyond = q == RANGE
         over = beyond if beyond.any() else None
         x = np.where(good, v, np.nan)

@@ -343,12 +343,12 @@ class _Fast:
             z[..., self.resting] = self._moved(block[..., self.resting])
         z -= state["offset"][:, None]
         x = z.take(self.moving, axis=2)
-        if known is None and self.m and not state["guessed"].any():
+        if known is None and self.m and not np.logical_or.reduce(state["guessed"], axis=None):
             residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
-                calm = rows > 1 and not alone and not state["alarm"].any()
-                count = most if calm and (state["seen"] >= self.lags).all() else 1
+                calm = rows > 1 and not alone and not np.logical_or.reduce(state["alarm"])
+                count = most if calm and np.minimum.reduce(state["seen"]) >= self.lags else 1
                 several = slice(row, row + count)
                 taken = self._rows(state, residuals[several], None, z[several], None, row, result, charts, some)
                 row, alone = row + taken, not taken
@@ -526,13 +526,13 @@ class _Fast:
         result.score[some, rows] = value.T
         result.alarm[some, rows] = alarm[:, None]
         charts[:, some, rows] = told.T
-        a, _, c, _ = self.ends
+        a, b, c, _ = self.ends
         result.deviation[some, rows] = after[..., c:].swapaxes(0, 1)
         # the most that is to be said of each sensor
         evidence = np.maximum(level[..., c:], np.float32(1e-3))
         if self.m and self.memories:
-            own = level[..., a:c].reshape(taken, len(alarm), -1, self.m)
-            own = np.maximum.reduce(own, axis=2)
+            own = np.maximum(level[..., a:b], level[..., b:c])
+            own = np.maximum.reduce(own.reshape(taken, len(alarm), -1, self.m), axis=2)
             if self.every:
                 np.maximum(evidence, own.take(self.place, axis=2), out=evidence)
             else:

@@ -17,7 +17,7 @@ from devices.frame import MAX_FRAME_BYTES, Asset, Channel
 from devices.quality import CODES
 from lab import collector, sources, store
 from lab.clock import AHEAD_NS
-from lab.collector import PATIENCE_S
+from lab.collector import MANY, MAX_DRAIN, PATIENCE_S, turn_s
 from lab.quarantine import MAX_HOURLY, REASONS, entries
 from lab.sources import REBIRTH_NS
 from lab.store import Store
@@ -686,6 +686,23 @@ def test_an_old_frame_does_not_replace_a_newer_one_in_the_live_view(lab: Lab, gw
     lab.collector._live_at = -1e9
     lab.give(gw.frame(2))
     assert lab.live()[-1]["assets"]["asset-gw"]["t"] == gw.time(5) // 1_000_000
+
+
+def test_the_live_view_shows_the_newest_of_many_ticks_wherever_it_stands(lab: Lab, gw: Gateway) -> None:
+    other = Gateway("other")
+    lab.give(gw.birth(), other.birth())
+    for s in range(4):
+        lab.give(gw.frame(s, v=[s, 0.0]), other.frame(s, v=[-s, 0.0]))
+    lab.give(gw.frame(6, v=[6.0, 0.0]))  # 4 and 5 are missing: stored and shown at once, scored later
+    lab.give(gw.frame(4, v=[4.0, 0.0]), other.frame(4, v=[-4.0, 0.0]))
+    lab.collector._live_at = -1e9
+    lab.give(gw.frame(5, v=[5.0, 0.0]))
+    shown = lab.live()[-1]["assets"]
+    assert (shown["asset-gw"]["v"][0], shown["asset-other"]["v"][0]) == (6.0, -4.0)
+
+
+def test_with_few_messages_the_collector_wakes_less_often() -> None:
+    assert turn_s(0) == turn_s(MANY - 1) == 2 * turn_s(MANY) == 2 * turn_s(MAX_DRAIN)
 
 
 def test_a_live_frame_holds_two_hundred_assets_and_the_rest_take_turns(lab: Lab) -> None:

@@ -52,6 +52,8 @@ def test_a_batch_equals_its_frames_one_by_one(data: st.DataObject) -> None:
             group.dt.append(frame.dt)
         group.frames.append((slot, frame.times(0)[0], frame.v, todo, code, at))
         wanted.append((slot, frame, todo, code))
+    if samples == 1 and not group.q:
+        wanted.sort(key=lambda each: each[0])  # each gateway's frames together, in their order
     rows = group.rows()
     stored = rows.readings()
 
@@ -78,6 +80,35 @@ def test_a_batch_equals_its_frames_one_by_one(data: st.DataObject) -> None:
         assert stored[3].tolist() == q
     picked = in_order([rows])
     assert list(zip(picked[0].tolist(), picked[1].tolist(), strict=True)) == score
+
+
+def test_measuring_ranges_are_each_gateways_own_also_after_another_birth() -> None:
+    def birth(name: str, hi: float) -> Birth:
+        channels = [Channel(tag, lo=0.0, hi=hi) for tag in TAGS]
+        return Birth(name, 1, schema_hash(channels), [Asset(f"x-{name}", "k")], channels)
+
+    made = Layout(0, birth("g0", 10.0))
+
+    def bind(name: str, hi: float) -> None:
+        new = birth(name, hi)
+        made.bind(new, np.arange(3, dtype=np.int32), [(new.assets[0], 0)])
+
+    def beyond() -> list[bool]:
+        group = Group(made, 1)
+        for slot in range(len(made.gateways)):
+            group.frames.append((slot, slot, [5.0, 15.0, 25.0], STORE | SCORE, 0, slot))
+        return (group.rows().q == RANGE).sum(axis=1).tolist()
+
+    bind("g0", 10.0)
+    assert beyond() == [2]
+    bind("g0", 20.0)
+    assert beyond() == [1]
+    bind("g1", 20.0)
+    assert beyond() == [1, 1]
+    bind("g0", 10.0)
+    assert beyond() == [2, 1]
+    bind("g1", 30.0)
+    assert beyond() == [2, 0]
 
 
 def test_groups_of_one_layout_are_scored_in_the_order_of_arrival() -> None:

@@ -179,6 +179,33 @@ def test_the_order_of_a_blocks_rows_changes_nothing() -> None:
         assert both[0].in_episode() == both[1].in_episode()
 
 
+def test_what_is_remembered_of_an_order_of_assets_is_forgotten_when_one_of_them_changes() -> None:
+    model, others = loads(dumps(fitted("precursor"))), [*CHANNELS[:3], Channel("valve"), *CHANNELS[3:]]
+    x = np.stack([leaking(120, seed) for seed in range(2)], axis=1)
+    usual, changed = Scorer(), Scorer()
+    numbers = np.arange(2, dtype=np.int32)
+    for scorer in (usual, changed):
+        for number in range(2):
+            scorer.use(scorer.declare(Asset(f"pump-{number}", "pump"), CHANNELS), model)
+    for row, (t, values) in enumerate(zip(seconds(120), x, strict=True)):
+        q = np.where(np.isnan(values), CODES["bad"], CODES["good"]).astype(np.uint8)
+        times = t + np.zeros(2, dtype=np.int64)
+        wanted = usual.ingest(RowBlock(numbers, times, values, q))
+        if row == 40:
+            for number in range(2):
+                changed.declare(Asset(f"pump-{number}", "pump"), others)
+        if row >= 40:
+            values, q = np.insert(values, 3, 7.0, axis=1), np.insert(q, 3, 0, axis=1)
+        if row == 60:
+            changed.use(1, None)
+        found = changed.ingest(RowBlock(numbers, times, values, q))
+        scored = slice(0, 1 if row >= 60 else 2)
+        np.testing.assert_array_equal(found.score[scored], wanted.score[scored])
+        assert np.isfinite(found.score[1]) == (np.isfinite(wanted.score[1]) and row < 60)
+        shares = np.delete(found.contributions, 3, axis=1) if row >= 40 else found.contributions
+        np.testing.assert_array_equal(shares[scored], wanted.contributions[scored])
+
+
 @pytest.mark.parametrize("grouped", [True, False])
 def test_as_many_rows_of_each_asset_give_what_they_give_one_by_one(grouped: bool) -> None:
     """By asset or as they came, until an episode begins in their midst."""
