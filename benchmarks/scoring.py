@@ -17,7 +17,8 @@ from scipy.signal import lfilter
 from benchmarks.bars import Line, least, most, number
 from benchmarks.report import cpu_per_call, table
 from devices.frame import Asset, Channel
-from lab.scorer import RowBlock, Scorer
+from lab.blocks import RowBlock
+from lab.scorer import Scorer
 from models.detector import Detector, dumps, loads
 from models.precursor import fit
 

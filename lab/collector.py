@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from devices.frame import Birth, Command, Reply
 from devices.quality import GOOD
 from devices.topics import CORE_COMMAND, CORE_LIVE, CORE_REPLY, CORE_STATUS, topic
+from lab.blocks import RowBlock, Scored, charts
 from lab.catalogue import Catalogue, asset_channels
 from lab.clock import EARLIEST_NS
 from lab.config import Config
@@ -38,7 +39,6 @@ from lab.ledger import Book
 from lab.live import Latency, Live, StoreState, build_status
 from lab.quarantine import Quarantine
 from lab.running import Lock
-from lab.scorer import RowBlock, Scored, charts
 from lab.scoring import ScoringRuntime
 from lab.sources import SECOND, Message, Sources
 from lab.store import Store, is_full

@@ -1,7 +1,7 @@
 """All assets that use one model, a row each in every state array."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Counts = NDArray[np.int32]
 
+SEEN: Final[Mapping[str, Any]] = {
+    "last": np.float64,
+    "same": np.int32,
+    "before": np.float64,
+    "spiked": np.int32,
+}
+"""What a group keeps of its assets beside the model's state, (A, S) each."""
 VIEWS: Final = 64
 """Stretches of assets whose part of the state is kept at hand."""
 FROZEN: Final = 3
@@ -202,6 +209,20 @@ class Group:
         for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
             self.state[name][row] = array[0]
 
+    def packed(self) -> tuple[list[list[Any]], NDArray[np.uint8]]:
+        """All there is to know of the assets, a row of bytes each, and the arrays' names, types and shapes in it."""
+        self.grow()
+        arrays = {**self.state, **{f"~{name}": getattr(self, name) for name in SEEN}}
+        shapes = [[name, array.dtype.str, list(array.shape[1:])] for name, array in arrays.items()]
+        rows = [np.ascontiguousarray(array).reshape(len(self.last), -1).view(np.uint8) for array in arrays.values()]
+        return shapes, np.concatenate(rows, axis=1)
+
+    def put(self, row: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Let an asset go on with what `unpacked` gave."""
+        for name, array in arrays.items():
+            mine = getattr(self, name[1:]) if name.startswith("~") else self.state[name]
+            mine[row] = array
+
     def look(self, rows: slice | Rows, x: Floats, over: Flags | None, shown: Floats) -> "Seen":
         """Take in (A, T, S) of the assets in these rows: for the model, and as shown, beyond the measuring range too.
 
@@ -353,3 +374,22 @@ class Group:
             run = np.where(flags, same, run)
         fault[:, ~places.measured] = 0
         return Ill(fault, run, needed.astype(np.int32)) if fault.any() else None
+
+
+def unpacked(model: Model, shapes: Sequence[Sequence[Any]], content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of one asset that `Group.packed` packed.
+
+    Raises:
+        ValueError: they are not those of this model.
+    """
+    width = len(model.detector.sensors)
+    wanted = {name: (array.dtype.str, array.shape[1:]) for name, array in model.detector.initial(1).items()}
+    wanted |= {f"~{name}": (np.dtype(dtype).str, (width,)) for name, dtype in SEEN.items()}
+    arrays, start = {}, 0
+    for name, dtype, shape in shapes:
+        size = np.dtype(dtype).itemsize * int(np.prod(shape))
+        arrays[name] = np.frombuffer(content[start : start + size], dtype=dtype).reshape(shape)
+        start += size
+    if {name: (array.dtype.str, array.shape) for name, array in arrays.items()} != wanted:
+        raise ValueError("a snapshot of another model")
+    return arrays

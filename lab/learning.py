@@ -7,7 +7,8 @@ import numpy as np
 
 from devices.frame import Asset, Channel
 from devices.quality import is_bad
-from lab.scorer import GAP_NS, GAP_PERIODS, Floats, RowBlock
+from lab.blocks import Floats, RowBlock
+from lab.scorer import GAP_NS, GAP_PERIODS
 from models.detector import Detector
 
 

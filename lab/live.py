@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from devices.frame import Channel
 from lab import __version__
+from lab.blocks import Scored
 from lab.decode import Layout, Part, Rows
 from lab.inbox import Inbox
 from lab.intake import Intake
-from lab.scoring import Scored
 from lab.sources import Sources
 
 MAX_ASSETS: Final = 200

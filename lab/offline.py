@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from devices.frame import Asset, Channel, role_by_name
 from devices.quality import BAD, GOOD
+from lab.blocks import Floats, RowBlock
 from lab.causes import read_library
 from lab.episodes import Episode, Known, Tracker
-from lab.scorer import Floats, RowBlock, Scorer
+from lab.scorer import Scorer
 from lab.tables import Table, TableError, iso_times, write_table
 from lab.text import text
 from models.detector import Model

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import BAD
+from lab.blocks import Floats, RowBlock, Scored, Times
 from lab.episodes import Episode, Known, find_episode
 from lab.historian.base import Historian
-from lab.scorer import NEVER, Floats, RowBlock, Scored, Scorer, Times
+from lab.scorer import NEVER, Scorer
 from lab.store import Store
 from models.detector import Model, ModelError, loads
 from models.precursor.causes import Library

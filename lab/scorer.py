@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
-from devices.quality import CODES, is_bad
+from devices.quality import is_bad
+from lab.blocks import Flags, Floats, Plan, RowBlock, Rows, Scored, Times, evenly, nothing, values_seen
 from lab.episodes import BURST, Change, Known, Spikes, Tracker, episode_id
-from lab.groups import JUST, Counts, Group, Ill, Layout, Places, Seen, together
+from lab.groups import JUST, Counts, Group, Ill, Layout, Places, Seen, together, unpacked
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -26,104 +27,11 @@ CACHED: Final = 1024
 PLANS: Final = 64
 """Orders of assets in a block that are remembered."""
 NEVER: Final = np.iinfo(np.int64).min
-SEEN: Final[Mapping[str, Any]] = {
-    "last": np.float64,
-    "same": np.int32,
-    "before": np.float64,
-    "spiked": np.int32,
-}
-"""What a group keeps of its assets beside the model's state, (A, S) each."""
 REASONS: Final = ("", "model", "clock", "gap")
 """Why an asset begins anew, by the code that stands for it; 0 is that it does not."""
 NEW_MODEL, CLOCK_BACK, GAP = range(1, 4)
-RANGE: Final = CODES["bad:range"]
 
-Floats = NDArray[np.float64]
-Times = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 Reasons = NDArray[np.int8]
-
-
-class RowBlock(NamedTuple):
-    """`M` rows of assets that share one list of `C` channels; the rows of an asset in the order of time."""
-
-    asset: NDArray[np.int32]
-    """(M,) numbers from `declare`."""
-    t: Times
-    """(M,) UTC nanoseconds."""
-    v: Floats
-    """(M, C); NaN is no value."""
-    q: NDArray[np.uint8]
-    """(M, C) `devices.quality` codes."""
-
-    def pick(self, rows: slice | Rows) -> "RowBlock":
-        """Some of the rows."""
-        return RowBlock(self.asset[rows], self.t[rows], self.v[rows], self.q[rows])
-
-
-class Scored(NamedTuple):
-    """What came of a block, row by row."""
-
-    score: Floats
-    """(M,); NaN where a row was not scored: no model, warming up, or not the first of its period."""
-    alarm: Flags
-    """(M,) whether an episode is on."""
-    warm: Flags
-    """(M,) whether the asset has had a score since it began."""
-    late: Flags
-    """(M,) rows not newer than one taken before: never scored."""
-    limit: Floats
-    """(M,) of the row's model; NaN without one."""
-    contributions: Floats
-    """(M, C) shares of the score in the block's columns, 0 where there are none."""
-    statistics: dict[str, Floats]
-    """(M,) each: the charts behind the score, in limits; NaN where not scored."""
-    ahead: Floats
-    """(M, 3) time until the first limit, lower and upper end of its 80 % interval, seconds of the asset's own clock;
-    inf: none in sight; NaN: no episode, or no limit known."""
-    ahead_of: Rows
-    """(M,) the limit's column in the block; -1: none in sight."""
-    changes: list[Change]
-    """Episodes opened, updated and closed, in order."""
-    earlier: "Sequence[tuple[RowBlock, Scored]]" = ()
-    """Rows that had waited for their model, with what came of them."""
-
-
-def charts(results: Sequence[Scored]) -> dict[str, Floats]:
-    """The score and the statistics of some blocks, one after the other; NaN for what one does not have."""
-    found = {"score": np.concatenate([result.score for result in results])}
-    for name in dict.fromkeys(name for result in results for name in result.statistics):
-        parts = [
-            result.statistics[name] if name in result.statistics else _nothing(len(result.score)) for result in results
-        ]
-        found[name] = np.concatenate(parts)
-    return found
-
-
-class Plan(NamedTuple):
-    """How a block of as many rows of each of some assets, with one model, is scored."""
-
-    numbers: NDArray[np.int32]
-    """(A,) of the assets."""
-    rows: Rows | None
-    """Where the rows (A, T) of each stand; None where there is one of each, in order."""
-    group: Group
-    places: Places
-    at: slice | Rows
-    """The assets' rows in the group."""
-    flat: slice | Rows
-    """The block's rows, those of an asset side by side."""
-    back: Rows | None
-    """Where the block's rows are among these; None where they stand so."""
-    longest: int
-    """Nanoseconds between two rows, beyond which an asset begins anew."""
-    warm: Flags
-    late: Flags
-    limit: Floats
-    ahead: Floats
-    ahead_of: Rows
-    """What `Scored` says of these where there is no alarm: shared by all results, so not to be written to."""
 
 
 class Run(NamedTuple):
@@ -344,14 +252,14 @@ class Scorer:
         order = None if count < 2 or (numbers[1:] > numbers[:-1]).all() else np.argsort(numbers, kind="stable")
         single = order is None or bool((np.diff(numbers[order]) > 0).all())  # one row of each, the usual case
         scored = Scored(
-            score=_nothing(count),
+            score=nothing(count),
             alarm=np.zeros(count, dtype=np.bool_),
             warm=np.zeros(count, dtype=np.bool_),
             late=block.t <= self.last[numbers],
-            limit=_nothing(count),
+            limit=nothing(count),
             contributions=np.zeros((count, width)),
             statistics={},
-            ahead=_nothing(count, 3),
+            ahead=nothing(count, 3),
             ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
@@ -400,7 +308,7 @@ class Scorer:
         if np.minimum.reduce(since, axis=None) <= 0 or np.maximum.reduce(since, axis=None) > plan.longest:
             return None
         shape = (count, 1) if rows is None else rows.shape
-        seen = group.look(at, *_values(block, flat, shape, places))
+        seen = group.look(at, *values_seen(block, flat, shape, places))
         result = seen.result
         score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
         contributions = places.spread(result.contributions.reshape(count, -1), block.v.shape[1])
@@ -434,7 +342,7 @@ class Scorer:
     def _make_plan(self, asset: NDArray[np.int32]) -> Plan | None:
         count, numbers, rows = len(asset), asset, None
         if not (numbers[1:] > numbers[:-1]).all():
-            rows = _evenly(numbers)
+            rows = evenly(numbers)
             if rows is None:
                 return None
             numbers = numbers[rows[:, 0]]
@@ -452,7 +360,7 @@ class Scorer:
             np.ones(count, dtype=np.bool_),
             np.zeros(count, dtype=np.bool_),
             np.full(count, group.model.detector.limit),
-            _nothing(count, 3),
+            nothing(count, 3),
             np.full(count, -1, dtype=np.intp),
         )
         for array in shared:
@@ -633,14 +541,14 @@ class Scorer:
                         group.put_lasting(int(at[row]), content)
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
         flat = together(rows.ravel())
-        seen = group.look(together(at), *_values(block, flat, rows.shape, places))
+        seen = group.look(together(at), *values_seen(block, flat, rows.shape, places))
         result = seen.result
         scored.score[flat] = result.score.ravel()
         scored.alarm[flat] = result.alarm.ravel()
         contributions = result.contributions.reshape(rows.size, -1)
         scored.contributions[flat] = places.spread(contributions, block.v.shape[1])
         if new := [name for name in result.statistics if name not in scored.statistics]:
-            scored.statistics.update(zip(new, _nothing(len(new), len(scored.score)), strict=True))
+            scored.statistics.update(zip(new, nothing(len(new), len(scored.score)), strict=True))
         for name, chart in result.statistics.items():
             scored.statistics[name][flat] = chart.ravel()
         self._cold[numbers] &= ~np.isfinite(result.score).any(axis=1)
@@ -762,14 +670,7 @@ class Scorer:
         for number in numbers:
             index = int(self._group[number])
             if index not in packed:
-                group = self._listed[index]
-                group.grow()
-                arrays = {**group.state, **{f"~{name}": getattr(group, name) for name in SEEN}}
-                shapes = [[name, array.dtype.str, list(array.shape[1:])] for name, array in arrays.items()]
-                rows = [
-                    np.ascontiguousarray(array).reshape(len(group.last), -1).view(np.uint8) for array in arrays.values()
-                ]
-                packed[index] = shapes, np.concatenate(rows, axis=1)
+                packed[index] = self._listed[index].packed()
             shapes, table = packed[index]
             member = self.members[number]
             clock = float(self._clock[number])
@@ -801,19 +702,7 @@ class Scorer:
         Raises:
             KeyError, ValueError: the snapshot is not one of this model.
         """
-        state = model.detector.initial(1)
-        width = len(model.detector.sensors)
-        seen = {f"~{name}": np.zeros((1, width), dtype=dtype) for name, dtype in SEEN.items()}
-        wanted = {**state, **seen}
-        arrays, start = {}, 0
-        for name, dtype, shape in head["arrays"]:
-            size = np.dtype(dtype).itemsize * int(np.prod(shape))
-            arrays[name] = np.frombuffer(content[start : start + size], dtype=dtype).reshape(shape)
-            start += size
-        if {name: (array.dtype.str, array.shape) for name, array in arrays.items()} != {
-            name: (array.dtype.str, array.shape[1:]) for name, array in wanted.items()
-        }:
-            raise ValueError("a snapshot of another model")
+        arrays = unpacked(model, head["arrays"], content)
         member, tracker = self.members[number], None
         if head["episode"] is not None:
             tracker = Tracker.restore(member.asset.id, head["episode"])
@@ -824,11 +713,7 @@ class Scorer:
         self.use(number, model)
         group = self._listed[int(self._group[number])]
         group.grow()
-        row = self._row[number]
-        for name in SEEN:
-            getattr(group, name)[row] = arrays.pop(f"~{name}")
-        for name, array in arrays.items():
-            group.state[name][row] = array
+        group.put(int(self._row[number]), arrays)
         member.begun, member.tracker, member.spikes = head["begun"], tracker, spikes
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
@@ -846,59 +731,6 @@ def _telling(channel: Channel) -> tuple[object, ...]:
     return channel.tag, channel.role, channel.lo, channel.hi, limits
 
 
-def _evenly(numbers: NDArray[np.int32]) -> Rows | None:
-    """Where the rows (A, T) of each asset stand, in their order; None where one has more of them than another."""
-    order = np.argsort(numbers, kind="stable")
-    whose = numbers[order]
-    each, rest = divmod(len(order), 1 + int(np.count_nonzero(whose[1:] != whose[:-1])))
-    if (
-        rest
-        or (whose[each::each] == whose[each - 1 : -1 : each]).any()
-        or (whose[::each] != whose[each - 1 :: each]).any()
-    ):
-        return None
-    return order.reshape(-1, each)
-
-
-def _nothing(*shape: int) -> Floats:
-    """NaN everywhere (`np.full` takes three times as long)."""
-    whole = np.empty(shape)
-    whole.fill(np.nan)
-    return whole
-
-
 def _longest(period_s: float) -> int:
     """Nanoseconds between two rows of an asset, beyond which it begins anew."""
     return max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
-
-
-def _values(
-    block: RowBlock, flat: slice | Rows, shape: tuple[int, ...], places: Places
-) -> tuple[Floats, Flags | None, Floats]:
-    """Of rows (A, T) what the model sees, (A, T, S), what lacks there for being beyond its range, and all with that."""
-    v, q = block.v[flat][:, places.columns], block.q[flat][:, places.columns]
-    v, q = v.reshape(*shape, -1), q.reshape(*shape, -1)
-    good = np.isfinite(v)
-    good &= ~is_bad(q)
-    over, shown = None, v
-    if not np.logical_and.reduce(good, axis=None):
-        beyond = q == RANGE
-        over = beyond if beyond.any() else None
-        x = np.where(good, v, np.nan)
-        shown = x if over is None else np.where(beyond & np.isfinite(v), v, x)
-        v = x
-    if places.complete:
-        return v, over, shown
-    x = _placed(v, places)
-    if over is None:
-        return x, None, x
-    beyond = np.zeros(x.shape, dtype=np.bool_)
-    beyond[..., places.known] = over
-    return x, beyond, _placed(shown, places)
-
-
-def _placed(v: Floats, places: Places) -> Floats:
-    """Values of the known sensors in their places; NaN in the others."""
-    x = np.full((*v.shape[:-1], len(places.column_of)), np.nan)
-    x[..., places.known] = v
-    return x

@@ -20,13 +20,14 @@ import msgspec
 import numpy as np
 
 from devices.frame import Asset, Channel
+from lab.blocks import RowBlock, Rows, Scored
 from lab.causes import LibraryError, read_library, write_library
 from lab.episodes import Episode, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
 from lab.rescoring import Replayed, Segment, replay_scores, segments, stored_library, stored_model, stored_rows
-from lab.scorer import NEVER, RowBlock, Rows, Run, Scored, Scorer
+from lab.scorer import NEVER, Run, Scorer
 from lab.store import Store, room
 from lab.tables import TableError
 from models.detector import Model, ModelError, State, dumps, loads, save

@@ -18,8 +18,9 @@ from benchmarks.report import table
 from devices.frame import Asset
 from devices.quality import BAD, CODES
 from devices.simulated import channels
+from lab.blocks import RowBlock
 from lab.episodes import Episode
-from lab.scorer import RowBlock, Scorer
+from lab.scorer import Scorer
 from models.detector import Model
 from simulators import tep
 from simulators.tep.control import PV

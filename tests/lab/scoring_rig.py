@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 import lab.catalogue  # noqa: F401  its tables are in every database
 from devices.frame import Asset, Channel
+from lab.blocks import RowBlock, Scored
 from lab.episodes import Change
 from lab.historian.base import Batch, HistorianStats, Latest, Series
-from lab.scoring import RowBlock, Scored, ScoringRuntime
+from lab.scoring import ScoringRuntime
 from lab.store import Store
 
 SECOND = 10**9

@@ -12,13 +12,14 @@ import pytest
 
 from devices.frame import Asset, Channel
 from devices.quality import CODES
+from lab.blocks import RowBlock
 from lab.config import Config
 from lab.episodes import list_episodes
 from lab.fitting import learn
 from lab.historian import open_historian
 from lab.historian.base import Batch
 from lab.scorer import Scorer
-from lab.scoring import RowBlock, replay_scores
+from lab.scoring import replay_scores
 from models.detector import Model, dumps, load, loads, save
 from simulators import tep
 from tests.lab.scoring_rig import SECOND, START, Rig
