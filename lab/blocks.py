@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.quality import CODES, is_bad
+from devices.quality import BAD, CODES
 from lab.episodes import Change
 from lab.groups import Group, Places
 
@@ -127,7 +127,7 @@ def values_seen(
     v, q = block.v[flat][:, places.columns], block.q[flat][:, places.columns]
     v, q = v.reshape(*shape, -1), q.reshape(*shape, -1)
     good = np.isfinite(v)
-    good &= ~is_bad(q)
+    good &= q < BAD
     over, shown = None, v
     if not np.logical_and.reduce(good, axis=None):
         beyond = q == RANGE

@@ -212,7 +212,7 @@ class Group:
         which = 0 if layout.alike else slot
         inside = v >= layout.lo[which]
         inside &= v <= layout.hi[which]
-        if not inside.all():
+        if not np.logical_and.reduce(inside, axis=None):
             worst = np.where(np.isnan(v), np.uint8(BAD), np.uint8(RANGE))
             np.copyto(q, worst, where=~inside & (q < BAD))
         if self.absent:

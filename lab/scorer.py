@@ -302,9 +302,9 @@ class Scorer:
             newest, since = block.t, block.t - self.last[numbers]
         else:
             times = block.t[flat].reshape(rows.shape)
-            newest, since = times[:, -1], times.copy()
-            since[:, 0] -= self.last[numbers]
-            since[:, 1:] -= times[:, :-1]
+            newest, since = times[:, -1], np.empty_like(times)
+            np.subtract(times[:, 0], self.last[numbers], out=since[:, 0])
+            np.subtract(times[:, 1:], times[:, :-1], out=since[:, 1:])
         if np.minimum.reduce(since, axis=None) <= 0 or np.maximum.reduce(since, axis=None) > plan.longest:
             return None
         shape = (count, 1) if rows is None else rows.shape

@@ -512,7 +512,7 @@ class _Fast:
                 self._episodes(state, value[0] >= 1.0, level[0], live)
         else:
             calm = value < min(1.0, self.least)
-            if not calm.all():
+            if not np.logical_and.reduce(calm, axis=None):
                 taken = int(np.argmin(calm.all(axis=1)))
                 if not taken:
                     return 0
