@@ -49,6 +49,8 @@ TURN_S: Final = (0.02, 0.04)
 """From one tick to the next: when many messages come, and when few do, whose price is that of the tick."""
 MANY: Final = 100
 """Messages in a tick that are many."""
+LATELY: Final = 50
+"""Ticks, none of which took many, after which few messages come; one alone may be behind a commit."""
 MAX_DRAIN: Final = 1000
 """Messages taken in one tick: not more than the scorer takes at once, so that what they become stays in the cache."""
 MAX_STAGED: Final = 200_000
@@ -100,11 +102,11 @@ class Collector:
         self._late: dict[tuple[str, int], bool] = {}
         """Rows (asset, t) to be noted as not scored, or (False) to be crossed out."""
         self.rate = 0.0
-        self.taken = 0
-        """Data messages taken in the last tick."""
+        self.taken = deque([0], maxlen=LATELY)
+        """Data messages taken in the last ticks."""
         self.staged = 0
         self._outside = False
-        self._staged_at = 0.0
+        self._staged_at = self._due_at = 0.0
         self.trouble = ""
         """Why the store does not take readings; empty when it does."""
         self.full = False
@@ -197,12 +199,9 @@ class Collector:
                 self._take(time.time_ns())
             waited = now - self._staged_at
             most = 0.0 if self._replies else self.config.historian.commit_s  # a user waits for them
-            if (
-                self._dirty
-                and self._sync is None
-                and (waited >= most or self.staged > MAX_STAGED)
-                and (self.store.free() or waited >= most + PATIENCE_S)
-            ):
+            due = self._dirty and (waited >= most or self.staged > MAX_STAGED)
+            self._due_at = (self._due_at or now) if due else 0.0
+            if due and self._sync is None and (self.store.free() or now - self._due_at >= PATIENCE_S):
                 self.commit(wait=False)
         if self.inbox.connected:
             self._talk(now)
@@ -229,8 +228,8 @@ class Collector:
             sources.ready = []
             self._each(waited, len(waited), self.intake.take)
             sources.ready[:0] = waited
-        self.taken = min(MAX_DRAIN, len(inbox.data))
-        inbox.taken_bytes += self._each(inbox.data, self.taken, self.intake.take)
+        self.taken.append(min(MAX_DRAIN, len(inbox.data)))
+        inbox.taken_bytes += self._each(inbox.data, self.taken[-1], self.intake.take)
         if not self.trouble:
             try:
                 sources.settle(now)
@@ -547,7 +546,7 @@ def tune() -> None:
 
 
 def turn_s(taken: int) -> float:
-    """Seconds from a tick that took so many messages to the next."""
+    """Seconds from one tick to the next when none of late took more than so many messages."""
     return TURN_S[0] if taken >= MANY else TURN_S[1]
 
 
@@ -578,7 +577,7 @@ def run(config: Config, stop: threading.Event) -> None:
                     watched = due
                     keeper.watch(collector.rate)
                 # A tick that took too long is not made up for: the next one takes what has gathered.
-                pause = 0.0 if len(inbox.data) > MAX_DRAIN else turn_s(collector.taken)
+                pause = 0.0 if len(inbox.data) > MAX_DRAIN else turn_s(max(collector.taken))
                 due = max(due + pause, time.monotonic())
                 stop.wait(max(0.0, due - time.monotonic()))
             collector.tick()
