@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, JUST, SPIKED, Ill
+from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, IS_STUCK, JUST, NEARLY, SPIKED, Ill
 from lab.store import Store, room
 from models.detector import Floats, State
 from models.precursor import causes
@@ -21,6 +21,18 @@ FIRST: Final = 30
 """Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
 OUTSIDE: Final = 10.0
 """So many times its share counts of who was the first to leave its usual values: relations break elsewhere too."""
+BEGUN: Final = 2
+"""Rows of an episode that show who left its usual values with a spike."""
+OTHERS: Final = 0.5
+"""Others may have done so by this part of how far the spiking one did: its loop, not what moves the plant."""
+SHOWN: Final = 4
+"""Rows of an episode which show that it began with a little spike, and not with a step of a sensor that is noisy."""
+ABRUPT: Final = 2.0
+"""The score of an abrupt beginning, in limits; slow faults pass the limit by little."""
+LITTLE: Final = 0.65
+"""A sensor that stood out by so many of its usual leaps may be what an episode began with abruptly."""
+LARGE: Final = 3.0
+"""By so many it may be with a small share."""
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
@@ -29,10 +41,12 @@ SETTLED: Final = 20
 """Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
 ISOLATED: Final = 10.0
 """A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
-BURST: Final = 2
-"""An episode that begins with at most so many rows of one sensor beyond its usual values, and back, is the sensor's."""
+SUDDEN: Final = 3.0
+"""And if it is so many times the change right before it: what runs away leaps ever farther."""
 MEMORY: Final = 300
 """Rows for which it is remembered that a sensor spikes."""
+FOLLOWS: Final = 0.01
+"""Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 OFTEN: Final = 3
 """So many spikes within them, more than of all others together, make a sensor known to fail."""
 WEIGHT: Final = 0.1
@@ -214,7 +228,8 @@ class Tracker:
     score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
     in a control loop does: by many times what it usually changes in the episode, which no process does. It may be what
     the episode begins with: a row or two far out, and back (`began_with`). And of a sensor that has spiked often of
-    late, alone, less is asked (`recall`). From then on it is the instrument's.
+    late, alone, less is asked (`recall`). From then on it is the instrument's. Only one that rests where it never was,
+    and others contradict, is told so after a while and taken back should others follow.
     """
 
     def __init__(
@@ -225,6 +240,7 @@ class Tracker:
         sensors: Sequence[str],
         period_s: float = 1.0,
         known: Known | None = None,
+        prior: Floats | None = None,
     ) -> None:
         self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
         self.id = episode_id(asset, start)
@@ -233,13 +249,19 @@ class Tracker:
         self.shares: Floats = np.zeros(len(sensors))
         self.first: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
         """(S,) beyond their usual values in the first row in which one was."""
+        self.outside: Floats = np.zeros((2, len(sensors)))
+        """(2, S) how far each was outside its usual values in the first rows, and in all in which it had a share."""
         self.rows = 0
         """Rows since the start, those without a score too."""
         self.failed: tuple[str, str] | None = None
+        self.stuck = False
+        """It failed by resting where it never was, and nothing followed."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
-        """(SETTLED + 2, S) the last rows' values, the newest last."""
+        """(SETTLED + 2, S) the last rows' values, the newest last; before them the row before the episode."""
+        if prior is not None:
+            self.recent[-1] = prior
         self.ended = False
         """The stream has ended; should it go on, so does the episode."""
         self.evidence = causes.initial(1, len(sensors))
@@ -265,13 +287,17 @@ class Tracker:
         shares: Floats,
         deviation: NDArray[np.floating[Any]] | None = None,
         values: Floats | None = None,
-        outside: NDArray[np.bool_] | None = None,
+        outside: Floats | None = None,
     ) -> None:
         """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none.
 
-        `outside` (S,) are those beyond their usual values.
+        `outside` (S,) is how far they are outside their usual values, in spans of these.
         """
         self.rows += 1
+        if outside is not None:
+            enough = shares >= FOLLOWS * shares.max()
+            parts = outside if self.rows <= BEGUN else 0.0 * outside, np.where(enough, outside, 0.0)
+            self.outside = np.maximum(self.outside, np.stack(parts))
         if values is not None:
             self.recent = np.concatenate([self.recent[1:], values[None]])
         if deviation is not None:
@@ -285,7 +311,7 @@ class Tracker:
         if self.rows <= FIRST:
             self.shares = self.shares + shares
             if outside is not None and not self.first.any():
-                self.first = outside.copy()
+                self.first = outside > 0
         if score > self.peak:
             self.peak, self.peak_at = score, t
 
@@ -315,6 +341,8 @@ class Tracker:
             ill: what is wrong with its measurements; None for nothing.
             row: which of its rows this is.
         """
+        if self.stuck and self.failed and not _alone(self.outside[1])[self.sensors.index(self.failed[0])]:
+            self.stuck, self.failed = False, None  # others followed: it told the truth
         if ill is None:
             self.beyond[:] = False
             return
@@ -327,18 +355,31 @@ class Tracker:
         lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
+        explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS)
+        explains &= (fault != IS_STUCK) | (_alone(self.outside[1]) & (self.rows > FIRST))
         explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
-            self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+            self.failed, self.stuck = (self.sensors[sensor], FAULTS[fault[sensor]]), bool(fault[sensor] == IS_STUCK)
 
-    def began_with(self, burst: NDArray[np.bool_]) -> None:
-        """See whether the burst of a sensor with a large share, of those (S,) with one, is what it began with.
+    def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
+        """See whether it began with a burst or a spike of a sensor, while no other left its usual values.
 
         Args:
-            burst: `lab.groups.Group.burst` of its rows so far; after `judge` of the last of them.
+            burst: (S,) `lab.groups.Group.burst` of its rows so far; after `judge` of the last of them.
+            lone: (S,) `lab.groups.Group.lone` of them.
+            echoes: (S,) `lab.groups.Group.echoes` of the row.
         """
-        found = burst & (self.shares >= PARTNER * max(self.shares.max(), 1e-300))
+        most = max(self.shares.max(), 1e-300)
+        weighty, any_share = self.shares >= PARTNER * most, self.shares >= WEIGHT * most
+        abrupt = self.peak >= ABRUPT
+        found = (lone >= LARGE) & any_share
+        if self.rows >= SHOWN:
+            found |= (lone >= LITTLE) & weighty & abrupt
+        if self.rows == 1 and abrupt:
+            found |= echoes
+        found &= _alone(self.outside[0])
+        found |= (burst >= LARGE) & any_share | (burst > 0) & weighty
         if found.any():
             self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
 
@@ -365,7 +406,8 @@ class Tracker:
             return np.zeros(len(fresh), dtype=np.bool_)
         changes = np.abs(np.diff(self.recent, axis=0))
         usual = np.median(np.where(np.isnan(changes[:-2]), np.inf, changes[:-2]), axis=0)
-        return np.asarray(fresh & (changes[-2] >= ISOLATED * usual))
+        calm = ~(changes[-2] < SUDDEN * changes[-3])  # it had not begun to leap before
+        return np.asarray(fresh & (changes[-2] >= ISOLATED * usual) & calm)
 
     def match(self) -> Match | None:
         """What it is like; None without a library."""
@@ -429,8 +471,10 @@ class Tracker:
             "last": self.last,
             "shares": self.shares.tolist(),
             "first": self.first.tolist(),
+            "outside": self.outside.tolist(),
             "rows": self.rows,
             "failed": self.failed,
+            "stuck": self.stuck,
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
             "ended": self.ended,
@@ -448,7 +492,8 @@ class Tracker:
         tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
-        tracker.first = np.array(dumped["first"], dtype=np.bool_)
+        tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
+        tracker.outside = np.array(dumped["outside"])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
@@ -465,6 +510,13 @@ class Tracker:
 def episode_id(asset: str, start: int) -> str:
     """The id of the episode that begins then."""
     return f"{asset}-{start // 1000:x}"
+
+
+def _alone(outside: Floats, part: float = 0.0) -> NDArray[np.bool_]:
+    """(S,) sensors beside which no other left its usual values, but by little, or this part of how far they did."""
+    most = np.sort(outside)[-2:]
+    others = np.where(outside >= most[-1], most[0], most[-1]) if len(most) > 1 else np.zeros(1)
+    return np.asarray(others <= np.maximum(NEARLY, part * outside))
 
 
 def _number(value: float) -> float | None:

@@ -23,17 +23,33 @@ SEEN: Final[Mapping[str, Any]] = {
 """What a group keeps of its assets beside the model's state, (A, S) each."""
 VIEWS: Final = 64
 """Stretches of assets whose part of the state is kept at hand."""
+TINY: Final = float(np.finfo(np.float64).tiny)
+
 FROZEN: Final = 3
 """A sensor is frozen when it repeats one usual value for so many times its longest usual run, and ten rows longer."""
 SILENT: Final = 3
 """It is silent when it has no value for so many times its longest usual gap, and as many rows more."""
 SPIKE: Final = 0.5
-"""A spike leaves the usual values by a jump of at least so much of their span, for one row, and returns; the one usual
-value of a sensor that never moved has no span: there it begins."""
+"""A burst, and a spike where the model does not say how far a sensor leaps, leaves the usual values by a jump of at
+least so much of their span, and returns; a sensor that never moved has none: there it begins with any."""
+LEAP: Final = 1.2
+"""A spike stands out from the middle of the two values beside it by so many times the most in the normal record."""
+LEAST: Final = 0.25
+"""And jumps by at least so much of the span of the usual values."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
+BACK: Final = 0.5
+"""The same of what an episode begins with."""
+BURST: Final = 2
+"""A burst is at most so many rows long."""
+WITHIN: Final = 0.1
+"""Where a burst came from is not always known; then it ends so much of their span within the usual values."""
+ECHO: Final = 3.0
+"""Standard deviations by which a spike must move what another sensor should read, for it to lead because of that."""
 NEARLY: Final = 0.25
 """A value beyond the usual ones by less than this part of their span is nearly usual."""
+OUTSIDE: Final = 1e6
+"""No value is farther outside the usual ones, in spans of these."""
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
 JUST: Final = 2
@@ -42,9 +58,10 @@ BELOW: Final = 0.025
 ABOVE: Final = 0.0625
 """Parts of the measuring range beyond its ends from which a signal says that the instrument failed: 3.6 and 21 mA of
 4 to 20 mA (NAMUR NE 43). A process drives it to saturation at most."""
-FAULTS: Final = ("", "frozen", "silent", "spiking", "range")
+FAULTS: Final = ("", "frozen", "silent", "spiking", "range", "frozen")
 """What can be wrong with an instrument, by the code that stands for it; 0 is nothing."""
-IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND = range(1, 5)
+IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND, IS_STUCK = range(1, 6)
+"""Stuck is what is frozen at a value it never had in normal operation."""
 
 
 class Ill(NamedTuple):
@@ -67,6 +84,8 @@ class Seen(NamedTuple):
     shown: Floats
     spiked: Counts | None
     result: Result
+    prior: Floats | None
+    """(A, S) shown the row before, of several; of one it is in `Group.before`."""
 
 
 def together(rows: Rows) -> slice | Rows:
@@ -151,7 +170,12 @@ class Group:
         self.spiked: Counts = np.zeros((0, width), dtype=np.int32)
         """For how many rows a spike has been over, its own among them; 0 for none of late."""
         usual = model.detector.usual
-        self.jump: Floats = np.maximum(SPIKE * (usual.high - usual.low), np.finfo(np.float64).tiny)
+        span = usual.high - usual.low
+        self.told: Flags = np.isfinite(usual.leap) & (usual.leap > 0)
+        """(S,) sensors of which it is known how far they leap in normal operation."""
+        self.leap: Floats = np.where(self.told, usual.leap, 1.0)
+        least = np.where(self.told, np.maximum(LEAST * span, self.leap / (1 + RETURN / 2)), SPIKE * span)
+        self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
@@ -228,8 +252,9 @@ class Group:
 
         `over` goes through.
         """
+        prior = self.last[rows].copy() if shown.shape[1] > 1 else None
         spiked = self.spikes(rows, shown)
-        return Seen(x, self.unchanged(rows, shown), over, shown, spiked, self.score(rows, x))
+        return Seen(x, self.unchanged(rows, shown), over, shown, spiked, self.score(rows, x), prior)
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -297,13 +322,14 @@ class Group:
     def _spikes(self, outer: Floats, inner: Floats, x: Floats) -> Rows:
         """Where (flat) `inner` is a spike, of rows (A, T, S) with those before and after them."""
         usual, width = self.model.detector.usual, x.shape[2]
-        unusual = inner < usual.low
-        unusual |= inner > usual.high
-        at: Rows = np.flatnonzero(unusual)
+        jump = inner - outer
+        np.abs(jump, out=jump)
+        at: Rows = np.flatnonzero(jump >= self.jump)
         if len(at):
-            sensor, top = at % width, inner.ravel()[at]
-            before, after, jump = outer.ravel()[at], x.ravel()[at], self.jump[sensor]
-            spike = (np.abs(top - before) >= jump) & (np.abs(top - after) >= jump)
+            sensor, before, top, after = at % width, outer.ravel()[at], inner.ravel()[at], x.ravel()[at]
+            spike = np.abs(top - after) >= self.jump[sensor]
+            beyond = (top < usual.low[sensor]) | (top > usual.high[sensor])
+            spike &= np.where(self.told[sensor], np.abs(top - (before + after) / 2) > LEAP * self.leap[sensor], beyond)
             spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
             spike &= self.moves[sensor] | (before == usual.low[sensor])
             at = at[spike]
@@ -311,33 +337,82 @@ class Group:
             at = at[np.bincount(row)[row] <= max(1, width // 10)]
         return at
 
-    def outside(self, x: Floats) -> Flags:
-        """Which of the values (..., S) are beyond the usual ones."""
+    def outside(self, x: Floats) -> Floats:
+        """How far outside the usual ones values (..., S) are, in spans of these; 0 within, or where there is none."""
         usual = self.model.detector.usual
-        return np.asarray((x < usual.low) | (x > usual.high))
+        with np.errstate(over="ignore"):  # of what never moved
+            past = np.fmax(np.fmax(usual.low - x, x - usual.high), 0.0) / np.maximum(usual.high - usual.low, TINY)
+        return np.asarray(np.minimum(past, OUTSIDE))
 
-    def burst(self, places: Places, x: Floats) -> Flags:
-        """(S,) the measurement beyond its usual values in all of these rows (T, S) but the last, where it leaps back.
+    def lone(self, places: Places, x: Floats) -> Floats:
+        """(S,) by how many of its usual leaps a measurement stood out in an episode's first row, and was back.
+
+        Args:
+            places: where the sensors stand.
+            x: (T, S) the row before the episode and its rows so far; 0 of less than three.
+        """
+        if len(x) < 3:
+            return np.zeros(x.shape[1])
+        before, top, after = x[0], x[1], x[2:].mean(axis=0)
+        leaps = np.abs(top - (before + after) / 2) / self.leap
+        back = (np.abs(x[2:] - before) <= BACK * np.abs(top - before)).all(axis=0)
+        if len(x) > 3:  # noise averages out, a step does not
+            back &= np.abs(after - before) <= RETURN * np.abs(top - before)
+        return np.where(back & self.told & self.moves & places.measured, leaps, 0.0)
+
+    def burst(self, places: Places, x: Floats) -> Floats:
+        """(S,) the same of a measurement that was outside its usual values, for some rows, and leapt back in the last.
 
         None when anything else left its usual values: a controller that brings its variable back moves its valve.
+        Where it is not known how far a sensor leaps, it is 1.
         """
         usual = self.model.detector.usual
         span = usual.high - usual.low
-        out = self.outside(x)
-        found: Flags = out[:-1].all(axis=0) & ~out[-1] & (np.abs(x[-2] - x[-1]) >= self.jump)
-        found &= self.moves & places.measured
-        far = ((x < usual.low - NEARLY * span) | (x > usual.high + NEARLY * span)).any(axis=0)
-        if np.count_nonzero(far | found) > 1:
+        far = self.outside(x)
+        out, jump = far > 0, np.abs(x[-2] - x[-1])
+        if len(x) > BURST + 2:
+            return np.zeros(x.shape[1])
+        found: Flags = out[1:-1].all(axis=0) & out[:-1].any(axis=0) & ~out[-1] & (out.sum(axis=0) <= BURST)
+        found &= (jump >= SPIKE * span) & self.moves & places.measured
+        within = (x[-1] >= usual.low + WITHIN * span) & (x[-1] <= usual.high - WITHIN * span)
+        found &= np.where(
+            out[0], within & (far > NEARLY).any(axis=0), ~(np.abs(x[-1] - x[0]) > BACK * np.abs(x[-2] - x[0]))
+        )
+        left = (far > NEARLY).any(axis=0)
+        if np.count_nonzero(left) > 1 or (left & ~found).any():
             found[:] = False
+        return np.where(found, np.where(self.told, jump / self.leap, 1.0), 0.0)
+
+    def echoes(self, spiked: Counts, shares: Floats) -> Flags:
+        """(S,) of the sensors whose spike is over for so many rows (S,), those of which it makes others lead.
+
+        A model that looks at rows of before expects something of the others after a spike. `shares` are those of the
+        row; all that have half of the largest must be moved by the spike.
+        """
+        found: Flags = np.zeros(len(shares), dtype=np.bool_)
+        detector = self.model.detector
+        for sensor in np.flatnonzero((spiked >= JUST) & self.told).tolist():
+            led = shares >= 0.5 * shares.max()
+            led[sensor] = False
+            moved = np.abs(detector.echo(sensor, int(spiked[sensor]) - 1)) * LEAP * self.leap[sensor]
+            found[sensor] = led.any() and bool((moved[led] >= ECHO).all())
         return found
+
+    def _missed(self, sensor: int, values: Floats) -> Flags:
+        """Which of a sensor's values (T,) other sensors contradict, as the model knows how they move together."""
+        usual = self.model.detector.usual
+        others = np.abs(np.delete(self.model.detector.echo(sensor, 0), sensor)).max(initial=0.0)
+        past = np.fmax(usual.low[sensor] - values, values - usual.high[sensor])
+        return np.asarray(past * others >= ECHO)
 
     def ill(
         self, places: Places, x: Floats, same: Counts, over: Flags | None, spiked: Counts | None, raw: Floats | None
     ) -> Ill | None:
         """What is wrong with the measurements of one asset; None where nothing is.
 
-        Frozen counts only at a usual value: one that rests elsewhere (a flow gone to nothing, a level at the end of its
-        range) may tell the truth. And where more than a quarter of the sensors came to rest together, a plant stopped.
+        One that rests where it never was (a flow gone to nothing, a level at the end of its range) may tell the truth:
+        it is stuck if others contradict it, which the episode has to see. And where more than a quarter of the sensors
+        came to rest together, a plant stopped.
 
         Args:
             places: where the sensors stand.
@@ -352,12 +427,16 @@ class Group:
         silent = gone & (same > self.silent)
         if over is not None:
             silent &= ~over
-        frozen = ~gone & (same > self.frozen) & (x >= usual.low) & (x <= usual.high) & self.moves & places.measured
+        frozen = ~gone & (same > self.frozen) & self.moves & places.measured
         for row in np.flatnonzero(frozen.any(axis=1)).tolist():
             still = same[row, self.moves & ~gone[row]]
             for sensor in np.flatnonzero(frozen[row]).tolist():
                 together = np.count_nonzero(still >= same[row, sensor] - usual.same[sensor])
                 frozen[row, sensor] = together <= max(1, x.shape[1] // 4)
+        stuck = frozen & ((x < usual.low) | (x > usual.high))
+        for sensor in np.flatnonzero(stuck.any(axis=0)).tolist():
+            stuck[:, sensor] &= self._missed(sensor, x[:, sensor])
+        frozen &= (x >= usual.low) & (x <= usual.high)
         fault = np.zeros(x.shape, dtype=np.int8)
         run, needed = same.copy(), np.ones(x.shape, dtype=np.int32)
         if spiked is not None:
@@ -368,7 +447,11 @@ class Group:
                 beyond = (raw < places.bottom) | (raw > places.top)
             fault[beyond] = IS_BEYOND
             run = np.where(beyond, 1, run)  # since when is for the episode to see
-        for code, flags, rows in ((IS_SILENT, silent, self.silent), (IS_FROZEN, frozen, self.frozen)):
+        for code, flags, rows in (
+            (IS_SILENT, silent, self.silent),
+            (IS_FROZEN, frozen, self.frozen),
+            (IS_STUCK, stuck, self.frozen),
+        ):
             fault[flags] = code
             needed = np.where(flags, rows, needed)
             run = np.where(flags, same, run)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from devices.frame import Asset, Channel
 from devices.quality import is_bad
 from lab.blocks import Flags, Floats, Plan, RowBlock, Rows, Scored, Times, evenly, nothing, values_seen
-from lab.episodes import BURST, Change, Known, Spikes, Tracker, episode_id
-from lab.groups import JUST, Counts, Group, Ill, Layout, Places, Seen, together, unpacked
+from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
+from lab.groups import IS_SPIKING, JUST, Counts, Group, Ill, Layout, Places, Seen, together, unpacked
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -577,7 +577,18 @@ class Scorer:
             x = seen.x[asset]
             ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
             spikes = None if fresh is None else fresh[asset]
-            self._follow(int(numbers[asset]), block, rows[asset], seen.shown[asset], asset, result, ill, spikes, scored)
+            self._follow(
+                int(numbers[asset]),
+                block,
+                rows[asset],
+                seen.shown[asset],
+                asset,
+                result,
+                ill,
+                spikes,
+                scored,
+                group.before[self._row[numbers[asset]]] if seen.prior is None else seen.prior[asset],
+            )
 
     def _remember(self, group: Group, block: RowBlock, rows: Rows, spiked: Counts, busy: Flags | None) -> Flags | None:
         """Where in rows (A, T, S) a sensor's spike has just ended; assets in no episode (not `busy`) have it noted."""
@@ -614,10 +625,11 @@ class Scorer:
         ill: Ill | None,
         fresh: Flags | None,
         scored: Scored,
+        prior: Floats,
     ) -> None:
         """Open, feed and close an asset's episode along its rows (T,) of values and `fresh` spikes (T, S).
 
-        `asset` is its place in the result.
+        `asset` is its place in the result, `prior` (S,) the row before these.
         """
         member = self.members[number]
         assert member.model is not None
@@ -636,15 +648,22 @@ class Scorer:
             if alarms[row]:
                 if tracker is None:
                     known = self.library(number, episode_id(member.asset.id, t))
-                    tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known)
+                    tracker = Tracker(
+                        *(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known),
+                        prior=values[row - 1] if row else prior,
+                    )
                 tracker.ended = False
                 tracker.add(t, scores[row], shares[row], deviation[row], values[row], outside[row])
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
                 tracker.judge(ill, row)
-                if tracker.failed is None and 1 < tracker.rows <= BURST + 1:
-                    places = member.layout.places(group.model)
-                    tracker.began_with(group.burst(places, tracker.recent[-tracker.rows :]))
+                if tracker.failed is None and tracker.rows <= SHOWN:
+                    places, since = member.layout.places(group.model), tracker.recent[-tracker.rows - 1 :]
+                    spiked = np.zeros(len(detector.sensors), dtype=np.int32)
+                    if ill is not None:
+                        spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
+                    echoes = group.echoes(spiked, shares[row])
+                    tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
                 if spikes is not None:
                     tracker.recall(spikes, periods[row], just[row])
                 self.watch(tracker, int(rows[row]))

@@ -84,6 +84,8 @@ class Usual(NamedTuple):
     """(S,) its longest run of equal values, rows."""
     missing: NDArray[np.int64]
     """(S,) its longest run without a value, rows."""
+    leap: Floats
+    """(S,) how far one of its values stood from the middle of the two beside it, at most; inf: not known."""
 
 
 @runtime_checkable
@@ -137,6 +139,12 @@ class Detector(Protocol):
     def drift(self, state: State) -> Floats:
         """How far (A,) the stream has moved from the model: 0 as fitted, 1 at the limit."""
 
+    def echo(self, sensor: int, rows: int) -> Floats:
+        """(S,) by how much one unit more of a sensor so many rows ago moves what the others should read now.
+
+        In standard deviations of what they usually stray from that.
+        """
+
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to, as plain arrays, for saving without pickle."""
 
@@ -167,7 +175,7 @@ def usual(records: Sequence[Floats]) -> Usual:
     """What the sensors did in records (n, S) each, NaN for no value; every sensor has a value in one of them."""
     width = records[0].shape[1]
     same, missing = np.ones(width, dtype=np.int64), np.zeros(width, dtype=np.int64)
-    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    low, high, leap = np.full(width, np.inf), np.full(width, -np.inf), np.full(width, -np.inf)
     for record in records:
         gone = np.isnan(record)
         changed = np.ones(record.shape, dtype=np.bool_)
@@ -176,7 +184,9 @@ def usual(records: Sequence[Floats]) -> Usual:
         missing = np.maximum(missing, _longest_wait(~gone))
         low = np.minimum(low, np.where(gone, np.inf, record).min(axis=0, initial=np.inf))
         high = np.maximum(high, np.where(gone, -np.inf, record).max(axis=0, initial=-np.inf))
-    return Usual(low, high, same, missing)
+        apart = np.abs(record[1:-1] - (record[:-2] + record[2:]) / 2)
+        leap = np.fmax(leap, np.fmax.reduce(apart, axis=0, initial=-np.inf))
+    return Usual(low, high, same, missing, np.where(leap < 0, np.inf, leap))
 
 
 def _longest_wait(events: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -90,7 +90,8 @@ class PipingPoint:
     def usual(self) -> Usual:
         """Frozen and silent sensors are told here; the lab's own watch is for what lasts much longer."""
         day = max(1, round(86400.0 / self.period_s))
-        return Usual(LOW, HIGH, np.where(MOVES, day, 1000 * day), np.full(len(SENSORS), 1000 * day))
+        never = np.full(len(SENSORS), 1000 * day)
+        return Usual(LOW, HIGH, np.where(MOVES, day, never), never, np.full(len(SENSORS), np.inf))
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -103,6 +104,10 @@ class PipingPoint:
     def drift(self, state: State) -> Floats:
         """None: it is made of physics, not of a record."""
         return np.zeros(len(next(iter(state.values()))))
+
+    def echo(self, sensor: int, rows: int) -> Floats:
+        """None: it looks at no rows of before."""
+        return np.zeros(len(self.sensors))
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The period; the rest is in this module and the table of coefficients."""

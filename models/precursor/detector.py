@@ -188,6 +188,14 @@ class Precursor:
         energy = (parts.energy[:, -1] - self.charts.energy[-1, 0]) * self.charts.energy[-1, 1]
         return np.asarray(np.maximum(np.maximum(value, energy), 0.0), dtype=np.float64)
 
+    def echo(self, sensor: int, rows: int) -> Floats:
+        """By how many standard deviations (S,) one unit more of a sensor so many rows ago moves the residuals."""
+        moved = np.zeros(len(self.sensors))
+        at = np.flatnonzero(self.moving == sensor)
+        if len(at) and rows <= self.lags:
+            moved[self.moving] = self.weights[:, 1 + rows * len(self.moving) + at[0]] / self.scale[sensor]
+        return moved
+
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to; `from_arrays` makes the same detector of it."""
         ahead = {} if self.prognosis is None else self.prognosis.arrays()
@@ -226,6 +234,8 @@ class Precursor:
             high=np.asarray(arrays["usual_high"], dtype=np.float64),
             same=np.asarray(arrays["usual_same"], dtype=np.int64),
             missing=np.asarray(arrays["usual_missing"], dtype=np.int64),
+            # a file of before does not say
+            leap=np.asarray(arrays.get("usual_leap", np.full(len(sensors), np.inf)), dtype=np.float64),
         )
         moving = np.asarray(arrays["moving"], dtype=np.int64)
         width, m, memories = len(sensors), len(moving), len(charts.memory)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import FIRST, MEMORY, QUIET_NS, RECENT, SETTLED, Known, Outlook, Spikes, Tracker, unpack
-from lab.groups import FAULTS, Ill
+from lab.episodes import FIRST, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
+from lab.groups import FAULTS, IS_STUCK, Ill
 from models.detector import State
 from models.precursor.causes import none
 
@@ -149,14 +149,92 @@ def test_what_spikes_in_an_episode_counts_if_it_stands_out() -> None:
         assert tracker.failed == whose
 
 
-@pytest.mark.parametrize(("shares", "whose"), [((0.1, 0.9, 1.0), "b"), ((0.6, 0.4, 1.0), None)])
-def test_a_burst_is_the_cause_with_a_large_share(shares: tuple[float, ...], whose: str | None) -> None:
+def began(
+    shares: tuple[float, ...],
+    burst: float = 0.0,
+    lone: float = 0.0,
+    echo: bool = False,
+    score: float = 5.0,
+    others: float = 0.0,
+    rows: int = 1,
+) -> str | None:
+    """The sensor that an episode is put down to that began so with the second of three; another was so far outside."""
     tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
-    tracker.add(0, 5.0, np.array(shares))
-    tracker.began_with(np.zeros(3, dtype=np.bool_))
-    assert tracker.failed is None
-    tracker.began_with(np.array([False, True, False]))
-    assert tracker.failed == ((whose, "spiking") if whose else None)
+    for row in range(rows):
+        tracker.add(row * SECOND, score, np.array(shares), outside=np.array([others, 0.5, 0.0]))
+    b = np.array([0.0, 1.0, 0.0])
+    tracker.began_with(burst * b, lone * b, echo & flags(1))
+    assert tracker.failed is None or tracker.failed[1] == "spiking"
+    return tracker.failed[0] if tracker.failed else None
+
+
+def test_a_burst_is_the_cause_with_a_large_share_or_when_large_with_a_small_one() -> None:
+    assert began((0.1, 0.9, 1.0)) is None
+    assert began((0.1, 0.9, 1.0), burst=1.0) == "b"
+    assert began((0.6, 0.4, 1.0), burst=1.0) is None
+    assert began((0.6, 0.4, 1.0), burst=3.0) == "b"
+    assert began((0.6, 0.05, 1.0), burst=3.0) is None
+
+
+def test_a_lone_spike_is_the_cause_of_an_abrupt_beginning_or_when_large() -> None:
+    assert began((0.1, 0.9, 1.0), lone=0.7, rows=SHOWN) == "b"
+    assert began((0.1, 0.9, 1.0), lone=0.7, rows=SHOWN - 1) is None
+    assert began((0.1, 0.9, 1.0), lone=0.6, rows=SHOWN) is None
+    assert began((0.1, 0.9, 1.0), lone=0.7, rows=SHOWN, score=1.5) is None  # slow, with noise
+    assert began((0.1, 0.4, 1.0), lone=0.7, rows=SHOWN) is None
+    assert began((0.1, 0.4, 1.0), lone=3.0, score=1.5) == "b"
+    for lone in (0.7, 3.0):
+        assert (
+            began((0.1, 0.9, 1.0), lone=lone, rows=SHOWN, others=0.3) is None
+        )  # another left its usual values as well
+
+
+def test_an_echo_of_a_spike_is_the_cause_of_an_abrupt_beginning_without_a_share() -> None:
+    assert began((0.1, 0.0, 1.0), echo=True) == "b"
+    assert began((0.1, 0.0, 1.0), echo=True, score=1.5) is None
+    assert began((0.1, 0.0, 1.0), echo=True, others=0.3) is None
+    assert began((0.1, 0.0, 1.0), echo=True, rows=2) is None
+
+
+@pytest.mark.parametrize(("others", "kind_then"), [(0.2, "instrument"), (0.9, "instrument"), (1.1, "process")])
+def test_a_spike_explains_nothing_beside_what_moves_the_plant(others: float, kind_then: str) -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    for row in range(2):
+        tracker.add(row * SECOND, 2.0, np.array([0.5, 1.5, 0.0]), outside=np.array([others, 2.0 - 2.0 * row, 0.0]))
+    assert kind(tracker, 1, 2, "spiking") == kind_then
+
+
+def test_what_runs_away_does_not_spike() -> None:
+    for before, kind_then in ((1.0, "instrument"), (12.0, "process")):
+        tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+        for row in range(SETTLED + 5):
+            value = row % 2 + (row >= SETTLED + 2) * before + (row == SETTLED + 3) * 30.0
+            tracker.add(row * SECOND, 2.0, np.array([1.0, 0.5, 0.1]), values=np.array([value, 0.0, 0.0]))
+        assert kind(tracker, 0, 2, "spiking") == kind_then
+
+
+def stuck(tracker: Tracker) -> str:
+    """Kind of the tracker after its first sensor was known to be stuck since the first row."""
+    code = np.array([[IS_STUCK, 0, 0]], dtype=np.int8)
+    tracker.judge(Ill(code, np.full((1, 3), tracker.rows, dtype=np.int32), np.full((1, 3), 10, dtype=np.int32)), 0)
+    return tracker.episode().kind
+
+
+def test_what_rests_where_it_never_was_failed_if_nothing_follows_for_long() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    told = []
+    for row in range(FIRST + 40):
+        small = row == FIRST + 20  # without a share it has nothing to do with it
+        follows = row >= FIRST + 30
+        tracker.add(
+            row * SECOND,
+            5.0,
+            np.array([4.0, 1.0 if follows else 0.01, 0.9]),
+            outside=np.array([3.0, 1.0 * (small or follows), 0.2]),
+        )
+        told.append(stuck(tracker))
+        tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert told == ["process"] * FIRST + ["instrument"] * 30 + ["process"] * 10  # others followed: it told the truth
 
 
 def test_out_of_range_explains_what_it_began_with() -> None:

@@ -14,7 +14,7 @@ from lab.episodes import Episode, list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
 from models.detector import Detector, save
-from models.precursor import fit
+from models.precursor import Precursor, fit
 from models.precursor.causes import Labelled, learn
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, leaking, seconds
@@ -302,6 +302,54 @@ def test_a_burst_of_two_rows_at_most_is_the_instruments(
     x[200 : 200 + rows, 3] += 150.0
     x[200 + rows, 3] += 0.4 * np.ptp(x[:200, 3])  # noise: it does not come back to where it was
     assert failed(rig, f"burst-{rows}-{size}", x, size=size) == {whose}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_spike_within_the_usual_values_is_one_too(rig: Rig, size: int) -> None:
+    """It leaps as no value of the normal record did; but not when another sensor leaves its usual values with it."""
+    x = record(400, 5)
+    x[200, 3] += 16.0
+    assert x[200, 3] < fitted("precursor").usual.high[3]
+    assert failed(rig, f"within-{size}", x, size=size) == {("level", "spiking")}
+    x[200:, 5] += 60.0
+    assert failed(rig, f"process-{size}", x, size=size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_what_an_old_model_knows_of_leaps_suffices_for_large_spikes(rig: Rig, size: int) -> None:
+    arrays = {name: array for name, array in fitted("precursor").arrays().items() if name != "usual_leap"}
+    old = Precursor.from_arrays(arrays)
+    assert np.isinf(old.usual.leap).all()
+    save(old, rig.models / "pump.model")
+    x = record(400, 5)
+    x[200, 3] += 16.0
+    assert failed(rig, f"within-{size}", x, size=size) == {None}
+    x[200, 3] += 100.0
+    assert failed(rig, f"large-{size}", x, size=size) == {("level", "spiking")}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_value_that_rests_where_it_never_was_is_the_instruments_if_nothing_follows(rig: Rig, size: int) -> None:
+    x = record(400, 5)
+    x[200:, 3] = 0.0
+    assert failed(rig, f"alone-{size}", x, size=size) == {("level", "frozen")}
+    for at in (203, 225, 300):  # a real loss: others follow, be it late
+        real = x.copy()
+        real[at:, 5] -= 60.0
+        assert failed(rig, f"real-{at}-{size}", real, size=size) == {None}
+    noisy = x.copy()
+    noisy[200:, 3] += 0.01 * np.random.default_rng(1).normal(size=200)
+    assert failed(rig, f"noisy-{size}", noisy, size=size) == {None}
+
+
+def test_a_sensor_that_no_other_moves_with_may_rest_anywhere(rig: Rig) -> None:
+    def apart(rows: int, seed: int) -> np.ndarray:
+        return np.column_stack([record(rows, seed)[:, :5], np.random.default_rng(seed).normal(size=rows)])
+
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    gone = apart(400, 5)
+    gone[200:, 5] = -8.0
+    assert failed(rig, "apart", gone) == {None}  # none would follow, were it true
 
 
 @pytest.mark.parametrize("size", [1, 400])

@@ -282,6 +282,19 @@ def test_a_plant_that_stops_dead_is_scored(kind: str) -> None:
     assert np.isfinite(run(fitted(kind), x).score[0, 20:]).all()
 
 
+def test_an_echo_is_what_a_sensor_says_of_the_others(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2000, 3))
+    x[2:, 1] = 4.0 * x[:-2, 0] + 0.5 * rng.normal(size=1998)
+    model = refit(kind, x, ["a", "b", "c"])
+    echo = model.echo(0, 2)
+    assert echo.shape == (3,)
+    assert abs(echo[1]) == pytest.approx(8.0, rel=0.1)  # a unit of it is as many standard deviations of what is left
+    assert np.abs(echo[[0, 2]]).max() < 0.5
+    assert abs(model.echo(0, 0)[1]) < 0.5
+    assert not model.echo(0, 100).any()  # so far back nothing is looked at
+
+
 def test_columns_in_another_order(kind: str) -> None:
     order = np.random.default_rng(3).permutation(len(SENSORS))
     x, fresh = record(400, 1), faulty()
