@@ -252,9 +252,12 @@ class Group:
 
         `over` goes through.
         """
-        prior = self.last[rows].copy() if shown.shape[1] > 1 else None
-        spiked = self.spikes(rows, shown)
-        return Seen(x, self.unchanged(rows, shown), over, shown, spiked, self.score(rows, x), prior)
+        outer, inner, prior = self.before[rows][:, None], self.last[rows][:, None], None
+        if shown.shape[1] > 1:
+            chain = np.concatenate([outer, inner, shown], axis=1)
+            outer, inner, prior = chain[:, :-2], chain[:, 1:-1], chain[:, 1]
+        spiked = self._spiked(rows, outer, inner, shown)
+        return Seen(x, self._unchanged(rows, inner, shown), over, shown, spiked, self.score(rows, x), prior)
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -271,16 +274,13 @@ class Group:
             self.state[name][rows] = array
         return result
 
-    def unchanged(self, rows: slice | Rows, x: Floats) -> Counts:
-        """For how many rows each sensor has had the same value, or none: (A, T, S)."""
-        last, same = self.last[rows], self.same[rows]
+    def _unchanged(self, rows: slice | Rows, before: Floats, x: Floats) -> Counts:
+        """For how many rows each sensor has had the same value, or none: (A, T, S); `before` are the rows before."""
+        same = self.same[rows]
         counts: Counts = np.empty(x.shape, dtype=np.int32)
-        before = last[:, None]
-        if x.shape[1] > 1:
-            before = np.concatenate([before, x[:, :-1]], axis=1)
         changed = x != before  # as is a value that is not there
         counts[:] = 1
-        if not changed.all() or np.isnan(x).any():
+        if not np.logical_and.reduce(changed, axis=None) or np.isnan(x).any():
             changed &= ~(np.isnan(x) & np.isnan(before))
             if x.shape[1] == 1:
                 np.copyto(counts, same[:, None] + 1, where=~changed)
@@ -291,16 +291,13 @@ class Group:
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
 
-    def spikes(self, rows: slice | Rows, x: Floats) -> Counts | None:
-        """For how many rows each sensor's last spike is over, (A, T, S), 0 for none of late; before `unchanged`.
+    def _spiked(self, rows: slice | Rows, outer: Floats, inner: Floats, x: Floats) -> Counts | None:
+        """For how many rows each sensor's last spike is over, (A, T, S), 0 for none of late; before `_unchanged`.
 
-        None where there is none at all. What many sensors do at once is no instrument's.
+        None where there is none at all. What many sensors do at once is no instrument's. `inner` are the rows before
+        these, `outer` those before them.
         """
-        before, last, spiked = self.before[rows], self.last[rows], self.spiked[rows]
-        inner, outer = last[:, None], before[:, None]
-        if x.shape[1] > 1:
-            inner = np.concatenate([inner, x[:, :-1]], axis=1)
-            outer = np.concatenate([outer, inner[:, :-1]], axis=1)
+        spiked = self.spiked[rows]
         counts: Counts | None = None
         spikes = self._spikes(outer, inner, x)
         of_late = np.flatnonzero(spiked)
@@ -417,9 +414,9 @@ class Group:
         Args:
             places: where the sensors stand.
             x: (T, S) values, NaN for none.
-            same: (T, S) of `unchanged`.
+            same: (T, S) for how many rows each has had the same value, or none.
             over: (T, S) sensors without a value because they were beyond their measuring range; None for none.
-            spiked: (T, S) of `spikes`; None for none.
+            spiked: (T, S) for how many rows its last spike is over, 0 for none of late; None for none at all.
             raw: (T, S) values as they came, also the bad ones; None where no measuring range is known.
         """
         usual = self.model.detector.usual
