@@ -77,8 +77,8 @@ def charts(results: Sequence[Scored]) -> dict[str, Floats]:
 class Plan(NamedTuple):
     """How a block of as many rows of each of some assets, with one model, is scored."""
 
-    numbers: NDArray[np.int32]
-    """(A,) of the assets."""
+    who: slice | Rows
+    """(A,) numbers of the assets."""
     rows: Rows | None
     """Where the rows (A, T) of each stand; None where there is one of each, in order."""
     group: Group

@@ -300,7 +300,7 @@ class Group:
         spiked = self.spiked[rows]
         counts: Counts | None = None
         spikes = self._spikes(outer, inner, x)
-        of_late = np.flatnonzero(spiked)
+        of_late = spiked.ravel().nonzero()[0]
         if len(spikes) or len(of_late):
             counts = np.zeros(x.shape, dtype=np.int32)
             if len(of_late):
@@ -321,7 +321,7 @@ class Group:
         usual, width = self.model.detector.usual, x.shape[2]
         jump = inner - outer
         np.abs(jump, out=jump)
-        at: Rows = np.flatnonzero(jump >= self.jump)
+        at: Rows = (jump >= self.jump).ravel().nonzero()[0]  # as `np.flatnonzero`, in half the time
         if len(at):
             sensor, before, top, after = at % width, outer.ravel()[at], inner.ravel()[at], x.ravel()[at]
             spike = np.abs(top - after) >= self.jump[sensor]

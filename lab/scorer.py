@@ -295,15 +295,15 @@ class Scorer:
         if not 0 < count <= CACHED:
             return None
         plan = self._plan(block.asset)
-        if plan is None or np.logical_or.reduce(self._flags.take(plan.numbers, axis=0), axis=None):
+        if plan is None or np.logical_or.reduce(self._flags[plan.who], axis=None):
             return None
-        numbers, rows, group, places, at, flat = plan[:6]
+        who, rows, group, places, at, flat = plan[:6]
         if rows is None:
-            newest, since = block.t, block.t - self.last[numbers]
+            newest, since = block.t, block.t - self.last[who]
         else:
             times = block.t[flat].reshape(rows.shape)
             newest, since = times[:, -1], np.empty_like(times)
-            np.subtract(times[:, 0], self.last[numbers], out=since[:, 0])
+            np.subtract(times[:, 0], self.last[who], out=since[:, 0])
             np.subtract(times[:, 1:], times[:, :-1], out=since[:, 1:])
         if np.minimum.reduce(since, axis=None) <= 0 or np.maximum.reduce(since, axis=None) > plan.longest:
             return None
@@ -316,7 +316,7 @@ class Scorer:
         if plan.back is not None:
             score, alarm, contributions = score[plan.back], alarm[plan.back], contributions[plan.back]
             statistics = {name: chart[plan.back] for name, chart in statistics.items()}
-        self.last[numbers] = newest
+        self.last[who] = newest
         calm, ahead, ahead_of = not np.logical_or.reduce(alarm), plan.ahead, plan.ahead_of
         if not calm:
             ahead, ahead_of = ahead.copy(), ahead_of.copy()
@@ -366,7 +366,7 @@ class Scorer:
         for array in shared:
             array.flags.writeable = False
         return Plan(
-            numbers,
+            together(numbers.astype(np.intp)),
             rows,
             group,
             self.members[int(numbers[0])].layout.places(group.model),

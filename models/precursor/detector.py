@@ -143,7 +143,7 @@ class Precursor:
             score=np.empty((assets, rows)),
             alarm=np.empty((assets, rows), dtype=np.bool_),
             contributions=np.empty((assets, rows, width)),
-            statistics=dict(zip(CHARTS, charts, strict=True)),
+            statistics={name: charts[at] for at, name in enumerate(CHARTS)},
             deviation=np.empty((assets, rows, width), dtype=np.float32),
         )
         for first in range(0, assets if rows else 0, CACHED):
