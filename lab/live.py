@@ -77,26 +77,36 @@ class _View:
             self.statistics[name] = np.concatenate([values, np.full(more, np.nan)])
 
     def rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
-        """Take in rows (M,) of the assets in these slots, those of an asset in the order of time from call to call."""
+        """Take in rows (M,) of the assets in these slots."""
         self._rows.append((slot, t, v, q))
         self._waiting += len(slot)
         if self._waiting >= GATHERED:
             self.settle()
 
-    def old_rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
-        """Take in rows that may be older than those of the call before."""
-        self.settle()
-        self._put(slot, t, v, q)
-
     def _put(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
-        newer = t >= self.t[slot]
-        if not newer.all():
-            slot, t, v, q = slot[newer], t[newer], v[newer], q[newer]
-        # The rows of an asset stand in time order, and of several for one place NumPy keeps the last.
+        # Of several for one place NumPy keeps the last; they are not in order: late ones, other numbers of samples.
+        order = np.argsort(t, kind="stable")
+        order = order[t[order] >= self.t[slot[order]]]
+        slot, t, v, q = slot[order], t[order], v[order], q[order]
         self.t[slot] = t
         self.v[slot] = v
         self.q[slot] = q
         self.changed[slot] = self.shown_here[slot]
+
+    def filled(
+        self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8], absent: NDArray[np.bool_]
+    ) -> tuple[Floats, NDArray[np.uint8]]:
+        """Values and qualities of rows (M, c), those of `absent` channels as they were before."""
+        self.settle()
+        v, q, newest = v.copy(), q.copy(), dict[int, int]()
+        for row in np.argsort(t, kind="stable").tolist():
+            at = int(slot[row])
+            if t[row] < self.t[at]:
+                continue  # not shown
+            before, codes = (v[newest[at]], q[newest[at]]) if at in newest else (self.v[at], self.q[at])
+            kept = absent[row] & np.isfinite(before)
+            v[row, kept], q[row, kept], newest[at] = before[kept], codes[kept], row
+        return v, q
 
     def scored(self, slot: Slots, result: Scored) -> None:
         """Take in what came of rows (M,)."""
@@ -188,13 +198,9 @@ class Live:
         for n, part in enumerate(rows.layout.parts):
             view = self._views[rows.layout.number, n]
             v, q = part.pick(rows.v), part.pick(rows.q)
-            if rows.todo is None and rows.absent is None:
-                view.rows(rows.slot, rows.t, v, q)
-                continue
             if rows.absent is not None:
-                view.settle()
-                v = np.where(part.pick(rows.absent), view.v[rows.slot], v)
-            view.old_rows(rows.slot, rows.t, v, q)
+                v, q = view.filled(rows.slot, rows.t, v, q, part.pick(rows.absent))
+            view.rows(rows.slot, rows.t, v, q)
 
     def scored(self, layout: Layout, number: int, slot: Slots, result: Scored) -> None:
         """Take the scores of one part's rows."""

@@ -701,6 +701,32 @@ def test_the_live_view_shows_the_newest_of_many_ticks_wherever_it_stands(lab: La
     assert (shown["asset-gw"]["v"][0], shown["asset-other"]["v"][0]) == (6.0, -4.0)
 
 
+def test_the_live_view_shows_the_newest_row_whatever_is_taken_with_it(lab: Lab, gw: Gateway) -> None:
+    lab.give(gw.birth())
+    several = {"v": [1.0, 2.0, 0.0, 0.0], "dt": [0.0, 0.05]}
+    lab.collector._live_at = -1e9
+    lab.give(gw.frame(0), gw.frame(1, **several), gw.frame(2, v=[3.0, 0.0]))  # one sample, two, and one again
+    assert lab.live()[-1]["assets"]["asset-gw"]["v"] == [3.0, 0.0]
+    lab.give(gw.frame(4, **several), gw.frame(5, v=[5.0, 0.0]))
+    lab.collector._live_at = -1e9
+    lab.give(gw.frame(7, v=[7.0, 0.0]), gw.frame(3, v=[4.0, 0.0]))  # a late one in the same tick
+    assert lab.live()[-1]["assets"]["asset-gw"]["v"] == [7.0, 0.0]
+
+
+def test_the_live_view_keeps_what_a_frame_by_hand_does_not_name(lab: Lab) -> None:
+    hand = Gateway("hand")
+    hand.now -= 50 * SECOND  # for so long no birth came
+    for messages in ([{"a": 1.0, "b": 2.0}], [], [{"a": 3.0}, {"b": 4.0}], [{"b": 5.0}]):
+        for values in messages:
+            hand.now += SECOND
+            payload = json.dumps({"t": hand.now / 1e9, "v": values}).encode()
+            lab.desk.data.append(hand.on("data", payload))
+        lab.collector._live_at = -1e9
+        lab.give()
+    shown = lab.live()[-1]["assets"]["hand"]
+    assert (shown["v"], shown["q"]) == ([3.0, 5.0], {})
+
+
 def test_with_few_messages_the_collector_wakes_less_often() -> None:
     assert turn_s(0) == turn_s(MANY - 1) == 2 * turn_s(MANY) == 2 * turn_s(MAX_DRAIN)
 
