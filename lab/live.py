@@ -76,6 +76,12 @@ class _View:
         for name, values in self.statistics.items():
             self.statistics[name] = np.concatenate([values, np.full(more, np.nan)])
 
+    def forget(self, slot: int) -> None:
+        """What is shown of this asset begins anew."""
+        self.settle()
+        self.t[slot], self.score[slot], self.alarm[slot] = -1, np.nan, False
+        self.v[slot], self.q[slot], self.contributions[slot] = np.nan, 0, 0.0
+
     def rows(self, slot: Slots, t: NDArray[np.int64], v: Floats, q: NDArray[np.uint8]) -> None:
         """Take in rows (M,) of the assets in these slots."""
         self._rows.append((slot, t, v, q))
@@ -149,6 +155,8 @@ class _View:
         for name in names:
             if name not in self.statistics:
                 self.statistics[name] = np.full(len(self.t), np.nan)
+        for name in self.statistics.keys() - names:  # of another model
+            self.statistics[name][slot] = np.nan
         ours = [self.score, self.alarm, self.contributions, *(self.statistics[name] for name in names)]
         for mine, field in zip(ours, fields, strict=True):
             mine[slot] = field
@@ -181,10 +189,13 @@ class Live:
             view.grow(len(part.assets))
             places.append((view, slot))
         if current:
-            for view, at in self._places.get(gateway, ()):
+            before = self._places.get(gateway, [])
+            for view, at in before:
                 view.settle()
                 view.shown_here[at] = view.changed[at] = False
             for view, at in places:
+                if (view, at) not in before:
+                    view.forget(at)  # the channel list may be one it had long ago
                 view.shown_here[at] = view.changed[at] = True
             self._places[gateway] = places
 

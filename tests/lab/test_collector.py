@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from devices.frame import MAX_FRAME_BYTES, Asset, Channel
 from devices.quality import CODES
 from lab import collector, sources, store
+from lab.blocks import Scored
 from lab.clock import AHEAD_NS
 from lab.collector import MANY, MAX_DRAIN, PATIENCE_S, turn_s
 from lab.quarantine import MAX_HOURLY, REASONS, entries
@@ -725,6 +726,33 @@ def test_the_live_view_keeps_what_a_frame_by_hand_does_not_name(lab: Lab) -> Non
         lab.give()
     shown = lab.live()[-1]["assets"]["hand"]
     assert (shown["v"], shown["q"]) == ([3.0, 5.0], {})
+
+
+def test_the_live_view_of_a_channel_list_that_comes_again_begins_anew(lab: Lab) -> None:
+    one, two, again = Gateway(), Gateway(boot=2, tags=("c",)), Gateway(boot=3)
+    lab.give(one.birth(), one.frame(0))
+    lab.give(one.birth())
+    lab.collector._live_at = -1e9
+    lab.give()
+    assert lab.live()[-1]["assets"]["asset-gw"]["v"] == one.values(0)
+    lab.give(two.birth(), two.frame(1), again.birth())
+    lab.collector._live_at = -1e9
+    lab.give()
+    shown = lab.live()[-1]["assets"]["asset-gw"]
+    assert (shown["t"], shown["v"]) == (None, [None, None])
+
+
+def test_the_live_view_forgets_the_statistics_of_another_model(lab: Lab, gw: Gateway) -> None:
+    lab.give(gw.birth(), gw.frame(0))
+    slot = np.zeros(1, dtype=np.intp)
+    yes, none, what = np.ones(1, dtype=np.bool_), np.full((1, 3), np.nan), np.full(1, -1)
+    for name in ("energy", "wetness"):
+        statistics = {name: np.array([0.5])}
+        scored = Scored(np.ones(1), yes, yes, ~yes, np.ones(1), np.zeros((1, 2)), statistics, none, what, [])
+        lab.collector.live.scored(next(iter(lab.collector._layouts.values())), 0, slot, scored)
+        lab.collector._live_at = -1e9
+        lab.give()
+    assert lab.live()[-1]["assets"]["asset-gw"]["stats"] == {"energy": None, "wetness": 0.5}
 
 
 def test_with_few_messages_the_collector_wakes_less_often() -> None:
