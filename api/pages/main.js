@@ -33,6 +33,8 @@ import { plantsView } from './views/plants.js';
 const SCREEN_MS = 200;
 const BANNER_MS = 1500;
 const RETRY_MS = 2000;
+/** What a live frame told is in the database by then: commits are a second apart (`historian.commit_s`). */
+const COMMITTED_MS = 1500;
 
 const ROUTES = { asset: assetView, control: controlView, corrosion: corrosionView, data: dataView };
 const NAV = [
@@ -123,12 +125,12 @@ class Page {
     this.invalidate();
   }
 
-  /** What only the slow answers know (names, kinds of episodes) is read again when a frame says it changed. */
+  /** What only the slow answers know (names, episodes) is read again when a frame says it changed. */
   refreshSoon() {
     this.soon ??= setTimeout(() => {
       this.soon = undefined;
       this.lab.refresh().then(() => this.view?.refresh?.(), () => null);
-    }, 400);
+    }, COMMITTED_MS);
   }
 
   connection(up) {

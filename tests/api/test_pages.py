@@ -10,6 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from api import schema
+from lab.collector import PATIENCE_S
+from lab.config import HistorianConfig
 from lab.text import catalogue
 from tests.api.fake_server import PAGES, serving
 
@@ -77,6 +79,13 @@ class Document(HTMLParser):
         self.inline += [tag] if tag == "style" or (tag == "script" and "src" not in values) else []
         source = values.get("src") or (values.get("href") if tag == "link" else None)
         self.files += [source] if source else []
+
+
+def test_what_a_frame_told_is_read_after_the_commit() -> None:
+    """With the live frame's own delay, and what a commit may wait for the historian's upkeep."""
+    wait = re.search(r"const COMMITTED_MS = (\d+);", (PAGES / "main.js").read_text(encoding="utf-8"))
+    assert wait is not None
+    assert int(wait[1]) >= 1000 * (HistorianConfig().commit_s + PATIENCE_S)
 
 
 def test_index_asks_for_files_that_exist_and_has_nothing_inline() -> None:
