@@ -329,14 +329,18 @@ def growth_table() -> str:
     from lab.collector import MAX_DRAIN, TURN_S, tune, turn_s
 
     tune()
-    costs: list[tuple[int, float, int, float]] = []
+    sizes = []
     for sensors in (1_000, 10_000, 100_000, 1_000_000):
         gateways = round(sensors / SENSORS)
-        say(f"pipeline: {gateways * SENSORS} sensors in process …")
         # what comes until the next turn, by the collector's own rule
         turn = next(wait for wait in sorted(TURN_S, reverse=True) if turn_s(round(gateways * RATE * wait)) >= wait)
-        frames = min(MAX_DRAIN, round(gateways * RATE * turn))
-        costs.append((gateways, turn, frames, cost_of_a_frame(gateways, frames, turn)))
+        sizes.append((gateways, turn, min(MAX_DRAIN, round(gateways * RATE * turn))))
+    found = []
+    for _ in range(2):  # so that all sizes have their share of the machine's better moments
+        for gateways, turn, frames in sizes:
+            say(f"pipeline: {gateways * SENSORS} sensors in process …")
+            found.append(cost_of_a_frame(gateways, frames, turn))
+    costs = [(*size, min(pair)) for size, pair in zip(sizes, zip(found[:4], found[4:], strict=True), strict=True)]
     least = min(cost for *_, cost in costs)
     rows = [
         (
@@ -356,7 +360,7 @@ def growth_table() -> str:
         "What a sensor costs in the collector's process (decode, ledger, time rule, score, commit) when there are ever "
         f"more that each send {RATE} times a second (owed: within 1.5). Gateways of {SENSORS} sensors; a turn takes "
         f"what has come since the one before, {MAX_DRAIN:,} frames at most; it comes after "
-        f"{TURN_S[0] * 1e3:.0f} ms, or {TURN_S[1] * 1e3:.0f} when few messages come. The least of three rounds. A core "
+        f"{TURN_S[0] * 1e3:.0f} ms, or {TURN_S[1] * 1e3:.0f} when few messages come. The least of six rounds. A core "
         "at 100 % would be the end: beyond it the sensors must send more rarely.\n\n"
         + table(
             (
