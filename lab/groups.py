@@ -174,6 +174,8 @@ class Group:
         self.told: Flags = np.isfinite(usual.leap) & (usual.leap > 0)
         """(S,) sensors of which it is known how far they leap in normal operation."""
         self.leap: Floats = np.where(self.told, usual.leap, 1.0)
+        self.untold = not self.told.all()
+        """There are others."""
         least = np.where(self.told, np.maximum(LEAST * span, self.leap / (1 + RETURN / 2)), SPIKE * span)
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
@@ -280,7 +282,7 @@ class Group:
         counts: Counts = np.empty(x.shape, dtype=np.int32)
         changed = x != before  # as is a value that is not there
         counts[:] = 1
-        if not np.logical_and.reduce(changed, axis=None) or np.isnan(x).any():
+        if not np.logical_and.reduce(changed, axis=None) or np.logical_or.reduce(np.isnan(x), axis=None):
             changed &= ~(np.isnan(x) & np.isnan(before))
             if x.shape[1] == 1:
                 np.copyto(counts, same[:, None] + 1, where=~changed)
@@ -318,20 +320,26 @@ class Group:
 
     def _spikes(self, outer: Floats, inner: Floats, x: Floats) -> Rows:
         """Where (flat) `inner` is a spike, of rows (A, T, S) with those before and after them."""
-        usual, width = self.model.detector.usual, x.shape[2]
+        usual, (_, rows, width) = self.model.detector.usual, x.shape
         jump = inner - outer
         np.abs(jump, out=jump)
         at: Rows = (jump >= self.jump).ravel().nonzero()[0]  # as `np.flatnonzero`, in half the time
-        if len(at):
-            sensor, before, top, after = at % width, outer.ravel()[at], inner.ravel()[at], x.ravel()[at]
-            spike = np.abs(top - after) >= self.jump[sensor]
+        if not len(at):
+            return at
+        row, sensor = np.divmod(at, width)
+        where = *np.divmod(row, rows), sensor
+        before, top, after = outer[where], inner[where], x[where]
+        spike = np.abs(top - (before + after) / 2) > LEAP * self.leap[sensor]
+        if self.untold:
             beyond = (top < usual.low[sensor]) | (top > usual.high[sensor])
-            spike &= np.where(self.told[sensor], np.abs(top - (before + after) / 2) > LEAP * self.leap[sensor], beyond)
-            spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
-            spike &= self.moves[sensor] | (before == usual.low[sensor])
-            at = at[spike]
-            row = at // width
-            at = at[np.bincount(row)[row] <= max(1, width // 10)]
+            spike = np.where(self.told[sensor], spike, beyond)
+        if not np.logical_or.reduce(spike):
+            return at[:0]
+        spike &= np.abs(top - after) >= self.jump[sensor]
+        spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
+        spike &= self.moves[sensor] | (before == usual.low[sensor])
+        at, row = at[spike], row[spike]
+        at = at[np.bincount(row)[row] <= max(1, width // 10)]
         return at
 
     def outside(self, x: Floats) -> Floats:
