@@ -339,8 +339,7 @@ class Group:
         spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
         spike &= self.moves[sensor] | (before == usual.low[sensor])
         at, row = at[spike], row[spike]
-        at = at[np.bincount(row)[row] <= max(1, width // 10)]
-        return at
+        return np.asarray(at[np.bincount(row)[row] <= max(1, width // 10)])
 
     def outside(self, x: Floats) -> Floats:
         """How far outside the usual ones values (..., S) are, in spans of these; 0 within, or where there is none."""
