@@ -113,6 +113,40 @@ def evenly(numbers: NDArray[np.int32]) -> Rows | None:
     return order.reshape(-1, each)
 
 
+def by_count(numbers: NDArray[np.int32]) -> list[Rows]:
+    """The rows of the assets that have as many of them, those of an asset side by side in their order."""
+    order = np.argsort(numbers, kind="stable")
+    firsts = np.flatnonzero(np.append(True, np.diff(numbers[order]) != 0))
+    counts = np.diff(np.append(firsts, len(order)))
+    return [
+        order[(firsts[counts == count][:, None] + np.arange(count)).ravel()] for count in np.unique(counts).tolist()
+    ]
+
+
+def rejoined(parts: Sequence[Rows], results: Sequence[Scored]) -> Scored:
+    """What came of a block that was scored in parts."""
+    count = sum(map(len, parts))
+    whole = Scored(
+        score=np.empty(count),
+        alarm=np.empty(count, dtype=np.bool_),
+        warm=np.empty(count, dtype=np.bool_),
+        late=np.empty(count, dtype=np.bool_),
+        limit=np.empty(count),
+        contributions=np.empty((count, results[0].contributions.shape[1])),
+        statistics={name: nothing(count) for result in results for name in result.statistics},
+        ahead=np.empty((count, 3)),
+        ahead_of=np.empty(count, dtype=np.intp),
+        changes=[change for result in results for change in result.changes],
+    )
+    for rows, result in zip(parts, results, strict=True):
+        for mine, theirs in zip(whole[:6], result[:6], strict=True):
+            mine[rows] = theirs
+        whole.ahead[rows], whole.ahead_of[rows] = result.ahead, result.ahead_of
+        for name, chart in result.statistics.items():
+            whole.statistics[name][rows] = chart
+    return whole
+
+
 def nothing(*shape: int) -> Floats:
     """NaN everywhere (`np.full` takes three times as long)."""
     whole = np.empty(shape)

@@ -13,7 +13,20 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import is_bad
-from lab.blocks import Flags, Floats, Plan, RowBlock, Rows, Scored, Times, evenly, nothing, values_seen
+from lab.blocks import (
+    Flags,
+    Floats,
+    Plan,
+    RowBlock,
+    Rows,
+    Scored,
+    Times,
+    by_count,
+    evenly,
+    nothing,
+    rejoined,
+    values_seen,
+)
 from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
 from lab.groups import IS_SPIKING, JUST, Counts, Group, Ill, Layout, Places, Seen, together, unpacked
 from models.detector import Model, Result
@@ -24,6 +37,8 @@ GAP_NS: Final = 5 * 10**9
 """A shorter jump is never one (a gateway that reads late)."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
+PARTS: Final = 3
+"""Into so many parts a block is taken apart to be scored at once."""
 PLANS: Final = 64
 """Orders of assets in a block that are remembered."""
 NEVER: Final = np.iinfo(np.int64).min
@@ -89,7 +104,7 @@ class Scorer:
         """By number: time of the newest row taken, `NEVER` before the first."""
         self._clock_at: Rows = np.zeros(0, dtype=np.intp)
         self._clock: Floats = np.zeros(0)
-        self._plans: dict[bytes, Plan | None] = {}
+        self._plans: dict[bytes, Plan | list[Rows] | None] = {}
         """By the assets' numbers in a block, until one of them is scored otherwise."""
         self._due: dict[int, int] = {}
         """Why an asset is to begin anew at the next period of its clock."""
@@ -287,26 +302,44 @@ class Scorer:
         return scored
 
     def _at_once(self, block: RowBlock) -> Scored | None:
-        """Score the usual block: as many new rows of each of some assets, with one model and no clock of their own.
+        """Score the usual block: new rows of some assets, with one model and no clock of their own.
 
-        None, and nothing is done, for any other, or when an asset begins anew or is in an episode.
+        As many of each, or else as many together as have as many. None, and nothing is done, for any other, or when an
+        asset begins anew or is in an episode.
         """
-        count = len(block.t)
-        if not 0 < count <= CACHED:
+        if not 0 < len(block.t) <= CACHED:
             return None
         plan = self._plan(block.asset)
-        if plan is None or np.logical_or.reduce(self._flags[plan.who], axis=None):
+        if isinstance(plan, Plan):
+            return self._by_plan(plan, block) if self._usual(plan, block) else None
+        if plan is None:
             return None
-        who, rows, group, places, at, flat = plan[:6]
-        if rows is None:
-            newest, since = block.t, block.t - self.last[who]
+        parts = []
+        for rows in plan:
+            part = block.pick(rows)
+            theirs = self._plan(part.asset)
+            if not isinstance(theirs, Plan) or not self._usual(theirs, part):
+                return None
+            parts.append((theirs, part))
+        return rejoined(plan, [self._by_plan(*each) for each in parts])
+
+    def _usual(self, plan: Plan, block: RowBlock) -> bool:
+        """Whether all rows are new and without a gap, and no asset begins anew or is in an episode."""
+        if np.logical_or.reduce(self._flags[plan.who], axis=None):
+            return False
+        if plan.rows is None:
+            since = block.t - self.last[plan.who]
         else:
-            times = block.t[flat].reshape(rows.shape)
-            newest, since = times[:, -1], np.empty_like(times)
-            np.subtract(times[:, 0], self.last[who], out=since[:, 0])
+            times = block.t[plan.flat].reshape(plan.rows.shape)
+            since = np.empty_like(times)
+            np.subtract(times[:, 0], self.last[plan.who], out=since[:, 0])
             np.subtract(times[:, 1:], times[:, :-1], out=since[:, 1:])
-        if np.minimum.reduce(since, axis=None) <= 0 or np.maximum.reduce(since, axis=None) > plan.longest:
-            return None
+        return bool(np.minimum.reduce(since, axis=None) > 0 and np.maximum.reduce(since, axis=None) <= plan.longest)
+
+    def _by_plan(self, plan: Plan, block: RowBlock) -> Scored:
+        """Score such a block."""
+        count = len(block.t)
+        who, rows, group, places, at, flat = plan[:6]
         shape = (count, 1) if rows is None else rows.shape
         seen = group.look(at, *values_seen(block, flat, shape, places))
         result = seen.result
@@ -316,7 +349,7 @@ class Scorer:
         if plan.back is not None:
             score, alarm, contributions = score[plan.back], alarm[plan.back], contributions[plan.back]
             statistics = {name: chart[plan.back] for name, chart in statistics.items()}
-        self.last[who] = newest
+        self.last[who] = block.t if rows is None else block.t[flat].reshape(shape)[:, -1]
         calm, ahead, ahead_of = not np.logical_or.reduce(alarm), plan.ahead, plan.ahead_of
         if not calm:
             ahead, ahead_of = ahead.copy(), ahead_of.copy()
@@ -329,8 +362,11 @@ class Scorer:
             self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen.spiked, None)
         return scored
 
-    def _plan(self, asset: NDArray[np.int32]) -> Plan | None:
-        """How blocks of these assets (M,) are scored at once; None where they cannot be. Gateways take turns: kept."""
+    def _plan(self, asset: NDArray[np.int32]) -> Plan | list[Rows] | None:
+        """How blocks of these assets (M,) are scored at once; None where they cannot be. Gateways take turns: kept.
+
+        Where one asset has more rows than another, the rows of those that have as many.
+        """
         key = asset.tobytes()
         if key in self._plans:
             return self._plans[key]
@@ -339,12 +375,13 @@ class Scorer:
         self._plans[key] = made = self._make_plan(asset)
         return made
 
-    def _make_plan(self, asset: NDArray[np.int32]) -> Plan | None:
+    def _make_plan(self, asset: NDArray[np.int32]) -> Plan | list[Rows] | None:
         count, numbers, rows = len(asset), asset, None
         if not (numbers[1:] > numbers[:-1]).all():
             rows = evenly(numbers)
             if rows is None:
-                return None
+                parts = by_count(numbers)
+                return parts if len(parts) <= PARTS else None
             numbers = numbers[rows[:, 0]]
         groups = self._group[numbers]
         if groups[0] < 0 or (groups != groups[0]).any():

@@ -246,6 +246,41 @@ def test_as_many_rows_of_each_asset_give_what_they_give_one_by_one(grouped: bool
     assert first == second
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_more_rows_of_one_asset_than_of_another_give_what_they_give_one_by_one(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    model, assets = loads(dumps(fitted("precursor"))), 4
+    x = np.stack([leaking(240, 10 * seed + at) for at in range(assets)], axis=1)
+    both = Scorer(), Scorer()
+    for scorer in both:
+        for number in range(assets):
+            scorer.use(scorer.declare(Asset(f"pump-{number}", "pump"), CHANNELS), model)
+    t, at, alarms = seconds(240), np.zeros(assets, dtype=np.intp), 0
+    changes: tuple[list[str], list[str]] = ([], [])
+    while at.max() < 237:
+        counts = random.integers(1, 4, size=assets)
+        numbers = random.permutation(np.repeat(np.arange(assets), counts))
+        rows = np.array([at[number] + np.count_nonzero(numbers[:n] == number) for n, number in enumerate(numbers)])
+        at += counts
+        values = x[rows, numbers]
+        q = np.where(np.isnan(values), CODES["bad"], CODES["good"]).astype(np.uint8)
+        block = RowBlock(numbers.astype(np.int32), t[rows], values, q)
+        together = both[0].ingest(block)
+        for row in range(len(rows)):
+            one = both[1].ingest(block.pick(slice(row, row + 1)))
+            for name in ("score", "alarm", "late", "limit", "contributions", "ahead", "ahead_of"):
+                np.testing.assert_array_equal(getattr(together, name)[row], getattr(one, name)[0], err_msg=name)
+            for name, chart in one.statistics.items():
+                assert together.statistics[name][row] == chart[0] or np.isnan(chart[0])
+            changes[1].extend(change.episode.id for change in one.changes if change.what != "updated")
+            alarms += int(one.alarm[0])
+        changes[0].extend(change.episode.id for change in together.changes if change.what != "updated")
+    assert alarms > 50
+    assert sorted(changes[0]) == sorted(changes[1])
+    first, second = ([(head, content) for head, content in scorer.dump(range(assets))] for scorer in both)
+    assert first == second
+
+
 def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -> None:
     rig.declare(PUMP, CHANNELS)
     rng = np.random.default_rng(0)
