@@ -9,7 +9,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import FAULTS, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, IS_STUCK, JUST, NEARLY, SPIKED, Ill
+from lab.groups import (
+    BURST,
+    FAIRLY,
+    FAULTS,
+    IS_BEYOND,
+    IS_FROZEN,
+    IS_RESTING,
+    IS_SILENT,
+    IS_SPIKING,
+    IS_STUCK,
+    JUST,
+    PART,
+    SPIKED,
+    Ill,
+    allowed,
+)
 from lab.store import Store, room
 from models.detector import Floats, State
 from models.precursor import causes
@@ -33,6 +48,8 @@ LITTLE: Final = 0.65
 """A sensor that stood out by so many of its usual leaps may be what an episode began with abruptly."""
 LARGE: Final = 3.0
 """By so many it may be with a small share."""
+SOME: Final = 0.01
+"""After a burst as large: what is bound to it tightly leads."""
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
@@ -47,6 +64,10 @@ MEMORY: Final = 300
 """Rows for which it is remembered that a sensor spikes."""
 FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
+LASTS: Final = 10
+"""It follows if it stays outside for so many rows."""
+ONCE: Final = 0.5
+"""What it was outside in single rows counts by this part."""
 OFTEN: Final = 3
 """So many spikes within them, more than of all others together, make a sensor known to fail."""
 WEIGHT: Final = 0.1
@@ -185,6 +206,8 @@ class Spikes:
         """Row and sensor of the spikes that count."""
         self.last: dict[int, int] = {}
         """Row of each sensor's last spike, whether it counts or not."""
+        self.left: dict[int, tuple[int, float]] = {}
+        """Row in which each sensor last leapt out of its usual values, and the value before."""
 
     def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
         """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
@@ -198,6 +221,21 @@ class Spikes:
                 self.counted.append((row, sensor))
             self.last[sensor] = row
 
+    def leave(self, row: int, sensors: Sequence[tuple[int, float]]) -> None:
+        """Take in which sensors leapt out of their usual values in a row, and from which value."""
+        self.left.update((sensor, (row, origin)) for sensor, origin in sensors)
+
+    def rests(self, row: int, same: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(S,) which of the sensors that have had the same value for so many rows (S,) leapt to where they rest."""
+        found = np.zeros(len(same), dtype=np.bool_)
+        for sensor, (at, _) in self.left.items():
+            found[sensor] = same[sensor] > row - at
+        return found
+
+    def bursts(self, row: int, rows: int) -> list[tuple[int, float]]:
+        """Sensors that leapt out within a burst's length, before an episode of so many rows, and from which value."""
+        return [(sensor, origin) for sensor, (at, origin) in self.left.items() if rows - 1 <= row - at <= BURST]
+
     def failing(self, row: int) -> int | None:
         """The one sensor that is known to fail."""
         of_late = [sensor for at, sensor in self.counted if row - at < MEMORY]
@@ -209,7 +247,7 @@ class Spikes:
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        return {"counted": self.counted, "last": list(self.last.items())}
+        return {"counted": self.counted, "last": list(self.last.items()), "left": list(self.left.items())}
 
     @classmethod
     def restore(cls, dumped: dict[str, Any]) -> "Spikes":
@@ -217,6 +255,7 @@ class Spikes:
         spikes = cls()
         spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
         spikes.last = dict(dumped["last"])
+        spikes.left = {sensor: (row, origin) for sensor, (row, origin) in dumped["left"]}
         return spikes
 
 
@@ -251,6 +290,8 @@ class Tracker:
         """(S,) beyond their usual values in the first row in which one was."""
         self.outside: Floats = np.zeros((2, len(sensors)))
         """(2, S) how far each was outside its usual values in the first rows, and in all in which it had a share."""
+        self.lately: Floats = np.zeros((LASTS, len(sensors)))
+        """(LASTS, S) the same of the last rows, 0 where they had no share."""
         self.rows = 0
         """Rows since the start, those without a score too."""
         self.failed: tuple[str, str] | None = None
@@ -295,8 +336,9 @@ class Tracker:
         """
         self.rows += 1
         if outside is not None:
-            enough = shares >= FOLLOWS * shares.max()
-            parts = outside if self.rows <= BEGUN else 0.0 * outside, np.where(enough, outside, 0.0)
+            enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)
+            self.lately = np.concatenate([self.lately[1:], enough[None]])
+            parts = outside if self.rows <= BEGUN else 0.0 * outside, np.maximum(self.lately.min(axis=0), ONCE * enough)
             self.outside = np.maximum(self.outside, np.stack(parts))
         if values is not None:
             self.recent = np.concatenate([self.recent[1:], values[None]])
@@ -334,12 +376,14 @@ class Tracker:
             lead_s=lead_s,
         )
 
-    def judge(self, ill: Ill | None, row: int) -> None:
+    def judge(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> None:
         """See whether a sensor's failure explains the episode; after `add` of the same row.
 
         Args:
             ill: what is wrong with its measurements; None for nothing.
             row: which of its rows this is.
+            spikes: what is remembered of the asset; None for nothing.
+            period: number of the row.
         """
         if self.stuck and self.failed and not _alone(self.outside[1])[self.sensors.index(self.failed[0])]:
             self.stuck, self.failed = False, None  # others followed: it told the truth
@@ -352,15 +396,21 @@ class Tracker:
             return
         before = ill.run[row] - (self.rows - 1)  # as long it was at the first row
         weighty = self.shares >= PARTNER * max(self.shares.max(), 1e-300)
+        resting = (fault == IS_STUCK) | (fault == IS_RESTING)
+        leapt = np.zeros(len(fault), dtype=np.bool_)
+        if spikes is not None and resting.any():
+            leapt = spikes.rests(period, ill.run[row])
+        weighty |= resting & leapt  # what is bound to it tightly leads
         lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
-        explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS)
-        explains &= (fault != IS_STUCK) | (_alone(self.outside[1]) & (self.rows > FIRST))
+        explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)
+        explains &= ~resting | (_alone(self.outside[1]) & (self.rows > FIRST))
+        explains &= (fault != IS_RESTING) | leapt
         explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
-            self.failed, self.stuck = (self.sensors[sensor], FAULTS[fault[sensor]]), bool(fault[sensor] == IS_STUCK)
+            self.failed, self.stuck = (self.sensors[sensor], FAULTS[fault[sensor]]), bool(resting[sensor])
 
     def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
         """See whether it began with a burst or a spike of a sensor, while no other left its usual values.
@@ -378,10 +428,19 @@ class Tracker:
             found |= (lone >= LITTLE) & weighty & abrupt
         if self.rows == 1 and abrupt:
             found |= echoes
-        found &= _alone(self.outside[0])
+        found &= _alone(self.outside[0], 0.0)
         found |= (burst >= LARGE) & any_share | (burst > 0) & weighty
         if found.any():
             self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
+
+    def returned(self, sensor: int, leaps: float) -> None:
+        """Take in that a sensor is back by so many leaps (`lab.groups.Group.back`) from where it leapt before it began.
+
+        What is bound to it tightly leads; so the larger the leap, the smaller its share may be.
+        """
+        part = SOME if leaps >= LARGE else PARTNER
+        if leaps > 0 and self.shares[sensor] >= part * max(self.shares.max(), 1e-300):
+            self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
 
     def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
         """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.
@@ -407,7 +466,7 @@ class Tracker:
         changes = np.abs(np.diff(self.recent, axis=0))
         usual = np.median(np.where(np.isnan(changes[:-2]), np.inf, changes[:-2]), axis=0)
         calm = ~(changes[-2] < SUDDEN * changes[-3])  # it had not begun to leap before
-        return np.asarray(fresh & (changes[-2] >= ISOLATED * usual) & calm)
+        return np.asarray(fresh & (usual > 0) & (changes[-2] >= ISOLATED * usual) & calm)
 
     def match(self) -> Match | None:
         """What it is like; None without a library."""
@@ -475,6 +534,7 @@ class Tracker:
             "rows": self.rows,
             "failed": self.failed,
             "stuck": self.stuck,
+            "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
             "ended": self.ended,
@@ -493,6 +553,7 @@ class Tracker:
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
         tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
+        tracker.lately = np.array(dumped["lately"])
         tracker.outside = np.array(dumped["outside"])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
@@ -512,11 +573,11 @@ def episode_id(asset: str, start: int) -> str:
     return f"{asset}-{start // 1000:x}"
 
 
-def _alone(outside: Floats, part: float = 0.0) -> NDArray[np.bool_]:
-    """(S,) sensors beside which no other left its usual values, but by little, or this part of how far they did."""
-    most = np.sort(outside)[-2:]
-    others = np.where(outside >= most[-1], most[0], most[-1]) if len(most) > 1 else np.zeros(1)
-    return np.asarray(others <= np.maximum(NEARLY, part * outside))
+def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray[np.bool_]:
+    """(S,) sensors beside which no other is farther outside its usual values than `allowed`."""
+    two = np.sort(outside)[-2:]
+    others = np.where(outside >= two[-1], two[0], two[-1]) if len(two) > 1 else np.zeros(1)
+    return np.asarray(others <= allowed(outside, part, most))
 
 
 def _number(value: float) -> float | None:

@@ -40,8 +40,16 @@ RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
 BACK: Final = 0.5
 """The same of what an episode begins with."""
-BURST: Final = 2
+FAR: Final = 1.5
+"""A sensor leaps out of its usual values by so many times its usual leap."""
+BURST: Final = 10
 """A burst is at most so many rows long."""
+PART: Final = 0.3
+"""Beside a sensor that is far outside its usual values others may be by this part of it, as chance has it."""
+FAIRLY: Final = 0.5
+"""But not by more than this part of their span."""
+SHORT: Final = 2
+"""And where it is not known that it began with such a leap, so many."""
 WITHIN: Final = 0.1
 """Where a burst came from is not always known; then it ends so much of their span within the usual values."""
 ECHO: Final = 3.0
@@ -58,10 +66,12 @@ BELOW: Final = 0.025
 ABOVE: Final = 0.0625
 """Parts of the measuring range beyond its ends from which a signal says that the instrument failed: 3.6 and 21 mA of
 4 to 20 mA (NAMUR NE 43). A process drives it to saturation at most."""
-FAULTS: Final = ("", "frozen", "silent", "spiking", "range", "frozen")
+ENDS: Final = 0.02
+"""Part of the measuring range at its ends where a process can make a signal rest; within, and not at 0, it cannot."""
+FAULTS: Final = ("", "frozen", "silent", "spiking", "range", "frozen", "frozen")
 """What can be wrong with an instrument, by the code that stands for it; 0 is nothing."""
-IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND, IS_STUCK = range(1, 6)
-"""Stuck is what is frozen at a value it never had in normal operation."""
+IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND, IS_STUCK, IS_RESTING = range(1, 7)
+"""Resting is what is frozen at a value it never had in normal operation, stuck if others contradict it."""
 
 
 class Ill(NamedTuple):
@@ -75,6 +85,16 @@ class Ill(NamedTuple):
     """Rows after which that is known."""
 
 
+class Leaps(NamedTuple):
+    """Leaps of sensors out of their usual values: where in (A, T, S) of the rows each was shown by the one after it."""
+
+    asset: Rows
+    row: Rows
+    sensor: Rows
+    origin: Floats
+    """The values before."""
+
+
 class Seen(NamedTuple):
     """What was seen in the rows of `A` assets, (A, T, S) each: see `Group.ill`."""
 
@@ -84,8 +104,14 @@ class Seen(NamedTuple):
     shown: Floats
     spiked: Counts | None
     result: Result
+    leaps: Leaps | None
     prior: Floats | None
     """(A, S) shown the row before, of several; of one it is in `Group.before`."""
+
+
+def allowed(far: Floats, part: float = PART, most: float = FAIRLY) -> Floats:
+    """How far outside their usual values others may be beside sensors that are `far` outside theirs."""
+    return np.asarray(np.clip(part * far, NEARLY, most))
 
 
 def together(rows: Rows) -> slice | Rows:
@@ -134,6 +160,8 @@ class Places:
         self.bottom: Floats = np.full(len(sensors), -np.inf)
         self.top: Floats = np.full(len(sensors), np.inf)
         """(S,) signals beyond these say that the instrument failed."""
+        self.within: Floats = np.full((2, len(sensors)), np.nan)
+        """(2, S) signals between these do not rest."""
         for at, column in pairs:
             channel = layout.channels[column]
             self.column_of[at] = column
@@ -141,6 +169,7 @@ class Places:
             if channel.lo is not None and channel.hi is not None and channel.lo < channel.hi:
                 span = channel.hi - channel.lo
                 self.bottom[at], self.top[at] = channel.lo - BELOW * span, channel.hi + ABOVE * span
+                self.within[:, at] = channel.lo + ENDS * span, channel.hi - ENDS * span
         self.ranged = bool(np.isfinite(self.top).any())
 
     def spread(self, values: Floats, width: int) -> Floats:
@@ -179,6 +208,8 @@ class Group:
         least = np.where(self.told, np.maximum(LEAST * span, self.leap / (1 + RETURN / 2)), SPIKE * span)
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
+        self.far: Floats = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
+        """(S,) the least leap out of the usual values."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -258,8 +289,10 @@ class Group:
         if shown.shape[1] > 1:
             chain = np.concatenate([outer, inner, shown], axis=1)
             outer, inner, prior = chain[:, :-2], chain[:, 1:-1], chain[:, 1]
-        spiked = self._spiked(rows, outer, inner, shown)
-        return Seen(x, self._unchanged(rows, inner, shown), over, shown, spiked, self.score(rows, x), prior)
+        jumps = self._jumps(outer, inner)
+        leaps = self._leaps(jumps, outer, inner)
+        spiked = self._spiked(rows, jumps, outer, inner, shown)
+        return Seen(x, self._unchanged(rows, inner, shown), over, shown, spiked, self.score(rows, x), leaps, prior)
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -293,7 +326,28 @@ class Group:
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
 
-    def _spiked(self, rows: slice | Rows, outer: Floats, inner: Floats, x: Floats) -> Counts | None:
+    def _jumps(self, outer: Floats, inner: Floats) -> Rows:
+        """Where (flat) `inner` (A, T, S) jumped by as much as a spike does, from the row before it."""
+        jump = inner - outer
+        np.abs(jump, out=jump)
+        return np.asarray((jump >= self.jump).ravel().nonzero()[0])  # as `np.flatnonzero`, in half the time
+
+    def _leaps(self, jumps: Rows, outer: Floats, inner: Floats) -> Leaps | None:
+        """Those of the jumps that led out of the usual values; None for none."""
+        if not len(jumps):
+            return None
+        usual = self.model.detector.usual
+        where = np.unravel_index(jumps, inner.shape)
+        sensor, origin, top = where[2], outer[where], inner[where]
+        low, high = usual.low[sensor], usual.high[sensor]
+        nearly = NEARLY * (high - low)
+        away = (np.abs(top - origin) >= self.far[sensor]) & ((top < low) | (top > high)) & self.moves[sensor]
+        away &= (origin >= low - nearly) & (origin <= high + nearly)
+        if not np.logical_or.reduce(away):
+            return None
+        return Leaps(where[0][away], where[1][away], sensor[away], origin[away])
+
+    def _spiked(self, rows: slice | Rows, jumps: Rows, outer: Floats, inner: Floats, x: Floats) -> Counts | None:
         """For how many rows each sensor's last spike is over, (A, T, S), 0 for none of late; before `_unchanged`.
 
         None where there is none at all. What many sensors do at once is no instrument's. `inner` are the rows before
@@ -301,7 +355,7 @@ class Group:
         """
         spiked = self.spiked[rows]
         counts: Counts | None = None
-        spikes = self._spikes(outer, inner, x)
+        spikes = self._spikes(jumps, outer, inner, x)
         of_late = spiked.ravel().nonzero()[0]
         if len(spikes) or len(of_late):
             counts = np.zeros(x.shape, dtype=np.int32)
@@ -318,12 +372,9 @@ class Group:
         self.before[rows] = inner[:, -1]
         return counts
 
-    def _spikes(self, outer: Floats, inner: Floats, x: Floats) -> Rows:
-        """Where (flat) `inner` is a spike, of rows (A, T, S) with those before and after them."""
+    def _spikes(self, at: Rows, outer: Floats, inner: Floats, x: Floats) -> Rows:
+        """Where (flat) `inner` is a spike, of the jumps `at` in rows (A, T, S) with those before and after them."""
         usual, (_, rows, width) = self.model.detector.usual, x.shape
-        jump = inner - outer
-        np.abs(jump, out=jump)
-        at: Rows = (jump >= self.jump).ravel().nonzero()[0]  # as `np.flatnonzero`, in half the time
         if not len(at):
             return at
         row, sensor = np.divmod(at, width)
@@ -365,27 +416,42 @@ class Group:
         return np.where(back & self.told & self.moves & places.measured, leaps, 0.0)
 
     def burst(self, places: Places, x: Floats) -> Floats:
-        """(S,) the same of a measurement that was outside its usual values, for some rows, and leapt back in the last.
+        """(S,) the same of a measurement that was outside its usual values, a row or two, and leapt back in the last.
 
         None when anything else left its usual values: a controller that brings its variable back moves its valve.
         Where it is not known how far a sensor leaps, it is 1.
         """
+        if len(x) > SHORT + 2:
+            return np.zeros(x.shape[1])
         usual = self.model.detector.usual
         span = usual.high - usual.low
         far = self.outside(x)
         out, jump = far > 0, np.abs(x[-2] - x[-1])
-        if len(x) > BURST + 2:
-            return np.zeros(x.shape[1])
-        found: Flags = out[1:-1].all(axis=0) & out[:-1].any(axis=0) & ~out[-1] & (out.sum(axis=0) <= BURST)
+        found: Flags = out[1:-1].all(axis=0) & out[:-1].any(axis=0) & ~out[-1] & (out.sum(axis=0) <= SHORT)
         found &= (jump >= SPIKE * span) & self.moves & places.measured
         within = (x[-1] >= usual.low + WITHIN * span) & (x[-1] <= usual.high - WITHIN * span)
         found &= np.where(
             out[0], within & (far > NEARLY).any(axis=0), ~(np.abs(x[-1] - x[0]) > BACK * np.abs(x[-2] - x[0]))
         )
-        left = (far > NEARLY).any(axis=0)
-        if np.count_nonzero(left) > 1 or (left & ~found).any():
-            found[:] = False
+        most = far.max(axis=0)
+        others = np.array([np.delete(most, sensor).max(initial=0.0) for sensor in np.flatnonzero(found).tolist()])
+        found[found] = others <= allowed(most[found])
         return np.where(found, np.where(self.told, jump / self.leap, 1.0), 0.0)
+
+    def back(self, sensor: int, origin: float, x: Floats) -> float:
+        """By how many of its usual leaps a sensor leapt back in the last row of `x` (T, S) to where it had been.
+
+        0 where it did not, or where anything else left its usual values; 1 where its leaps are not known.
+        """
+        usual = self.model.detector.usual
+        far, top, after = self.outside(x), x[-2, sensor], x[-1, sensor]
+        others = np.delete(far, sensor, axis=1).max(initial=0.0)
+        if others > allowed(far[:, sensor].max()) or not (far[-2, sensor] > 0 and far[-1, sensor] <= NEARLY):
+            return 0.0
+        least = SPIKE * (usual.high[sensor] - usual.low[sensor])
+        if not (abs(top - after) >= least and abs(after - origin) <= BACK * abs(top - origin)):
+            return 0.0
+        return float(abs(top - after) / self.leap[sensor]) if self.told[sensor] else 1.0
 
     def echoes(self, spiked: Counts, shares: Floats) -> Flags:
         """(S,) of the sensors whose spike is over for so many rows (S,), those of which it makes others lead.
@@ -414,9 +480,9 @@ class Group:
     ) -> Ill | None:
         """What is wrong with the measurements of one asset; None where nothing is.
 
-        One that rests where it never was (a flow gone to nothing, a level at the end of its range) may tell the truth:
-        it is stuck if others contradict it, which the episode has to see. And where more than a quarter of the sensors
-        came to rest together, a plant stopped.
+        One that rests where it never was (a flow gone to nothing, a level at the end of its range) may tell the truth,
+        where its range does not say otherwise: it is stuck if others contradict it, which the episode has to see. And
+        where more than a quarter of the sensors came to rest together, a plant stopped.
 
         Args:
             places: where the sensors stand.
@@ -437,10 +503,12 @@ class Group:
             for sensor in np.flatnonzero(frozen[row]).tolist():
                 together = np.count_nonzero(still >= same[row, sensor] - usual.same[sensor])
                 frozen[row, sensor] = together <= max(1, x.shape[1] // 4)
-        stuck = frozen & ((x < usual.low) | (x > usual.high))
+        resting = frozen & ((x < usual.low) | (x > usual.high))
+        resting &= ~((x > places.within[0]) & (x < places.within[1]) & (x != 0))
+        stuck = resting.copy()
         for sensor in np.flatnonzero(stuck.any(axis=0)).tolist():
             stuck[:, sensor] &= self._missed(sensor, x[:, sensor])
-        frozen &= (x >= usual.low) & (x <= usual.high)
+        frozen &= ~resting
         fault = np.zeros(x.shape, dtype=np.int8)
         run, needed = same.copy(), np.ones(x.shape, dtype=np.int32)
         if spiked is not None:
@@ -454,6 +522,7 @@ class Group:
         for code, flags, rows in (
             (IS_SILENT, silent, self.silent),
             (IS_FROZEN, frozen, self.frozen),
+            (IS_RESTING, resting, self.frozen),
             (IS_STUCK, stuck, self.frozen),
         ):
             fault[flags] = code

@@ -28,7 +28,7 @@ from lab.blocks import (
     values_seen,
 )
 from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
-from lab.groups import IS_SPIKING, JUST, Counts, Group, Ill, Layout, Places, Seen, together, unpacked
+from lab.groups import IS_SPIKING, JUST, Group, Ill, Layout, Places, Seen, together, unpacked
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -71,9 +71,18 @@ class Member:
         self.model: Model | None = None
         self.tracker: Tracker | None = None
         self.spikes: Spikes | None = None
-        """None until a sensor spikes."""
+        """None until a sensor leaps."""
         self.begun = False
         """It has begun once, with a model or without."""
+
+
+class Moved(NamedTuple):
+    """What sensors did in rows (A, T) that is to be remembered."""
+
+    spiked: Flags | None
+    """(A, T, S) a spike has just ended; None for nowhere."""
+    left: dict[int, dict[int, list[tuple[int, float]]]]
+    """By asset and row, those that had leapt out of their usual values in the row before, and from which value."""
 
 
 class Scorer:
@@ -358,8 +367,8 @@ class Scorer:
         )
         if not calm:
             self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
-        elif seen.spiked is not None:
-            self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen.spiked, None)
+        elif seen.spiked is not None or seen.leaps is not None:
+            self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen, None)
         return scored
 
     def _plan(self, asset: NDArray[np.int32]) -> Plan | list[Rows] | None:
@@ -602,7 +611,7 @@ class Scorer:
             of = result.forecast.sensor.ravel()[on]
             scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
-        fresh = None if seen.spiked is None else self._remember(group, block, rows, seen.spiked, busy)
+        moved = self._remember(group, block, rows, seen, busy)
         for asset in np.flatnonzero(busy).tolist():
             raw = None
             own = self.members[int(numbers[asset])].layout.places(group.model)  # with its measuring ranges
@@ -613,7 +622,6 @@ class Scorer:
             spiked = None if seen.spiked is None else seen.spiked[asset]
             x = seen.x[asset]
             ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
-            spikes = None if fresh is None else fresh[asset]
             self._follow(
                 int(numbers[asset]),
                 block,
@@ -622,28 +630,39 @@ class Scorer:
                 asset,
                 result,
                 ill,
-                spikes,
+                moved,
                 scored,
                 group.before[self._row[numbers[asset]]] if seen.prior is None else seen.prior[asset],
             )
 
-    def _remember(self, group: Group, block: RowBlock, rows: Rows, spiked: Counts, busy: Flags | None) -> Flags | None:
-        """Where in rows (A, T, S) a sensor's spike has just ended; assets in no episode (not `busy`) have it noted."""
-        fresh: Flags = spiked == JUST
-        found = np.flatnonzero(fresh)
-        if not len(found):
-            return None
-        for asset in sorted(set((found // fresh[0].size).tolist())):
+    def _remember(self, group: Group, block: RowBlock, rows: Rows, seen: Seen, busy: Flags | None) -> Moved:
+        """What to remember of rows (A, T); assets in no episode (not `busy`) have it noted."""
+        fresh = None if seen.spiked is None else seen.spiked == JUST
+        spiking = set() if fresh is None else set((np.flatnonzero(fresh) // fresh[0].size).tolist())
+        left: dict[int, dict[int, list[tuple[int, float]]]] = {}
+        if seen.leaps is not None:
+            for asset, row, sensor, origin in zip(*(each.tolist() for each in seen.leaps), strict=True):
+                left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin))
+        for asset in sorted(spiking | left.keys()):
             number = int(block.asset[rows[asset, 0]])
             member = self.members[number]
-            fresh[asset] &= member.layout.places(group.model).measured
+            measured = member.layout.places(group.model).measured
+            if fresh is not None:
+                fresh[asset] &= measured
+            of_asset = left.get(asset, {})
+            for row, leaps in of_asset.items():
+                of_asset[row] = [(sensor, origin) for sensor, origin in leaps if measured[sensor]]
             member.spikes = member.spikes or Spikes()
-            if busy is None or not busy[asset]:
-                which = np.flatnonzero(np.logical_or.reduce(fresh[asset], axis=1))
-                at = self._periods(number, block, rows[asset, which], group.model.detector.period_s)
-                for row, period in zip(which.tolist(), at, strict=True):
+            if busy is not None and busy[asset]:
+                continue
+            spikes = set() if fresh is None else set(np.flatnonzero(fresh[asset].any(axis=1)).tolist())
+            which = sorted(spikes | of_asset.keys())
+            periods = self._periods(number, block, rows[asset, which], group.model.detector.period_s)
+            for row, period in zip(which, periods, strict=True):
+                member.spikes.leave(period - 1, of_asset.get(row, ()))
+                if fresh is not None and row in spikes:
                     member.spikes.note(period, fresh[asset, row])
-        return fresh
+        return Moved(fresh if spiking else None, left)
 
     def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
         """Numbers of an asset's rows, in periods of its clock."""
@@ -660,11 +679,11 @@ class Scorer:
         asset: int,
         result: Result,
         ill: Ill | None,
-        fresh: Flags | None,
+        moved: Moved,
         scored: Scored,
         prior: Floats,
     ) -> None:
-        """Open, feed and close an asset's episode along its rows (T,) of values and `fresh` spikes (T, S).
+        """Open, feed and close an asset's episode along its rows (T,) of values.
 
         `asset` is its place in the result, `prior` (S,) the row before these.
         """
@@ -679,9 +698,12 @@ class Scorer:
         spikes = member.spikes
         periods = [] if spikes is None else self._periods(number, block, rows, detector.period_s)
         just: list[Flags | None] = [None] * len(rows)
-        if fresh is not None:
-            just = [each if each.any() else None for each in fresh]
+        if moved.spiked is not None:
+            just = [each if each.any() else None for each in moved.spiked[asset]]
+        left = moved.left.get(asset, {})
         for row, t in enumerate(block.t[rows].tolist()):
+            if spikes is not None:
+                spikes.leave(periods[row] - 1, left.get(row, ()))
             if alarms[row]:
                 if tracker is None:
                     known = self.library(number, episode_id(member.asset.id, t))
@@ -693,15 +715,18 @@ class Scorer:
                 tracker.add(t, scores[row], shares[row], deviation[row], values[row], outside[row])
                 if ahead is not None:
                     tracker.foresee(t, *(values[row] for values in ahead))
-                tracker.judge(ill, row)
+                tracker.judge(ill, row, spikes, periods[row] if spikes is not None else 0)
+                places, since = member.layout.places(group.model), tracker.recent[-tracker.rows - 1 :]
                 if tracker.failed is None and tracker.rows <= SHOWN:
-                    places, since = member.layout.places(group.model), tracker.recent[-tracker.rows - 1 :]
                     spiked = np.zeros(len(detector.sensors), dtype=np.int32)
                     if ill is not None:
                         spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
                     echoes = group.echoes(spiked, shares[row])
                     tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
                 if spikes is not None:
+                    for sensor, origin in spikes.bursts(periods[row], tracker.rows):
+                        if tracker.failed is None:
+                            tracker.returned(sensor, group.back(sensor, origin, since))
                     tracker.recall(spikes, periods[row], just[row])
                 self.watch(tracker, int(rows[row]))
                 continue

@@ -41,6 +41,18 @@ PRESSURE: Final = 12
 """Column of XMEAS 13, which overrides the purge."""
 STEERING: Final = {*PV, PRESSURE}
 """Sensors that a controller acts on, by their columns."""
+WRITTEN_SEED: Final = 820_001
+WRITTEN_H: Final = 48.0
+"""Length of the normal record into which failures are written."""
+AT: Final = 300
+"""Row from which a sensor is stuck there."""
+OFTEN: Final = 4
+"""Bursts and spikes in it."""
+MEASURED: Final = 41
+CUT: Final = 0.05
+"""Part of its normal value below which a flow meter reads nothing."""
+FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
+"""Columns of the flow meters."""
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -102,12 +114,27 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     hidden = sum(episode.kind == "instrument" for episode in upon)
     lines.append(Line("episodes that began in faults upon a spiking sensor", {name: float(len(upon))}, digits=0))
     lines.append(Line("of these told as an instrument's, upon a spiking sensor", {name: float(hidden)}, digits=0))
+    written = [(what, *_written(model.model, what)) for what in WRITTEN]
+    lines.append(
+        Line(
+            "episodes of failures written into a record, told as the instrument's",
+            {name: sum(row[3] for row in written) / sum(row[2] for row in written)},
+        )
+    )
+    cut = [episode for records in _cut(runs) for episode in _episodes(model.model, records)]
+    hidden = sum(episode.kind == "instrument" for episode in cut)
+    lines.append(Line("episodes of faults with flows that read nothing", {name: float(len(cut))}, digits=0))
+    lines.append(Line("of these told as an instrument's, reading nothing", {name: float(hidden)}, digits=0))
     protocol = (
         f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
         f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and as many of "
         f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that spikes by {UPON_SIZE:g} standard "
         "deviations from 8 h on. A spike comes in one control step of sixty, also between "
-        "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size."
+        "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size. "
+        f"Written into a normal record of {WRITTEN_H:.0f} h, in which nothing answers: each of XMEAS 1 to "
+        f"{MEASURED}; those that rest do so from row {AT} on, of bursts and spikes there are {OFTEN}, of 15 and of so "
+        "many standard deviations. Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
+        f"{100 * CUT:.0f} % of their normal value, as far as one did."
     )
     head = (
         "sensor's failure",
@@ -118,7 +145,9 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "process",
         "in runs that show a spike",
     )
-    return [Section("Instruments of the own simulator", protocol, lines, table(head, rows))]
+    below = ("written into a record", "sensors", "episodes", "instrument's", "of that sensor", "process")
+    tables = table(head, rows) + "\n" + table(below, written)
+    return [Section("Instruments of the own simulator", protocol, lines, tables)]
 
 
 def _failures(runs: int) -> list[Case]:
@@ -160,6 +189,63 @@ def _upon(runs: int) -> list[Floats]:
         rows[: None if np.isnan(end) else int(end)]
         for rows, end in zip(tep.round_records(run.records), ends, strict=True)
     ]
+
+
+WRITTEN: Final = (
+    "rests where it is",
+    "rests at 0",
+    "rests at twice its largest value",
+    "rests 6 standard deviations from its mean",
+    "falls silent",
+    "bursts of 3 rows",
+    "bursts of 8 rows",
+    "spikes of 6 standard deviations",
+    "spikes of 12 standard deviations",
+)
+
+
+def _written(model: Model, what: str) -> tuple[int, int, int, int, int]:
+    """Sensors, episodes, those told as an instrument's, as that sensor's, and as the process's."""
+    normal, record = simulated.normal(), simulated.normal(WRITTEN_H, WRITTEN_SEED)
+    spread, rng = normal.std(axis=0), np.random.default_rng(WRITTEN_SEED)
+    told: list[tuple[int, Episode]] = []
+    for sensor in range(MEASURED):
+        records = record.copy()
+        column, sigma = records[:, sensor], float(spread[sensor])
+        if what.startswith("rests"):
+            column[AT:] = {
+                "rests where it is": column[AT - 1],
+                "rests at 0": 0.0,
+                "rests at twice its largest value": 2.0 * float(normal[:, sensor].max()),
+            }.get(what, float(normal[:, sensor].mean()) + 6.0 * sigma)
+        elif what == "falls silent":
+            column[AT:] = np.nan
+        else:
+            burst = what.startswith("bursts")
+            number = int(what.split()[2])
+            rows, size = (number, 15.0) if burst else (1, float(number))
+            for at in rng.choice(np.arange(100, len(column) - 60, 60), OFTEN, replace=False).tolist():
+                column[at : at + rows] += size * sigma * rng.uniform(0.8, 1.0, rows) if burst else size * sigma
+        told += [(sensor, episode) for episode in _episodes(model, tep.round_records(records))]
+    failed = [(sensor, episode.failed[0]) for sensor, episode in told if episode.failed is not None]
+    right = sum(tep.COLUMNS[sensor] == of for sensor, of in failed)
+    return MEASURED, len(told), len(failed), right, len(told) - len(failed)
+
+
+def _cut(runs: int) -> list[Floats]:
+    """Records up to the trip of runs with a fault in which a flow fell so far that its meter shows nothing."""
+    least = CUT * simulated.normal()[:, FLOWS].mean(axis=0)
+    found = []
+    for fault in FAULTS:
+        first = FAULT_SEED + 100 * fault
+        made = simulated.faulty(fault, range(first, first + runs))
+        for records, trip_h in zip(made.records, made.trip_h, strict=True):
+            rows = records[: None if np.isnan(trip_h) else int(trip_h * 20)].copy()
+            nothing = rows[:, FLOWS] < least
+            if nothing.any():
+                rows[:, FLOWS] = np.where(nothing, 0.0, rows[:, FLOWS])
+                found.append(rows)
+    return found
 
 
 def _shown(case: Case) -> bool:

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import FIRST, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
-from lab.groups import FAULTS, IS_STUCK, Ill
+from lab.episodes import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
+from lab.groups import BURST, FAULTS, IS_RESTING, IS_STUCK, Ill
 from models.detector import State
 from models.precursor.causes import none
 
@@ -225,16 +225,69 @@ def test_what_rests_where_it_never_was_failed_if_nothing_follows_for_long() -> N
     told = []
     for row in range(FIRST + 40):
         small = row == FIRST + 20  # without a share it has nothing to do with it
+        once = row == FIRST + 25  # by chance
         follows = row >= FIRST + 30
         tracker.add(
             row * SECOND,
             5.0,
             np.array([4.0, 1.0 if follows else 0.01, 0.9]),
-            outside=np.array([3.0, 1.0 * (small or follows), 0.2]),
+            outside=np.array([3.0, 1.2 * (small or follows), 0.2 + 0.7 * once]),
         )
         told.append(stuck(tracker))
         tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
     assert told == ["process"] * FIRST + ["instrument"] * 30 + ["process"] * 10  # others followed: it told the truth
+
+
+def test_what_stays_a_little_outside_follows_after_a_while() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    told = []
+    for row in range(FIRST + 30):
+        follows = row >= FIRST + 10
+        tracker.add(row * SECOND, 5.0, np.array([4.0, 1.0, 0.9]), outside=np.array([3.0, 0.6 * follows, 0.0]))
+        told.append(stuck(tracker))
+        tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert told == ["process"] * FIRST + ["instrument"] * (9 + LASTS) + ["process"] * (21 - LASTS)
+
+
+@pytest.mark.parametrize(
+    ("since", "kind_then"), [(FIRST + 1, "instrument"), (FIRST, "instrument"), (FIRST + 2, "process")]
+)
+def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(since: int, kind_then: str) -> None:
+    """Its share may be small, and it may have leapt long before the episode began."""
+    code = np.array([[IS_RESTING, 0, 0]], dtype=np.int8)
+    run, needed = np.full((1, 3), FIRST + 2, dtype=np.int32), np.full((1, 3), 10, dtype=np.int32)
+    for leapt in (False, True):
+        spikes = Spikes()
+        spikes.leave(1000 - since, [(0, 5.0)] if leapt else [(1, 5.0)])
+        spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+        tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+        for row in range(FIRST + 1):
+            tracker.add(row * SECOND, 5.0, np.array([0.01, 4.0, 0.9]), outside=np.array([3.0, 0.0, 0.0]))
+        tracker.judge(Ill(code, run, needed), 0, spikes, 1000)
+        assert tracker.episode().kind == (kind_then if leapt else "process")
+
+
+def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
+    spikes = Spikes()
+    spikes.leave(100, [(0, 5.0), (2, 7.0)])
+    assert spikes.bursts(103, 4) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(103, 5) == []  # the episode was there before
+    assert spikes.bursts(100 + BURST, 1) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(101 + BURST, 1) == []  # too long for a burst
+    spikes.leave(101, [(0, 9.0)])
+    assert sorted(spikes.bursts(103, 3)) == [(0, 9.0), (2, 7.0)]
+
+
+@pytest.mark.parametrize(
+    ("leaps", "share", "whose"), [(3.0, 0.01, "a"), (3.0, 0.009, None), (2.9, 0.5, "a"), (2.9, 0.4, None)]
+)
+def test_the_larger_the_leap_back_the_smaller_the_share(leaps: float, share: float, whose: str | None) -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    tracker.add(0, 2.0, np.array([share, 1.0, 0.0]))
+    tracker.returned(0, 0.0)
+    assert tracker.failed is None
+    tracker.returned(0, leaps)
+    assert tracker.failed == (None if whose is None else (whose, "spiking"))
 
 
 def test_out_of_range_explains_what_it_began_with() -> None:

@@ -471,7 +471,9 @@ def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
     assert kinds(rig, "frozen-later", later) == {"process"}
     gone_to_nothing = moved.copy()
     gone_to_nothing[90:, 0] = 0.0
-    assert kinds(rig, "gone-to-nothing", gone_to_nothing) == {"process"}
+    assert kinds(rig, "gone-to-nothing", gone_to_nothing) == {"instrument"}  # in one leap, and nothing follows as far
+    gone_to_nothing[86:90, 0] *= [0.8, 0.6, 0.4, 0.2]
+    assert kinds(rig, "going-to-nothing", gone_to_nothing) == {"process"}
     dead = moved.copy()
     dead[99:] = dead[150]
     assert kinds(rig, "dead", dead) == {"process"}

@@ -11,6 +11,7 @@ from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
 from lab.causes import read_library, write_library
 from lab.episodes import Episode, list_episodes
+from lab.groups import BURST
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
 from models.detector import Detector, save
@@ -294,14 +295,17 @@ def test_a_spike_is_the_instruments(rig: Rig, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
-@pytest.mark.parametrize(("rows", "whose"), [(1, ("level", "spiking")), (2, ("level", "spiking")), (3, None)])
-def test_a_burst_of_two_rows_at_most_is_the_instruments(
-    rig: Rig, rows: int, whose: tuple[str, str] | None, size: int
-) -> None:
+@pytest.mark.parametrize(
+    ("rows", "whose"), [(1, "level"), (2, "level"), (3, "level"), (BURST, "level"), (BURST + 1, None)]
+)
+def test_a_burst_of_some_rows_is_the_instruments(rig: Rig, rows: int, whose: str | None, size: int) -> None:
     x = record(400, 5)
     x[200 : 200 + rows, 3] += 150.0
     x[200 + rows, 3] += 0.4 * np.ptp(x[:200, 3])  # noise: it does not come back to where it was
-    assert failed(rig, f"burst-{rows}-{size}", x, size=size) == {whose}
+    assert failed(rig, f"burst-{rows}-{size}", x, size=size) == {whose and (whose, "spiking")}
+    if rows > 1:
+        x[200:, 5] += 60.0  # another moves with it
+        assert failed(rig, f"process-{rows}-{size}", x, size=size) == {None}
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
@@ -342,14 +346,41 @@ def test_a_value_that_rests_where_it_never_was_is_the_instruments_if_nothing_fol
     assert failed(rig, f"noisy-{size}", noisy, size=size) == {None}
 
 
-def test_a_sensor_that_no_other_moves_with_may_rest_anywhere(rig: Rig) -> None:
-    def apart(rows: int, seed: int) -> np.ndarray:
-        return np.column_stack([record(rows, seed)[:, :5], np.random.default_rng(seed).normal(size=rows)])
+def apart(rows: int, seed: int) -> np.ndarray:
+    """The last sensor has nothing to do with the others."""
+    return np.column_stack([record(rows, seed)[:, :5], np.random.default_rng(seed).normal(size=rows)])
 
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_sensor_that_no_other_moves_with_failed_if_it_leapt_to_where_it_rests(rig: Rig, size: int) -> None:
     save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
     gone = apart(400, 5)
     gone[200:, 5] = -8.0
-    assert failed(rig, "apart", gone) == {None}  # none would follow, were it true
+    assert failed(rig, f"leapt-{size}", gone, size=size) == {(SENSORS[5], "frozen")}
+    gone[196:200, 5] = [-3.0, -4.5, -6.0, -7.0]
+    assert failed(rig, f"went-{size}", gone, size=size) == {None}  # none would follow, were it true
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whose"),
+    [(-20.0, 20.0, ("current", "frozen")), (-4.5, 20.0, None), (5, 5, None)],
+)
+def test_nothing_rests_within_its_range(rig: Rig, low: float, high: float, whose: tuple[str, str] | None) -> None:
+    """However little it leapt; near its ends, and where no range is declared, it may."""
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    x = apart(400, 5)
+    x[199, 5], x[200:, 5] = -2.9, -4.2
+    ranged = [*CHANNELS[:5], Channel(SENSORS[5], lo=low, hi=high)]
+    assert failed(rig, f"at-{low}-{high}", x, ranged) == {whose}
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_leap_is_remembered_until_an_alarm_comes_of_it(rig: Rig, size: int) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    little = apart(400, 5)
+    little[199, 5], little[200:, 5] = 3.0, -4.2
+    assert failed(rig, f"little-{size}", little, size=size) == {(SENSORS[5], "frozen")}
+    assert list_episodes(rig.store, f"little-{size}")[0].start > START + 201 * SECOND
 
 
 @pytest.mark.parametrize("size", [1, 400])
@@ -362,7 +393,7 @@ def test_a_spike_does_not_hide_what_comes_later(rig: Rig, size: int) -> None:
 
 def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
     step = record(400, 5)
-    step[200:203, 3] += 150.0  # it does not return at once
+    step[200:215, 3] += 150.0  # it does not return soon
     assert failed(rig, "step", step) == {None}
     every = record(400, 5)
     every[200] += 150.0
