@@ -20,6 +20,7 @@ from lab.groups import (
     IS_SPIKING,
     IS_STUCK,
     JUST,
+    LONGER,
     PART,
     SPIKED,
     Ill,
@@ -208,6 +209,8 @@ class Spikes:
         """Row of each sensor's last spike, whether it counts or not."""
         self.left: dict[int, tuple[int, float]] = {}
         """Row in which each sensor last leapt out of its usual values, and the value before."""
+        self.beyond: dict[int, tuple[int, int]] = {}
+        """First and last row for which each sensor was out of range."""
 
     def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
         """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
@@ -224,6 +227,13 @@ class Spikes:
     def leave(self, row: int, sensors: Sequence[tuple[int, float]]) -> None:
         """Take in which sensors leapt out of their usual values in a row, and from which value."""
         self.left.update((sensor, (row, origin)) for sensor, origin in sensors)
+
+    def exceed(self, row: int, sensors: Sequence[int]) -> list[int]:
+        """Take in which sensors are out of range in a row; those that have been so for long."""
+        for sensor in sensors:
+            first, last = self.beyond.get(sensor, (row, row))
+            self.beyond[sensor] = (first if row - last <= 1 else row), row
+        return [sensor for sensor in sensors if row - self.beyond[sensor][0] >= LONGER]
 
     def rests(self, row: int, same: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(S,) which of the sensors that have had the same value for so many rows (S,) leapt to where they rest."""
@@ -247,7 +257,8 @@ class Spikes:
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        return {"counted": self.counted, "last": list(self.last.items()), "left": list(self.left.items())}
+        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond")}
+        return {"counted": self.counted, **kept}
 
     @classmethod
     def restore(cls, dumped: dict[str, Any]) -> "Spikes":
@@ -256,6 +267,7 @@ class Spikes:
         spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
         spikes.last = dict(dumped["last"])
         spikes.left = {sensor: (row, origin) for sensor, (row, origin) in dumped["left"]}
+        spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
         return spikes
 
 
@@ -295,6 +307,8 @@ class Tracker:
         self.rows = 0
         """Rows since the start, those without a score too."""
         self.failed: tuple[str, str] | None = None
+        self.alarmed = True
+        """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
@@ -356,6 +370,24 @@ class Tracker:
                 self.first = outside > 0
         if score > self.peak:
             self.peak, self.peak_at = score, t
+
+    def attend(self, t: int, score: float, ill: Ill, row: int, lasting: NDArray[np.bool_]) -> None:
+        """Take in a row without an alarm in which a sensor has failed for long; the first one begins it.
+
+        Args:
+            t: when.
+            score: of the row.
+            ill: what is wrong with its measurements.
+            row: which of its rows this is.
+            lasting: (S,) sensors that have failed for long.
+        """
+        self.rows, self.last, self.alarmed, self.ended = self.rows + 1, t, False, False
+        if self.failed is None or not lasting[self.sensors.index(self.failed[0])]:
+            sensor = int(np.argmax(np.where(lasting, ill.run[row], -1)))
+            self.failed = self.sensors[sensor], FAULTS[ill.fault[row, sensor]]
+            self.shares = np.eye(len(self.sensors))[sensor]
+        if not self.peak >= score:
+            self.peak, self.peak_at = (score if score == score else 0.0), t
 
     def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
         """Take in what a row says of the limits; after `add` of it."""
@@ -507,7 +539,7 @@ class Tracker:
         """What to tell of it now, if it says something new."""
         if self.told is not None:
             peak, instrument, at = self.told
-            if self.peak < peak * HIGHER and self.instrument == instrument and self.last - at < QUIET_NS:
+            if self.peak <= peak * HIGHER and self.instrument == instrument and self.last - at < QUIET_NS:
                 return None
         what: Literal["opened", "updated"] = "updated" if self.told else "opened"
         self.told = (self.peak, self.instrument, self.last)
@@ -533,6 +565,7 @@ class Tracker:
             "outside": self.outside.tolist(),
             "rows": self.rows,
             "failed": self.failed,
+            "alarmed": self.alarmed,
             "stuck": self.stuck,
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
@@ -553,7 +586,7 @@ class Tracker:
         tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
         tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
         tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
-        tracker.lately = np.array(dumped["lately"])
+        tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]

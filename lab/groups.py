@@ -58,6 +58,9 @@ NEARLY: Final = 0.25
 """A value beyond the usual ones by less than this part of their span is nearly usual."""
 OUTSIDE: Final = 1e6
 """No value is farther outside the usual ones, in spans of these."""
+LONGER: Final = 10
+"""Rows longer than it takes to know that a sensor is silent it is told without an alarm; so many if out of range."""
+NEVER: Final = np.iinfo(np.int32).max
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
 JUST: Final = 2
@@ -83,6 +86,8 @@ class Ill(NamedTuple):
     """For how many rows it has been so."""
     needed: Counts
     """Rows after which that is known."""
+    lasting: NDArray[np.bool_]
+    """(T, S) it is frozen or silent for so long that it is told without an alarm."""
 
 
 class Leaps(NamedTuple):
@@ -105,6 +110,8 @@ class Seen(NamedTuple):
     spiked: Counts | None
     result: Result
     leaps: Leaps | None
+    dull: Flags | None
+    """(A, T) a few sensors have had no new value for long; None for nowhere."""
     prior: Floats | None
     """(A, S) shown the row before, of several; of one it is in `Group.before`."""
 
@@ -216,6 +223,8 @@ class Group:
         """(S,) rows with one value, beyond which a sensor is frozen."""
         self.silent: NDArray[np.int64] = SILENT * (usual.missing + 1)
         """(S,) rows without a value, beyond which it is silent."""
+        self.least: NDArray[np.int64] = np.minimum(np.where(self.moves, self.frozen, NEVER), self.silent + LONGER)
+        """(S,) rows without a new value, up to which a failure is not told without an alarm."""
 
     def grow(self) -> None:
         """Make room for assets that joined since."""
@@ -292,7 +301,8 @@ class Group:
         jumps = self._jumps(outer, inner)
         leaps = self._leaps(jumps, outer, inner)
         spiked = self._spiked(rows, jumps, outer, inner, shown)
-        return Seen(x, self._unchanged(rows, inner, shown), over, shown, spiked, self.score(rows, x), leaps, prior)
+        same = self._unchanged(rows, inner, shown)
+        return Seen(x, same, over, shown, spiked, self.score(rows, x), leaps, self._dull(same), prior)
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -325,6 +335,14 @@ class Group:
                 counts[:] = np.where(begun < 0, same[:, None] + at + 1, at - begun + 1)
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
+
+    def _dull(self, same: Counts) -> Flags | None:
+        """(A, T) whether some sensors, of a quarter at most, have had no new value for long; None for nowhere."""
+        long = same > self.least
+        if not np.logical_or.reduce(long, axis=None):
+            return None
+        count = long.sum(axis=2)
+        return np.asarray((count > 0) & (count <= max(1, same.shape[2] // 4)))
 
     def _jumps(self, outer: Floats, inner: Floats) -> Rows:
         """Where (flat) `inner` (A, T, S) jumped by as much as a spike does, from the row before it."""
@@ -529,7 +547,8 @@ class Group:
             needed = np.where(flags, rows, needed)
             run = np.where(flags, same, run)
         fault[:, ~places.measured] = 0
-        return Ill(fault, run, needed.astype(np.int32)) if fault.any() else None
+        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT) & (same > self.silent + LONGER)
+        return Ill(fault, run, needed.astype(np.int32), lasting) if fault.any() else None
 
 
 def unpacked(model: Model, shapes: Sequence[Sequence[Any]], content: bytes) -> dict[str, NDArray[Any]]:

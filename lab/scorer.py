@@ -28,7 +28,7 @@ from lab.blocks import (
     values_seen,
 )
 from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
-from lab.groups import IS_SPIKING, JUST, Group, Ill, Layout, Places, Seen, together, unpacked
+from lab.groups import IS_BEYOND, IS_SPIKING, JUST, Group, Ill, Layout, Places, Seen, together, unpacked
 from models.detector import Model, Result
 
 GAP_PERIODS: Final = 5
@@ -365,7 +365,7 @@ class Scorer:
         scored = Scored(
             score, alarm, plan.warm, plan.late, plan.limit, contributions, statistics, ahead, ahead_of, changes=[]
         )
-        if not calm:
+        if not calm or seen.dull is not None or seen.over is not None:
             self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
         elif seen.spiked is not None or seen.leaps is not None:
             self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen, None)
@@ -611,6 +611,10 @@ class Scorer:
             of = result.forecast.sensor.ravel()[on]
             scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
+        if seen.dull is not None:
+            busy |= seen.dull.any(axis=1)
+        if seen.over is not None:
+            busy |= seen.over.any(axis=(1, 2))
         moved = self._remember(group, block, rows, seen, busy)
         for asset in np.flatnonzero(busy).tolist():
             raw = None
@@ -622,6 +626,8 @@ class Scorer:
             spiked = None if seen.spiked is None else seen.spiked[asset]
             x = seen.x[asset]
             ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
+            if ill is not None:
+                ill.lasting[slice(None) if seen.dull is None else ~seen.dull[asset]] = False
             self._follow(
                 int(numbers[asset]),
                 block,
@@ -695,16 +701,26 @@ class Scorer:
         outside, ahead = group.outside(values), None
         if result.forecast is not None:
             ahead = [field[asset].tolist() for field in result.forecast[:4]]
+        if ill is not None and (ill.fault == IS_BEYOND).any():
+            member.spikes = member.spikes or Spikes()
         spikes = member.spikes
         periods = [] if spikes is None else self._periods(number, block, rows, detector.period_s)
         just: list[Flags | None] = [None] * len(rows)
         if moved.spiked is not None:
             just = [each if each.any() else None for each in moved.spiked[asset]]
         left = moved.left.get(asset, {})
+        lasting = np.zeros(values.shape, dtype=np.bool_) if ill is None else ill.lasting
         for row, t in enumerate(block.t[rows].tolist()):
             if spikes is not None:
                 spikes.leave(periods[row] - 1, left.get(row, ()))
+                if ill is not None:
+                    lasting[row, spikes.exceed(periods[row], np.flatnonzero(ill.fault[row] == IS_BEYOND).tolist())] = (
+                        True
+                    )
             if alarms[row]:
+                if tracker is not None and not tracker.alarmed:
+                    self._close(tracker, t, scored)
+                    tracker = None
                 if tracker is None:
                     known = self.library(number, episode_id(member.asset.id, t))
                     tracker = Tracker(
@@ -732,15 +748,25 @@ class Scorer:
                 continue
             if spikes is not None and (over := just[row]) is not None:
                 spikes.note(periods[row], over)
-            if tracker is not None:
-                if tracker.told is None:
-                    scored.changes.append(Change("opened", tracker.episode()))
-                scored.changes.append(Change("closed", tracker.episode(t)))
+            failing = bool(lasting[row].any())
+            if tracker is not None and (tracker.alarmed or not failing):
+                self._close(tracker, t, scored)
                 tracker = None
+            if failing:
+                assert ill is not None
+                if tracker is None:
+                    tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
+                tracker.attend(t, scores[row], ill, row, lasting[row])
         member.tracker = tracker
         self._open[number] = tracker is not None
         if tracker is not None and (change := tracker.update()):
             scored.changes.append(change)
+
+    def _close(self, tracker: Tracker, t: int, scored: Scored) -> None:
+        """End an episode that opened in the same block or before."""
+        if tracker.told is None:
+            scored.changes.append(Change("opened", tracker.episode()))
+        scored.changes.append(Change("closed", tracker.episode(t)))
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 

@@ -107,6 +107,15 @@ def batadal() -> Batadal:
     return Batadal(sensors, normal.numbers(sensors), attacks.numbers(sensors), attacks.flags("ATT_FLAG"))
 
 
+def normal_of(plant: str) -> tuple[tuple[str, ...], Floats, float]:
+    """Sensors, normal record (rows, S) and period in seconds of BATADAL or SKAB."""
+    if plant == "BATADAL":
+        return batadal().sensors, batadal().normal, 3600.0
+    table = read(data() / "skab" / "anomaly_free.csv.gz")
+    sensors = tuple(name for name in table.names if name != "datetime")
+    return sensors, table.numbers(sensors), 1.0
+
+
 class Well(NamedTuple):
     """An instance of 3W."""
 

@@ -4,14 +4,15 @@ Sensors that steer a valve pass their failure on to the plant. A spike lasts one
 one in 180: what no record shows nobody can tell from a process that moves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bars import Line, Section
-from benchmarks.detection import simulated
+from benchmarks.detection import files, simulated
 from benchmarks.detection.own_simulator import FAULTS, fitted
 from benchmarks.detection.subject import LabFitted, Subject
 from benchmarks.report import table
@@ -20,8 +21,11 @@ from devices.quality import BAD, CODES
 from devices.simulated import channels
 from lab.blocks import RowBlock
 from lab.episodes import Episode
+from lab.offline import score_table
 from lab.scorer import Scorer
-from models.detector import Model
+from lab.tables import Table
+from models.detector import Model, dumps, loads
+from models.precursor import fit
 from simulators import tep
 from simulators.tep.control import PV
 
@@ -49,6 +53,10 @@ AT: Final = 300
 OFTEN: Final = 4
 """Bursts and spikes in it."""
 MEASURED: Final = 41
+KNOWN: Final = 5000
+FOLLOWING: Final = 1500
+"""Rows of another plant's record that the model is of, and into which failures are written."""
+FEW: Final = 20
 CUT: Final = 0.05
 """Part of its normal value below which a flow meter reads nothing."""
 FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
@@ -114,13 +122,12 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     hidden = sum(episode.kind == "instrument" for episode in upon)
     lines.append(Line("episodes that began in faults upon a spiking sensor", {name: float(len(upon))}, digits=0))
     lines.append(Line("of these told as an instrument's, upon a spiking sensor", {name: float(hidden)}, digits=0))
-    written = [(what, *_written(model.model, what)) for what in WRITTEN]
-    lines.append(
-        Line(
-            "episodes of failures written into a record, told as the instrument's",
-            {name: sum(row[3] for row in written) / sum(row[2] for row in written)},
-        )
-    )
+    written = []
+    for plant in _plants(model.model):
+        of = [(plant.name, what, *_written(plant, what)) for what in WRITTEN]
+        part = sum(row[4] for row in of) / sum(row[3] for row in of)
+        lines.append(Line(f"failures written into a record of {plant.name}", {name: part}, digits=3))
+        written += of
     cut = [episode for records in _cut(runs) for episode in _episodes(model.model, records)]
     hidden = sum(episode.kind == "instrument" for episode in cut)
     lines.append(Line("episodes of faults with flows that read nothing", {name: float(len(cut))}, digits=0))
@@ -131,9 +138,10 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that spikes by {UPON_SIZE:g} standard "
         "deviations from 8 h on. A spike comes in one control step of sixty, also between "
         "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size. "
-        f"Written into a normal record of {WRITTEN_H:.0f} h, in which nothing answers: each of XMEAS 1 to "
-        f"{MEASURED}; those that rest do so from row {AT} on, of bursts and spikes there are {OFTEN}, of 15 and of so "
-        "many standard deviations. Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
+        f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator, and rows that "
+        f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
+        f"each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
+        f"and spikes there are {OFTEN}, of 15 and of so many standard deviations. Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
         f"{100 * CUT:.0f} % of their normal value, as far as one did."
     )
     head = (
@@ -145,7 +153,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "process",
         "in runs that show a spike",
     )
-    below = ("written into a record", "sensors", "episodes", "instrument's", "of that sensor", "process")
+    below = ("record", "failure written into it", "sensors", "episodes", "instrument's", "of that sensor", "process")
     tables = table(head, rows) + "\n" + table(below, written)
     return [Section("Instruments of the own simulator", protocol, lines, tables)]
 
@@ -204,32 +212,64 @@ WRITTEN: Final = (
 )
 
 
-def _written(model: Model, what: str) -> tuple[int, int, int, int, int]:
-    """Sensors, episodes, those told as an instrument's, as that sensor's, and as the process's."""
+class Plant(NamedTuple):
+    """A normal record (rows, S) into which failures are written, and the one before it that is known."""
+
+    name: str
+    sensors: Sequence[str]
+    known: Floats
+    record: Floats
+    episodes: Callable[[Floats], list[Episode]]
+
+
+def _plants(model: Model) -> list[Plant]:
+    """The own simulator and, as far as they are there, other plants."""
     normal, record = simulated.normal(), simulated.normal(WRITTEN_H, WRITTEN_SEED)
-    spread, rng = normal.std(axis=0), np.random.default_rng(WRITTEN_SEED)
+    names, measured = tep.COLUMNS[:MEASURED], np.s_[:, :MEASURED]
+    found = [Plant("the simulator", names, normal[measured], record, lambda rows: _episodes(model, rows))]
+    for name in ("BATADAL", "SKAB"):
+        if not (files.data() / name.lower()).is_dir():
+            continue
+        sensors, rows, period_s = files.normal_of(name)
+        known = rows[:KNOWN]
+        other = loads(dumps(fit(known, list(sensors), period_s)))
+        found.append(Plant(name, sensors, known, rows[KNOWN : KNOWN + FOLLOWING], _scorer(other, sensors, period_s)))
+    return found
+
+
+def _scorer(model: Model, sensors: Sequence[str], period_s: float) -> Callable[[Floats], list[Episode]]:
+    def episodes(rows: Floats) -> list[Episode]:
+        scored = score_table(model, Table(tuple(sensors), rows, None, period_s, Path("record.csv")))
+        return [episode for episode, _, _ in scored.episodes]
+
+    return episodes
+
+
+def _written(plant: Plant, what: str) -> tuple[int, int, int, int, int]:
+    """Sensors, episodes, those told as an instrument's, as that sensor's, and as the process's."""
+    spread, rng = plant.known.std(axis=0), np.random.default_rng(WRITTEN_SEED)
+    sensors = [at for at in range(len(plant.sensors)) if len(np.unique(plant.known[:, at])) >= FEW]
     told: list[tuple[int, Episode]] = []
-    for sensor in range(MEASURED):
-        records = record.copy()
+    for sensor in sensors:
+        records = plant.record.copy()
         column, sigma = records[:, sensor], float(spread[sensor])
         if what.startswith("rests"):
             column[AT:] = {
                 "rests where it is": column[AT - 1],
                 "rests at 0": 0.0,
-                "rests at twice its largest value": 2.0 * float(normal[:, sensor].max()),
-            }.get(what, float(normal[:, sensor].mean()) + 6.0 * sigma)
+                "rests at twice its largest value": 2.0 * float(np.abs(plant.known[:, sensor]).max()),
+            }.get(what, float(plant.known[:, sensor].mean()) + 6.0 * sigma)
         elif what == "falls silent":
             column[AT:] = np.nan
         else:
-            burst = what.startswith("bursts")
             number = int(what.split()[2])
-            rows, size = (number, 15.0) if burst else (1, float(number))
+            rows, size = (number, 15.0) if what.startswith("bursts") else (1, float(number))
             for at in rng.choice(np.arange(100, len(column) - 60, 60), OFTEN, replace=False).tolist():
-                column[at : at + rows] += size * sigma * rng.uniform(0.8, 1.0, rows) if burst else size * sigma
-        told += [(sensor, episode) for episode in _episodes(model, tep.round_records(records))]
+                column[at : at + rows] += size * sigma * (rng.uniform(0.8, 1.0, rows) if rows > 1 else 1.0)
+        told += [(sensor, episode) for episode in plant.episodes(records)]
     failed = [(sensor, episode.failed[0]) for sensor, episode in told if episode.failed is not None]
-    right = sum(tep.COLUMNS[sensor] == of for sensor, of in failed)
-    return MEASURED, len(told), len(failed), right, len(told) - len(failed)
+    right = sum(plant.sensors[sensor] == of for sensor, of in failed)
+    return len(sensors), len(told), len(failed), right, len(told) - len(failed)
 
 
 def _cut(runs: int) -> list[Floats]:

@@ -98,7 +98,8 @@ class Rig:
             db.execute("INSERT OR REPLACE INTO asset VALUES (?, ?, ?, ?, ?, ?)", row)
             for at, channel in enumerate(channels):
                 row = (f"{asset.id}/{channel.tag}", asset.id, channel.tag, at, channel.unit, "", channel.role)
-                db.execute("INSERT OR REPLACE INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0)", row)
+                ends = channel.lo, channel.hi
+                db.execute("INSERT OR REPLACE INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0)", (*row, *ends))
         number = self.numbers[asset.id] = self.runtime.declare(asset, channels)
         return number
 

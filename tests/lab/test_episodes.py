@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.episodes import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
-from lab.groups import BURST, FAULTS, IS_RESTING, IS_STUCK, Ill
+from lab.groups import BURST, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
 from models.detector import State
 from models.precursor.causes import none
 
@@ -56,11 +56,17 @@ def test_who_left_its_usual_values_first_leads() -> None:
     assert tracker.episode().leading[0][0] == "b"  # too late to have begun it
 
 
+def ill_of(code: np.ndarray, run: np.ndarray) -> Ill:
+    """One row of failures; ten rows are enough to know one."""
+    needed = np.full((1, len(code)), 10, dtype=np.int32)
+    return Ill(code[None], run[None].astype(np.int32), needed, np.zeros((1, len(code)), dtype=np.bool_))
+
+
 def kind(tracker: Tracker, sensor: int, run: int, fault: str = "frozen") -> str:
     """Of the tracker after one of its sensors was known to have failed for `run` rows; ten are enough to know."""
     ill = np.arange(3) == sensor
     code = np.where(ill, FAULTS.index(fault), 0).astype(np.int8)
-    tracker.judge(Ill(code[None], np.where(ill, run, 1)[None].astype(np.int32), np.full((1, 3), 10, dtype=np.int32)), 0)
+    tracker.judge(ill_of(code, np.where(ill, run, 1)), 0)
     return tracker.episode().kind
 
 
@@ -215,8 +221,7 @@ def test_what_runs_away_does_not_spike() -> None:
 
 def stuck(tracker: Tracker) -> str:
     """Kind of the tracker after its first sensor was known to be stuck since the first row."""
-    code = np.array([[IS_STUCK, 0, 0]], dtype=np.int8)
-    tracker.judge(Ill(code, np.full((1, 3), tracker.rows, dtype=np.int32), np.full((1, 3), 10, dtype=np.int32)), 0)
+    tracker.judge(ill_of(np.array([IS_STUCK, 0, 0], dtype=np.int8), np.full(3, tracker.rows)), 0)
     return tracker.episode().kind
 
 
@@ -254,8 +259,7 @@ def test_what_stays_a_little_outside_follows_after_a_while() -> None:
 )
 def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(since: int, kind_then: str) -> None:
     """Its share may be small, and it may have leapt long before the episode began."""
-    code = np.array([[IS_RESTING, 0, 0]], dtype=np.int8)
-    run, needed = np.full((1, 3), FIRST + 2, dtype=np.int32), np.full((1, 3), 10, dtype=np.int32)
+    ill = ill_of(np.array([IS_RESTING, 0, 0], dtype=np.int8), np.full(3, FIRST + 2))
     for leapt in (False, True):
         spikes = Spikes()
         spikes.leave(1000 - since, [(0, 5.0)] if leapt else [(1, 5.0)])
@@ -263,7 +267,7 @@ def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(since: i
         tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
         for row in range(FIRST + 1):
             tracker.add(row * SECOND, 5.0, np.array([0.01, 4.0, 0.9]), outside=np.array([3.0, 0.0, 0.0]))
-        tracker.judge(Ill(code, run, needed), 0, spikes, 1000)
+        tracker.judge(ill, 0, spikes, 1000)
         assert tracker.episode().kind == (kind_then if leapt else "process")
 
 
@@ -290,14 +294,36 @@ def test_the_larger_the_leap_back_the_smaller_the_share(leaps: float, share: flo
     assert tracker.failed == (None if whose is None else (whose, "spiking"))
 
 
+def test_a_sensor_that_failed_for_long_is_told_without_an_alarm() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    frozen, both = np.array([0, 1, 0], dtype=np.int8), np.array([2, 1, 0], dtype=np.int8)
+    tracker.attend(0, np.nan, ill_of(frozen, np.full(3, 12)), 0, flags(1))
+    tracker.attend(SECOND, 0.3, ill_of(both, np.array([90, 13, 1])), 0, flags(0, 1))
+    tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    told = tracker.episode()
+    assert (told.kind, told.failed, told.leading) == ("instrument", ("b", "frozen"), [("b", 1.0)])
+    assert (told.peak, told.peak_at, told.cause, told.evidence) == (0.3, SECOND, None, b"")
+    assert not tracker.alarmed
+    tracker.attend(2 * SECOND, 0.2, ill_of(np.array([2, 0, 0], dtype=np.int8), np.full(3, 91)), 0, flags(0))
+    assert tracker.episode().failed == ("a", "silent")  # the other one is well again
+    assert tracker.episode().peak == 0.3
+
+
+def test_how_long_sensors_are_out_of_range_is_counted() -> None:
+    spikes = Spikes()
+    assert [spikes.exceed(row, [1]) for row in range(5, 5 + LONGER)] == [[]] * LONGER
+    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    assert spikes.exceed(5 + LONGER, [0, 1]) == [1]
+    assert spikes.exceed(7 + LONGER, [0, 1]) == []  # it was well for a row
+
+
 def test_out_of_range_explains_what_it_began_with() -> None:
     def judged(fault: list[str]) -> Tracker:
         tracker = Tracker("pump-1", "m", 0, ["a", "b"])
         for row, each in enumerate(fault):
             tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]))
-            code = np.array([[0, FAULTS.index(each)]], dtype=np.int8)
-            ones = np.ones((1, 2), dtype=np.int32)
-            tracker.judge(Ill(code, ones, ones) if each else None, 0)
+            code = np.array([0, FAULTS.index(each)], dtype=np.int8)
+            tracker.judge(ill_of(code, np.ones(2)) if each else None, 0)
         return tracker
 
     assert judged(["range"]).episode().failed == ("b", "range")

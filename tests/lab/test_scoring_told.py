@@ -11,7 +11,7 @@ from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
 from lab.causes import read_library, write_library
 from lab.episodes import Episode, list_episodes
-from lab.groups import BURST
+from lab.groups import BURST, LONGER
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
 from models.detector import Detector, save
@@ -372,6 +372,66 @@ def test_nothing_rests_within_its_range(rig: Rig, low: float, high: float, whose
     x[199, 5], x[200:, 5] = -2.9, -4.2
     ranged = [*CHANNELS[:5], Channel(SENSORS[5], lo=low, hi=high)]
     assert failed(rig, f"at-{low}-{high}", x, ranged) == {whose}
+
+
+def apart_with(rig: Rig, id: str, size: int, channels: list[Channel] = CHANNELS, **written: object) -> list[Episode]:
+    """Episodes of a record with these values in its last sensor, which no other moves with, from row 200 on."""
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    x = apart(400, 5)
+    for at, value in written.items():
+        first, last = (int(each) for each in at[1:].split("_"))
+        x[first:last, 5] = value
+    failed(rig, f"{id}-{size}", x, channels, size=size)
+    return list_episodes(rig.store, f"{id}-{size}")[::-1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_failed_sensor_is_told_without_an_alarm(rig: Rig, size: int) -> None:
+    known = 11  # rows with one value; the normal record has none twice
+    for id, value, fault, first in (("frozen", 0.5, "frozen", 200 + known), ("silent", np.nan, "silent", 213)):
+        (episode,) = apart_with(rig, id, size, r200_300=value)
+        assert (episode.kind, episode.failed) == ("instrument", ("current", fault))
+        assert (episode.start, episode.end) == (START + first * SECOND, START + 300 * SECOND)
+        assert episode.leading == [("current", 1.0)]
+        assert 0.0 < episode.peak < 1.0
+    assert apart_with(rig, "short", size, r200_211=0.5, r300_313=np.nan) == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_sensor_beyond_its_range_is_told_without_an_alarm(rig: Rig, size: int) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    rig.declare(PUMP, [*CHANNELS[:5], Channel(SENSORS[5], lo=-10.0, hi=10.0)])
+    x = apart(400, 5)
+    x[200:300, 5] += 50.0
+    q = ((x > 10.0) & (np.arange(6) == 5)).astype(np.uint8) * CODES["bad:range"]
+    for first in range(0, 400, size):
+        some = slice(first, first + size)
+        rig.feed("pump-1", seconds(400)[some], x[some], q[some])
+    check_replay(rig, "pump-1")
+    episode = only(rig)
+    assert (episode.kind, episode.failed) == ("instrument", ("current", "range"))
+    assert (episode.start, episode.end) == (START + (200 + LONGER) * SECOND, START + 300 * SECOND)
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_an_alarm_while_a_sensor_has_failed_is_an_episode_of_its_own(rig: Rig, size: int) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    x = apart(600, 5)
+    x[100:, 5] = 0.5
+    x[300:360, 0] += 20.0
+    failed(rig, f"both-{size}", x, size=size)
+    first, alarm, after = list_episodes(rig.store, f"both-{size}")[::-1]
+    assert (first.kind, alarm.kind, after.kind) == ("instrument", "process", "instrument")
+    assert first.end == alarm.start
+    assert alarm.end == after.start
+    assert alarm.leading[0][0] != "current"
+    assert after.end is None
+
+
+def test_a_plant_that_stops_has_no_failed_sensors(rig: Rig) -> None:
+    x = record(400, 5)
+    x[200:] = x[199]
+    assert {each for each in failed(rig, "stopped", x) if each} == set()
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
