@@ -67,6 +67,8 @@ FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
 """It follows if it stays outside for so many rows."""
+STAYED: Final = 0.5
+"""What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
 """What it was outside in single rows counts by this part."""
 OFTEN: Final = 3
@@ -207,8 +209,8 @@ class Spikes:
         """Row and sensor of the spikes that count."""
         self.last: dict[int, int] = {}
         """Row of each sensor's last spike, whether it counts or not."""
-        self.left: dict[int, tuple[int, float]] = {}
-        """Row in which each sensor last leapt out of its usual values, and the value before."""
+        self.left: dict[int, tuple[int, float, float]] = {}
+        """Row in which each sensor last leapt out of its usual values, the value before and that one."""
         self.beyond: dict[int, tuple[int, int]] = {}
         """First and last row for which each sensor was out of range."""
 
@@ -224,9 +226,9 @@ class Spikes:
                 self.counted.append((row, sensor))
             self.last[sensor] = row
 
-    def leave(self, row: int, sensors: Sequence[tuple[int, float]]) -> None:
-        """Take in which sensors leapt out of their usual values in a row, and from which value."""
-        self.left.update((sensor, (row, origin)) for sensor, origin in sensors)
+    def leave(self, row: int, sensors: Sequence[tuple[int, float, float]]) -> None:
+        """Take in which sensors leapt out of their usual values in a row, from which value and to which."""
+        self.left.update((sensor, (row, origin, top)) for sensor, origin, top in sensors)
 
     def exceed(self, row: int, sensors: Sequence[int]) -> list[int]:
         """Take in which sensors are out of range in a row; those that have been so for long."""
@@ -235,16 +237,19 @@ class Spikes:
             self.beyond[sensor] = (first if row - last <= 1 else row), row
         return [sensor for sensor in sensors if row - self.beyond[sensor][0] >= LONGER]
 
-    def rests(self, row: int, same: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(S,) which of the sensors that have had the same value for so many rows (S,) leapt to where they rest."""
+    def rests(self, row: int, same: NDArray[np.int32], values: Floats) -> NDArray[np.bool_]:
+        """(S,) which of the sensors that have had the same `values` for so many rows (S,) leapt there, and stayed.
+
+        Rows may be missing, and clocks inexact: most of the time since is enough.
+        """
         found = np.zeros(len(same), dtype=np.bool_)
-        for sensor, (at, _) in self.left.items():
-            found[sensor] = same[sensor] > row - at
+        for sensor, (at, _, top) in self.left.items():
+            found[sensor] = values[sensor] == top and same[sensor] > STAYED * (row - at)
         return found
 
     def bursts(self, row: int, rows: int) -> list[tuple[int, float]]:
         """Sensors that leapt out within a burst's length, before an episode of so many rows, and from which value."""
-        return [(sensor, origin) for sensor, (at, origin) in self.left.items() if rows - 1 <= row - at <= BURST]
+        return [(sensor, origin) for sensor, (at, origin, _) in self.left.items() if rows - 1 <= row - at <= BURST]
 
     def failing(self, row: int) -> int | None:
         """The one sensor that is known to fail."""
@@ -266,7 +271,7 @@ class Spikes:
         spikes = cls()
         spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
         spikes.last = dict(dumped["last"])
-        spikes.left = {sensor: (row, origin) for sensor, (row, origin) in dumped["left"]}
+        spikes.left = {sensor: (row, origin, top) for sensor, (row, origin, top) in dumped["left"]}
         spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
         return spikes
 
@@ -431,9 +436,8 @@ class Tracker:
         resting = (fault == IS_STUCK) | (fault == IS_RESTING)
         leapt = np.zeros(len(fault), dtype=np.bool_)
         if spikes is not None and resting.any():
-            leapt = spikes.rests(period, ill.run[row])
-        weighty |= resting & leapt  # what is bound to it tightly leads
-        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT)
+            leapt = spikes.rests(period, ill.run[row], self.recent[-1])
+        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT) | resting & leapt  # what is bound to it tightly may lead
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
         explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)

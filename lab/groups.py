@@ -42,6 +42,9 @@ BACK: Final = 0.5
 """The same of what an episode begins with."""
 FAR: Final = 1.5
 """A sensor leaps out of its usual values by so many times its usual leap."""
+STEPS: Final = 10
+"""One that had a value for more rows than this in normal operation is moved in steps (a set point, a state): where it
+goes at once, it has been sent, and it may rest anywhere."""
 BURST: Final = 10
 """A burst is at most so many rows long."""
 PART: Final = 0.3
@@ -98,6 +101,8 @@ class Leaps(NamedTuple):
     sensor: Rows
     origin: Floats
     """The values before."""
+    top: Floats
+    """The values to which they leapt."""
 
 
 class Seen(NamedTuple):
@@ -176,7 +181,8 @@ class Places:
             if channel.lo is not None and channel.hi is not None and channel.lo < channel.hi:
                 span = channel.hi - channel.lo
                 self.bottom[at], self.top[at] = channel.lo - BELOW * span, channel.hi + ABOVE * span
-                self.within[:, at] = channel.lo + ENDS * span, channel.hi - ENDS * span
+                if model.detector.usual.same[at] <= STEPS:
+                    self.within[:, at] = channel.lo + ENDS * span, channel.hi - ENDS * span
         self.ranged = bool(np.isfinite(self.top).any())
 
     def spread(self, values: Floats, width: int) -> Floats:
@@ -215,8 +221,9 @@ class Group:
         least = np.where(self.told, np.maximum(LEAST * span, self.leap / (1 + RETURN / 2)), SPIKE * span)
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
-        self.far: Floats = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
-        """(S,) the least leap out of the usual values."""
+        far = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
+        self.far: Floats = np.where(usual.same <= STEPS, far, np.inf)
+        """(S,) the least leap out of the usual values; infinite for what moves in steps."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -363,7 +370,7 @@ class Group:
         away &= (origin >= low - nearly) & (origin <= high + nearly)
         if not np.logical_or.reduce(away):
             return None
-        return Leaps(where[0][away], where[1][away], sensor[away], origin[away])
+        return Leaps(where[0][away], where[1][away], sensor[away], origin[away], top[away])
 
     def _spiked(self, rows: slice | Rows, jumps: Rows, outer: Floats, inner: Floats, x: Floats) -> Counts | None:
         """For how many rows each sensor's last spike is over, (A, T, S), 0 for none of late; before `_unchanged`.

@@ -81,8 +81,8 @@ class Moved(NamedTuple):
 
     spiked: Flags | None
     """(A, T, S) a spike has just ended; None for nowhere."""
-    left: dict[int, dict[int, list[tuple[int, float]]]]
-    """By asset and row, those that had leapt out of their usual values in the row before, and from which value."""
+    left: dict[int, dict[int, list[tuple[int, float, float]]]]
+    """By asset and row, those that had leapt out of their usual values in the row before, from which and to which."""
 
 
 class Scorer:
@@ -645,10 +645,10 @@ class Scorer:
         """What to remember of rows (A, T); assets in no episode (not `busy`) have it noted."""
         fresh = None if seen.spiked is None else seen.spiked == JUST
         spiking = set() if fresh is None else set((np.flatnonzero(fresh) // fresh[0].size).tolist())
-        left: dict[int, dict[int, list[tuple[int, float]]]] = {}
+        left: dict[int, dict[int, list[tuple[int, float, float]]]] = {}
         if seen.leaps is not None:
-            for asset, row, sensor, origin in zip(*(each.tolist() for each in seen.leaps), strict=True):
-                left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin))
+            for asset, row, sensor, origin, top in zip(*(each.tolist() for each in seen.leaps), strict=True):
+                left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin, top))
         for asset in sorted(spiking | left.keys()):
             number = int(block.asset[rows[asset, 0]])
             member = self.members[number]
@@ -657,7 +657,7 @@ class Scorer:
                 fresh[asset] &= measured
             of_asset = left.get(asset, {})
             for row, leaps in of_asset.items():
-                of_asset[row] = [(sensor, origin) for sensor, origin in leaps if measured[sensor]]
+                of_asset[row] = [leap for leap in leaps if measured[leap[0]]]
             member.spikes = member.spikes or Spikes()
             if busy is not None and busy[asset]:
                 continue

@@ -255,30 +255,41 @@ def test_what_stays_a_little_outside_follows_after_a_while() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "kind_then"), [(FIRST + 1, "instrument"), (FIRST, "instrument"), (FIRST + 2, "process")]
+    ("since", "run", "top", "share", "kind_then"),
+    [
+        (FIRST + 1, FIRST + 2, 0.0, 0.01, "instrument"),
+        (FIRST + 9, FIRST + 2, 0.0, 0.01, "instrument"),  # rows are missing
+        (2 * FIRST + 4, FIRST + 2, 0.0, 4.0, "process"),  # it has not stayed there
+        (FIRST + 1, FIRST + 2, 0.1, 4.0, "process"),  # it rests elsewhere
+        (RECENT + FIRST + 9, RECENT + FIRST + 10, 0.0, 0.01, "instrument"),
+        (RECENT + FIRST + 10, RECENT + FIRST + 11, 0.0, 0.01, "process"),  # long before, and it has no part in this
+        (RECENT + FIRST + 10, RECENT + FIRST + 11, 0.0, 4.0, "instrument"),
+    ],
 )
-def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(since: int, kind_then: str) -> None:
-    """Its share may be small, and it may have leapt long before the episode began."""
-    ill = ill_of(np.array([IS_RESTING, 0, 0], dtype=np.int8), np.full(3, FIRST + 2))
+def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(
+    since: int, run: int, top: float, share: float, kind_then: str
+) -> None:
+    ill = ill_of(np.array([IS_RESTING, 0, 0], dtype=np.int8), np.full(3, run))
     for leapt in (False, True):
         spikes = Spikes()
-        spikes.leave(1000 - since, [(0, 5.0)] if leapt else [(1, 5.0)])
+        spikes.leave(1000 - since, [(0, 5.0, top)] if leapt else [(1, 5.0, top)])
         spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
         tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
         for row in range(FIRST + 1):
-            tracker.add(row * SECOND, 5.0, np.array([0.01, 4.0, 0.9]), outside=np.array([3.0, 0.0, 0.0]))
+            shares, outside = np.array([share, 4.0, 0.9]), np.array([3.0, 0.0, 0.0])
+            tracker.add(row * SECOND, 5.0, shares, values=np.zeros(3), outside=outside)
         tracker.judge(ill, 0, spikes, 1000)
         assert tracker.episode().kind == (kind_then if leapt else "process")
 
 
 def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
     spikes = Spikes()
-    spikes.leave(100, [(0, 5.0), (2, 7.0)])
+    spikes.leave(100, [(0, 5.0, 9.0), (2, 7.0, 9.0)])
     assert spikes.bursts(103, 4) == [(0, 5.0), (2, 7.0)]
     assert spikes.bursts(103, 5) == []  # the episode was there before
     assert spikes.bursts(100 + BURST, 1) == [(0, 5.0), (2, 7.0)]
     assert spikes.bursts(101 + BURST, 1) == []  # too long for a burst
-    spikes.leave(101, [(0, 9.0)])
+    spikes.leave(101, [(0, 9.0, 5.0)])
     assert sorted(spikes.bursts(103, 3)) == [(0, 9.0), (2, 7.0)]
 
 

@@ -443,6 +443,49 @@ def test_a_leap_is_remembered_until_an_alarm_comes_of_it(rig: Rig, size: int) ->
     assert list_episodes(rig.store, f"little-{size}")[0].start > START + 201 * SECOND
 
 
+def test_rows_that_are_missing_do_not_hide_where_a_sensor_leapt_to(rig: Rig) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    x = apart(400, 5)
+    x[200:, 5] = -8.0
+    kept = np.delete(np.arange(400), [210, 215, 260])
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(400)[kept], x[kept])
+    check_replay(rig, "pump-1")
+    assert only(rig).failed == (SENSORS[5], "frozen")
+
+
+def test_what_has_rested_for_long_does_not_explain_what_comes_without_it(rig: Rig) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    rig.declare(PUMP, CHANNELS)
+    x = apart(1200, 9)
+    x[200:, 5] = -8.0
+    x[700:, 1] += np.minimum(0.2 * np.arange(500), 6.0)
+    rig.feed("pump-1", seconds(400), x[:400])
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", seconds(800, 400), x[400:])
+    rig.commit()
+    told = [(episode.failed, episode.leading[0][0]) for episode in list_episodes(rig.store, "pump-1")]
+    assert told == [(None, "pressure"), ((SENSORS[5], "frozen"), SENSORS[5])]
+    check_replay(rig, "pump-1")
+
+
+def stepped(rows: int, seed: int) -> np.ndarray:
+    """The last one is a set point that an operator moves every minute."""
+    steps = np.repeat(np.random.default_rng(seed).choice([88.0, 89.0, 90.0, 91.0, 92.0], rows // 60 + 1), 60)
+    return np.column_stack([record(rows, seed)[:, :5], steps[:rows]])
+
+
+@pytest.mark.parametrize("ranged", [False, True])
+def test_what_moves_in_steps_may_rest_anywhere(rig: Rig, ranged: bool) -> None:
+    """A set point that is moved to a value it never had is not why the level leaves its own later."""
+    save(refit("precursor", [stepped(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, lo=0.0, hi=200.0) if ranged else Channel(tag) for tag in SENSORS]
+    x = stepped(1000, 5)
+    x[300:, 5] = 95.0
+    x[350:, 3] += 15.0
+    assert failed(rig, "stepped", x, channels, 1000) == {None}
+
+
 @pytest.mark.parametrize("size", [1, 400])
 def test_a_spike_does_not_hide_what_comes_later(rig: Rig, size: int) -> None:
     x = record(900, 5)
