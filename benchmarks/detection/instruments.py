@@ -141,7 +141,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator, and rows that "
         f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
         f"each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
-        f"and spikes there are {OFTEN}, of 15 and of so many standard deviations. Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
+        f"and spikes there are {OFTEN}, of 15 and of so many standard deviations. "
+        "Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
         f"{100 * CUT:.0f} % of their normal value, as far as one did."
     )
     head = (
