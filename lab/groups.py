@@ -230,7 +230,8 @@ class Group:
         """(S,) rows with one value, beyond which a sensor is frozen."""
         self.silent: NDArray[np.int64] = SILENT * (usual.missing + 1)
         """(S,) rows without a value, beyond which it is silent."""
-        self.least: NDArray[np.int64] = np.minimum(np.where(self.moves, self.frozen, NEVER), self.silent + LONGER)
+        least = np.minimum(np.where(self.moves, self.frozen, NEVER), self.silent + LONGER)
+        self.least: Counts = least.astype(np.int32)
         """(S,) rows without a new value, up to which a failure is not told without an alarm."""
 
     def grow(self) -> None:
