@@ -222,7 +222,7 @@ class Group:
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
         far = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
-        self.far: Floats = np.where(usual.same <= STEPS, far, np.inf)
+        self.far: Floats = np.where(usual.same > STEPS, np.inf, far)
         """(S,) the least leap out of the usual values; infinite for what moves in steps."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
@@ -230,7 +230,9 @@ class Group:
         """(S,) rows with one value, beyond which a sensor is frozen."""
         self.silent: NDArray[np.int64] = SILENT * (usual.missing + 1)
         """(S,) rows without a value, beyond which it is silent."""
-        least = np.minimum(np.where(self.moves, self.frozen, NEVER), self.silent + LONGER)
+        self.steps: Flags = usual.same > STEPS
+        """(S,) sensors that move in steps."""
+        least = np.minimum(np.where(self.moves & ~self.steps, self.frozen, NEVER), self.silent + LONGER)
         self.least: Counts = least.astype(np.int32)
         """(S,) rows without a new value, up to which a failure is not told without an alarm."""
 
@@ -555,7 +557,7 @@ class Group:
             needed = np.where(flags, rows, needed)
             run = np.where(flags, same, run)
         fault[:, ~places.measured] = 0
-        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT) & (same > self.silent + LONGER)
+        lasting = (fault == IS_FROZEN) & ~self.steps | (fault == IS_SILENT) & (same > self.silent + LONGER)
         return Ill(fault, run, needed.astype(np.int32), lasting) if fault.any() else None
 
 

@@ -428,6 +428,16 @@ def test_an_alarm_while_a_sensor_has_failed_is_an_episode_of_its_own(rig: Rig, s
     assert after.end is None
 
 
+def test_what_moves_in_steps_may_rest(rig: Rig) -> None:
+    def stepped(rows: int, seed: int) -> np.ndarray:
+        return np.column_stack([record(rows, seed)[:, :5], np.arange(rows) // 50 % 3])
+
+    save(refit("precursor", [stepped(600, 1)]), rig.models / "pump.model")
+    x = stepped(400, 5)
+    x[100:, 5] = 2.0
+    assert failed(rig, "set-point", x) == set()
+
+
 def test_a_plant_that_stops_has_no_failed_sensors(rig: Rig) -> None:
     x = record(400, 5)
     x[200:] = x[199]
