@@ -57,6 +57,8 @@ KNOWN: Final = 5000
 FOLLOWING: Final = 1500
 """Rows of another plant's record that the model is of, and into which failures are written."""
 FEW: Final = 20
+SHORT: Final = 500
+"""Rows of the simulator's normal record of which another model is made, for the normal months."""
 CUT: Final = 0.05
 """Part of its normal value below which a flow meter reads nothing."""
 FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
@@ -132,6 +134,13 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     hidden = sum(episode.kind == "instrument" for episode in cut)
     lines.append(Line("episodes of faults with flows that read nothing", {name: float(len(cut))}, digits=0))
     lines.append(Line("of these told as an instrument's, reading nothing", {name: float(hidden)}, digits=0))
+    told = sum(
+        episode.kind == "instrument"
+        for known in (model.model, loads(dumps(fit(simulated.normal()[:SHORT], list(tep.COLUMNS), 180.0))))
+        for month in range(runs)
+        for episode in _episodes(known, simulated.month(simulated.PROMISE_SEED + month))
+    )
+    lines.append(Line(f"instrument's episodes in {2 * runs} normal months", {name: float(told)}, digits=0))
     protocol = (
         f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
         f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and as many of "
@@ -142,6 +151,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
         f"each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
         f"and spikes there are {OFTEN}, of 15 and of so many standard deviations. "
+        f"Normal months: by the model and by one of the first {SHORT} rows of its record. "
         "Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
         f"{100 * CUT:.0f} % of their normal value, as far as one did."
     )
