@@ -232,8 +232,9 @@ class Group:
         """(S,) rows without a value, beyond which it is silent."""
         self.steps: Flags = usual.same > STEPS
         """(S,) sensors that move in steps."""
-        least = np.minimum(np.where(self.moves & ~self.steps, self.frozen, NEVER), self.silent + LONGER)
-        self.least: Counts = least.astype(np.int32)
+        self.stays: Counts = np.where(self.moves & ~self.steps, self.frozen, NEVER).astype(np.int32)
+        """(S,) rows with one value, beyond which that alone is told."""
+        self.least: Counts = np.minimum(self.stays, self.silent + LONGER).astype(np.int32)
         """(S,) rows without a new value, up to which a failure is not told without an alarm."""
 
     def grow(self) -> None:
@@ -312,7 +313,7 @@ class Group:
         leaps = self._leaps(jumps, outer, inner)
         spiked = self._spiked(rows, jumps, outer, inner, shown)
         same = self._unchanged(rows, inner, shown)
-        return Seen(x, same, over, shown, spiked, self.score(rows, x), leaps, self._dull(same), prior)
+        return Seen(x, same, over, shown, spiked, self.score(rows, x), leaps, self._dull(same, x), prior)
 
     def score(self, rows: slice | Rows, x: Floats) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
@@ -346,9 +347,12 @@ class Group:
         self.last[rows], self.same[rows] = x[:, -1], counts[:, -1]
         return counts
 
-    def _dull(self, same: Counts) -> Flags | None:
+    def _dull(self, same: Counts, x: Floats) -> Flags | None:
         """(A, T) whether some sensors, of a quarter at most, have had no new value for long; None for nowhere."""
         long = same > self.least
+        if not np.logical_or.reduce(long, axis=None):
+            return None
+        long &= np.isnan(x) | (same > self.stays)  # a set point and a constant have values
         if not np.logical_or.reduce(long, axis=None):
             return None
         count = long.sum(axis=2)
