@@ -549,6 +549,11 @@ class Tracker:
         self.told = (self.peak, self.instrument, self.last)
         return Change(what, self.episode())
 
+    def close(self, t: int) -> list[Change]:
+        """It ends at `t`; what was opened in the same block is told to be so first."""
+        opened = [] if self.told else [Change("opened", self.episode())]
+        return [*opened, Change("closed", self.episode(t))]
+
     def end(self) -> Change:
         """The stream has ended, and with it the episode at its last scored row."""
         self.ended, self.told = True, None

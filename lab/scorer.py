@@ -5,6 +5,7 @@ of one model are scored in one array operation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,9 +28,10 @@ from lab.blocks import (
     rejoined,
     values_seen,
 )
-from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
-from lab.groups import IS_BEYOND, IS_SPIKING, JUST, Group, Ill, Layout, Places, Seen, together, unpacked
-from models.detector import Model, Result
+from lab.episodes import Change, Known, Spikes, Tracker
+from lab.following import Member, Moved, Stretch, follow, remember
+from lab.groups import Group, Layout, Places, Seen, together, unpacked
+from models.detector import Model
 
 GAP_PERIODS: Final = 5
 """After a jump of more periods the lags mean nothing: the warm-up begins again."""
@@ -60,29 +62,6 @@ class Run(NamedTuple):
     """first, model, clock (it ran backwards), gap; accept: the state goes on, where it stands is taken for normal."""
     offset: bytes | None = None
     """What was accepted before and goes on (`Group.lasting`)."""
-
-
-class Member:
-    """An asset as the scorer knows it."""
-
-    def __init__(self, asset: Asset, layout: Layout) -> None:
-        self.asset = asset
-        self.layout = layout
-        self.model: Model | None = None
-        self.tracker: Tracker | None = None
-        self.spikes: Spikes | None = None
-        """None until a sensor leaps."""
-        self.begun = False
-        """It has begun once, with a model or without."""
-
-
-class Moved(NamedTuple):
-    """What sensors did in rows (A, T) that is to be remembered."""
-
-    spiked: Flags | None
-    """(A, T, S) a spike has just ended; None for nowhere."""
-    left: dict[int, dict[int, list[tuple[int, float, float]]]]
-    """By asset and row, those that had leapt out of their usual values in the row before, from which and to which."""
 
 
 class Scorer:
@@ -617,156 +596,51 @@ class Scorer:
             busy |= seen.over.any(axis=(1, 2))
         moved = self._remember(group, block, rows, seen, busy)
         for asset in np.flatnonzero(busy).tolist():
-            raw = None
-            own = self.members[int(numbers[asset])].layout.places(group.model)  # with its measuring ranges
+            number, raw = int(numbers[asset]), None
+            member = self.members[number]
+            own = member.layout.places(group.model)  # with its measuring ranges
             if own.ranged:
                 raw = np.full(seen.x[asset].shape, np.nan)
                 raw[:, own.known] = block.v[rows[asset]][:, own.columns]
             over = None if seen.over is None else seen.over[asset]
             spiked = None if seen.spiked is None else seen.spiked[asset]
-            x = seen.x[asset]
-            ill = group.ill(own, x, seen.same[asset], over, spiked, raw)
+            ill = group.ill(own, seen.x[asset], seen.same[asset], over, spiked, raw)
             if ill is not None:
                 ill.lasting[slice(None) if seen.dull is None else ~seen.dull[asset]] = False
-            self._follow(
-                int(numbers[asset]),
-                block,
-                rows[asset],
-                seen.shown[asset],
-                asset,
-                result,
-                ill,
-                moved,
-                scored,
-                group.before[self._row[numbers[asset]]] if seen.prior is None else seen.prior[asset],
+            stretch = Stretch(
+                asset=asset,
+                t=block.t[rows[asset]].tolist(),
+                values=seen.shown[asset],
+                prior=group.before[self._row[number]] if seen.prior is None else seen.prior[asset],
+                periods=self._periods(number, block, rows[asset], group.model.detector.period_s),
+                ill=ill,
+                spiked=None if moved.spiked is None else moved.spiked[asset],
+                left=moved.left.get(asset, {}),
             )
+            watch = partial(self._watch, rows[asset])
+            scored.changes.extend(follow(member, group, result, stretch, partial(self.library, number), watch))
+            self._open[number] = member.tracker is not None
+
+    def _watch(self, rows: Rows, tracker: Tracker, row: int) -> None:
+        self.watch(tracker, int(rows[row]))
 
     def _remember(self, group: Group, block: RowBlock, rows: Rows, seen: Seen, busy: Flags | None) -> Moved:
-        """What to remember of rows (A, T); assets in no episode (not `busy`) have it noted."""
-        fresh = None if seen.spiked is None else seen.spiked == JUST
-        spiking = set() if fresh is None else set((np.flatnonzero(fresh) // fresh[0].size).tolist())
-        left: dict[int, dict[int, list[tuple[int, float, float]]]] = {}
-        if seen.leaps is not None:
-            for asset, row, sensor, origin, top in zip(*(each.tolist() for each in seen.leaps), strict=True):
-                left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin, top))
-        for asset in sorted(spiking | left.keys()):
+        """What to remember of rows (A, T) of assets, of which some are `busy` (A,)."""
+
+        def member(asset: int) -> Member:
+            return self.members[int(block.asset[rows[asset, 0]])]
+
+        def periods(asset: int, which: Sequence[int]) -> list[int]:
             number = int(block.asset[rows[asset, 0]])
-            member = self.members[number]
-            measured = member.layout.places(group.model).measured
-            if fresh is not None:
-                fresh[asset] &= measured
-            of_asset = left.get(asset, {})
-            for row, leaps in of_asset.items():
-                of_asset[row] = [leap for leap in leaps if measured[leap[0]]]
-            member.spikes = member.spikes or Spikes()
-            if busy is not None and busy[asset]:
-                continue
-            spikes = set() if fresh is None else set(np.flatnonzero(fresh[asset].any(axis=1)).tolist())
-            which = sorted(spikes | of_asset.keys())
-            periods = self._periods(number, block, rows[asset, which], group.model.detector.period_s)
-            for row, period in zip(which, periods, strict=True):
-                member.spikes.leave(period - 1, of_asset.get(row, ()))
-                if fresh is not None and row in spikes:
-                    member.spikes.note(period, fresh[asset, row])
-        return Moved(fresh if spiking else None, left)
+            return self._periods(number, block, rows[asset, which], group.model.detector.period_s)
+
+        return remember(member, group, seen, busy, periods)
 
     def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
         """Numbers of an asset's rows, in periods of its clock."""
         seconds = block.v[rows, self._clock_at[number]] if self._clocked[number] else block.t[rows] / 1e9
         periods: list[int] = np.floor((seconds + 1e-6) / period_s).astype(np.int64).tolist()
         return periods
-
-    def _follow(
-        self,
-        number: int,
-        block: RowBlock,
-        rows: Rows,
-        values: Floats,
-        asset: int,
-        result: Result,
-        ill: Ill | None,
-        moved: Moved,
-        scored: Scored,
-        prior: Floats,
-    ) -> None:
-        """Open, feed and close an asset's episode along its rows (T,) of values.
-
-        `asset` is its place in the result, `prior` (S,) the row before these.
-        """
-        member = self.members[number]
-        assert member.model is not None
-        tracker, detector, group = member.tracker, member.model.detector, self._listed[int(self._group[number])]
-        alarms, scores = result.alarm[asset].tolist(), result.score[asset].tolist()
-        shares, deviation = result.contributions[asset], result.deviation[asset]
-        outside, ahead = group.outside(values), None
-        if result.forecast is not None:
-            ahead = [field[asset].tolist() for field in result.forecast[:4]]
-        if ill is not None and (ill.fault == IS_BEYOND).any():
-            member.spikes = member.spikes or Spikes()
-        spikes = member.spikes
-        periods = [] if spikes is None else self._periods(number, block, rows, detector.period_s)
-        just: list[Flags | None] = [None] * len(rows)
-        if moved.spiked is not None:
-            just = [each if each.any() else None for each in moved.spiked[asset]]
-        left = moved.left.get(asset, {})
-        lasting = np.zeros(values.shape, dtype=np.bool_) if ill is None else ill.lasting
-        for row, t in enumerate(block.t[rows].tolist()):
-            if spikes is not None:
-                spikes.leave(periods[row] - 1, left.get(row, ()))
-                if ill is not None:
-                    lasting[row, spikes.exceed(periods[row], np.flatnonzero(ill.fault[row] == IS_BEYOND).tolist())] = (
-                        True
-                    )
-            if alarms[row]:
-                if tracker is not None and not tracker.alarmed:
-                    self._close(tracker, t, scored)
-                    tracker = None
-                if tracker is None:
-                    known = self.library(number, episode_id(member.asset.id, t))
-                    tracker = Tracker(
-                        *(member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known),
-                        prior=values[row - 1] if row else prior,
-                    )
-                tracker.ended = False
-                tracker.add(t, scores[row], shares[row], deviation[row], values[row], outside[row])
-                if ahead is not None:
-                    tracker.foresee(t, *(values[row] for values in ahead))
-                tracker.judge(ill, row, spikes, periods[row] if spikes is not None else 0)
-                places, since = member.layout.places(group.model), tracker.recent[-tracker.rows - 1 :]
-                if tracker.failed is None and tracker.rows <= SHOWN:
-                    spiked = np.zeros(len(detector.sensors), dtype=np.int32)
-                    if ill is not None:
-                        spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
-                    echoes = group.echoes(spiked, shares[row])
-                    tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
-                if spikes is not None:
-                    for sensor, origin in spikes.bursts(periods[row], tracker.rows):
-                        if tracker.failed is None:
-                            tracker.returned(sensor, group.back(sensor, origin, since))
-                    tracker.recall(spikes, periods[row], just[row])
-                self.watch(tracker, int(rows[row]))
-                continue
-            if spikes is not None and (over := just[row]) is not None:
-                spikes.note(periods[row], over)
-            failing = bool(lasting[row].any())
-            if tracker is not None and (tracker.alarmed or not failing):
-                self._close(tracker, t, scored)
-                tracker = None
-            if failing:
-                assert ill is not None
-                if tracker is None:
-                    tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
-                tracker.attend(t, scores[row], ill, row, lasting[row])
-        member.tracker = tracker
-        self._open[number] = tracker is not None
-        if tracker is not None and (change := tracker.update()):
-            scored.changes.append(change)
-
-    def _close(self, tracker: Tracker, t: int, scored: Scored) -> None:
-        """End an episode that opened in the same block or before."""
-        if tracker.told is None:
-            scored.changes.append(Change("opened", tracker.episode()))
-        scored.changes.append(Change("closed", tracker.episode(t)))
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,177 @@
+"""What is remembered of assets' rows, and their episodes along them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from devices.frame import Asset
+from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
+from lab.groups import IS_BEYOND, IS_SPIKING, JUST, Flags, Floats, Group, Ill, Layout, Seen
+from models.detector import Model, Result
+
+
+class Member:
+    """An asset as the scorer knows it."""
+
+    def __init__(self, asset: Asset, layout: Layout) -> None:
+        self.asset = asset
+        self.layout = layout
+        self.model: Model | None = None
+        self.tracker: Tracker | None = None
+        self.spikes: Spikes | None = None
+        """None until a sensor leaps."""
+        self.begun = False
+        """It has begun once, with a model or without."""
+
+
+class Moved(NamedTuple):
+    """What sensors did in rows (A, T) that is to be remembered."""
+
+    spiked: Flags | None
+    """(A, T, S) a spike has just ended; None for nowhere."""
+    left: dict[int, dict[int, list[tuple[int, float, float]]]]
+    """By asset and row, those that had leapt out of their usual values in the row before, from which and to which."""
+
+
+class Stretch(NamedTuple):
+    """Rows (T,) of an asset that is in an episode, or may be."""
+
+    asset: int
+    """Its place in the result."""
+    t: list[int]
+    values: Floats
+    """(T, S) as shown."""
+    prior: Floats
+    """(S,) the row before these."""
+    periods: list[int]
+    """Numbers of the rows, in periods of the asset's clock."""
+    ill: Ill | None
+    spiked: Flags | None
+    """(T, S) a spike has just ended; None for nowhere."""
+    left: dict[int, list[tuple[int, float, float]]]
+    """By row, the sensors that had leapt out of their usual values in the row before, from which value and to which."""
+
+
+def remember(
+    member_of: Callable[[int], Member],
+    group: Group,
+    seen: Seen,
+    busy: Flags | None,
+    periods: Callable[[int, Sequence[int]], list[int]],
+) -> Moved:
+    """What to remember of rows (A, T); assets in no episode have it noted.
+
+    Args:
+        member_of: the assets by their place.
+        group: theirs.
+        seen: what was seen in the rows.
+        busy: (A,) those in an episode, or that may be; None for none.
+        periods: numbers of some rows of an asset, in periods of its clock.
+    """
+    fresh = None if seen.spiked is None else seen.spiked == JUST
+    spiking = set() if fresh is None else set((np.flatnonzero(fresh) // fresh[0].size).tolist())
+    left: dict[int, dict[int, list[tuple[int, float, float]]]] = {}
+    if seen.leaps is not None:
+        for asset, row, sensor, origin, top in zip(*(each.tolist() for each in seen.leaps), strict=True):
+            left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin, top))
+    for asset in sorted(spiking | left.keys()):
+        member = member_of(asset)
+        measured = member.layout.places(group.model).measured
+        if fresh is not None:
+            fresh[asset] &= measured
+        of_asset = left.get(asset, {})
+        for row, leaps in of_asset.items():
+            of_asset[row] = [leap for leap in leaps if measured[leap[0]]]
+        member.spikes = member.spikes or Spikes()
+        if busy is not None and busy[asset]:
+            continue
+        spikes = set() if fresh is None else set(np.flatnonzero(fresh[asset].any(axis=1)).tolist())
+        which = sorted(spikes | of_asset.keys())
+        for row, period in zip(which, periods(asset, which), strict=True):
+            member.spikes.leave(period - 1, of_asset.get(row, ()))
+            if fresh is not None and row in spikes:
+                member.spikes.note(period, fresh[asset, row])
+    return Moved(fresh if spiking else None, left)
+
+
+def follow(
+    member: Member,
+    group: Group,
+    result: Result,
+    rows: Stretch,
+    library: Callable[[str], Known | None],
+    watch: Callable[[Tracker, int], None],
+) -> list[Change]:
+    """Open, feed and close an asset's episode along its rows (T,).
+
+    Args:
+        member: the asset.
+        group: its group.
+        result: of the detector.
+        rows: the rows.
+        library: what an episode is compared with, by its id.
+        watch: called with the open episode after each row in alarm.
+    """
+    assert member.model is not None
+    tracker, detector, changes = member.tracker, member.model.detector, list[Change]()
+    alarms, scores = result.alarm[rows.asset].tolist(), result.score[rows.asset].tolist()
+    shares, deviation = result.contributions[rows.asset], result.deviation[rows.asset]
+    outside, ahead, places = group.outside(rows.values), None, member.layout.places(group.model)
+    if result.forecast is not None:
+        ahead = [field[rows.asset].tolist() for field in result.forecast[:4]]
+    ill, spikes = rows.ill, member.spikes
+    if spikes is None and ill is not None and (ill.fault == IS_BEYOND).any():
+        spikes = member.spikes = Spikes()
+    lasting = np.zeros(rows.values.shape, dtype=np.bool_) if ill is None else ill.lasting
+    for row, (t, period) in enumerate(zip(rows.t, rows.periods, strict=True)):
+        fresh = None if rows.spiked is None or not rows.spiked[row].any() else rows.spiked[row]
+        if spikes is not None:
+            spikes.leave(period - 1, rows.left.get(row, ()))
+            if ill is not None:
+                beyond = np.flatnonzero(ill.fault[row] == IS_BEYOND).tolist()
+                lasting[row, spikes.exceed(period, beyond)] = True
+        if not alarms[row]:
+            if spikes is not None and fresh is not None:
+                spikes.note(period, fresh)
+            failing = bool(lasting[row].any())
+            if tracker is not None and (tracker.alarmed or not failing):
+                changes += tracker.close(t)
+                tracker = None
+            if failing:
+                assert ill is not None
+                if tracker is None:
+                    tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
+                tracker.attend(t, scores[row], ill, row, lasting[row])
+            continue
+        if tracker is not None and not tracker.alarmed:
+            changes += tracker.close(t)
+            tracker = None
+        if tracker is None:
+            known = library(episode_id(member.asset.id, t))
+            before = rows.values[row - 1] if row else rows.prior
+            tracker = Tracker(
+                member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known, prior=before
+            )
+        tracker.ended = False
+        tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
+        if ahead is not None:
+            tracker.foresee(t, *(field[row] for field in ahead))
+        tracker.judge(ill, row, spikes, period)
+        since = tracker.recent[-tracker.rows - 1 :]
+        if tracker.failed is None and tracker.rows <= SHOWN:
+            spiked = np.zeros(len(detector.sensors), dtype=np.int32)
+            if ill is not None:
+                spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
+            echoes = group.echoes(spiked, shares[row])
+            tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
+        if spikes is not None:
+            for sensor, origin in spikes.bursts(period, tracker.rows):
+                if tracker.failed is None:
+                    tracker.returned(sensor, group.back(sensor, origin, since))
+            tracker.recall(spikes, period, fresh)
+        watch(tracker, row)
+    member.tracker = tracker
+    if tracker is not None and (change := tracker.update()):
+        changes.append(change)
+    return changes
