@@ -221,9 +221,8 @@ class Group:
         least = np.where(self.told, np.maximum(LEAST * span, self.leap / (1 + RETURN / 2)), SPIKE * span)
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
-        far = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
-        self.far: Floats = np.where(usual.same > STEPS, np.inf, far)
-        """(S,) the least leap out of the usual values; infinite for what moves in steps."""
+        self.far: Floats = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
+        """(S,) the least leap out of the usual values."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -554,7 +553,7 @@ class Group:
         for code, flags, rows in (
             (IS_SILENT, silent, self.silent),
             (IS_FROZEN, frozen, self.frozen),
-            (IS_RESTING, resting, self.frozen),
+            (IS_RESTING, resting & ~self.steps, self.frozen),
             (IS_STUCK, stuck, self.frozen),
         ):
             fault[flags] = code
