@@ -338,9 +338,11 @@ class ScoringRuntime:
     def label(self, id: str, cause: str) -> str:
         """Note that an episode was this, and compare those to come with it; gives the library's name.
 
+        One of a sensor that failed without an alarm has nothing that could be compared, and is only noted.
+
         Raises:
             KeyError: no such episode.
-            ValueError: nothing was seen of it that could be compared, or the library cannot be written.
+            ValueError: the library cannot be written.
         """
         found = self._news.episodes.get(id) or find_episode(self.store, id)
         numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
@@ -350,10 +352,11 @@ class ScoringRuntime:
             raise ValueError("the cause has no name")
         try:
             sensors = stored_model(self.store, found.model).detector.sensors
-            state = unpack(found.evidence)
             name, known = self._known_causes(numbers[found.asset])
             library = known.library if known is not None else causes.none(sensors)
-            write_library(self.models / name, library.with_example(cause.strip(), _in_order(state, sensors, library)))
+            if found.evidence or found.kind == "process":
+                state = _in_order(unpack(found.evidence), sensors, library)
+                write_library(self.models / name, library.with_example(cause.strip(), state))
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self._news.labels[id] = cause.strip()

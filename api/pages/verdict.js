@@ -57,7 +57,10 @@ const anyTrip = (asset) => asset.sensors.some((one) => one.limits?.hi_trip != nu
  * @param {import('./lab.js').Asset} asset @param {any} outlook
  */
 export function outlookText(asset, outlook) {
-  if (!outlook) return { head: t('page.outlook.unknown'), until: '', range: t('page.outlook.unknown_why') };
+  if (!outlook) {
+    const why = asset.episode?.failed && !asset.alarmed ? 'page.outlook.calm' : 'page.outlook.unknown_why';
+    return { head: t('page.outlook.unknown'), until: '', range: t(why) };
+  }
   if (outlook.reached) {
     const range = outlook.lead_s == null ? '' : t('page.outlook.reached_after', { time: duration(outlook.lead_s) });
     return { head: t('page.outlook.reached', { name: tagName(asset, outlook.reached) }), until: '', range, over: true };

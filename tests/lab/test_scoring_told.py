@@ -394,6 +394,10 @@ def test_a_failed_sensor_is_told_without_an_alarm(rig: Rig, size: int) -> None:
         assert (episode.start, episode.end) == (START + first * SECOND, START + 300 * SECOND)
         assert episode.leading == [("current", 1.0)]
         assert 0.0 < episode.peak < 1.0
+        rig.runtime.label(episode.id, "cable")
+        rig.commit()
+        assert list_episodes(rig.store, episode.asset)[0].label == "cable"
+        assert list(rig.models.glob("*.causes.json")) == []
     assert apart_with(rig, "short", size, r200_211=0.5, r300_313=np.nan) == []
 
 
