@@ -49,8 +49,10 @@ LITTLE: Final = 0.65
 """A sensor that stood out by so many of its usual leaps may be what an episode began with abruptly."""
 LARGE: Final = 3.0
 """By so many it may be with a small share."""
-SOME: Final = 0.01
+SOME: Final = 0.001
 """After a burst as large: what is bound to it tightly leads."""
+WHOLE: Final = 1.0
+"""Or one that led out of the usual values by their whole span."""
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share."""
 PARTNER: Final = 0.5
@@ -474,7 +476,7 @@ class Tracker:
 
         What is bound to it tightly leads; so the larger the leap, the smaller its share may be.
         """
-        part = SOME if leaps >= LARGE else PARTNER
+        part = SOME if leaps >= LARGE or self.outside[0, sensor] >= WHOLE else PARTNER
         if leaps > 0 and self.shares[sensor] >= part * max(self.shares.max(), 1e-300):
             self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
 

@@ -294,11 +294,21 @@ def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leaps", "share", "whose"), [(3.0, 0.01, "a"), (3.0, 0.009, None), (2.9, 0.5, "a"), (2.9, 0.4, None)]
+    ("leaps", "far", "share", "whose"),
+    [
+        (3.0, 0.5, 0.001, "a"),
+        (3.0, 0.5, 0.0009, None),
+        (2.9, 0.5, 0.5, "a"),
+        (2.9, 0.5, 0.4, None),
+        (1.5, 1.0, 0.001, "a"),
+        (1.5, 0.9, 0.001, None),
+    ],
 )
-def test_the_larger_the_leap_back_the_smaller_the_share(leaps: float, share: float, whose: str | None) -> None:
+def test_the_larger_the_leap_back_the_smaller_the_share(
+    leaps: float, far: float, share: float, whose: str | None
+) -> None:
     tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
-    tracker.add(0, 2.0, np.array([share, 1.0, 0.0]))
+    tracker.add(0, 2.0, np.array([share, 1.0, 0.0]), outside=np.array([far, 0.0, 0.0]))
     tracker.returned(0, 0.0)
     assert tracker.failed is None
     tracker.returned(0, leaps)
