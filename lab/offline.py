@@ -78,12 +78,15 @@ def score_table(model: Model, table: Table, known: Known | None = None) -> Score
     scored = scorer.ingest(RowBlock(np.full(n, number, dtype=np.int32), t, table.values, q))
     found = {change.episode.id: change.episode for change in scored.changes}
     row_of = {at: row for row, at in enumerate(t.tolist())}
+    starts = {each.start for each in found.values()}
     episode = np.zeros(n, dtype=np.int64)
     episodes = []
     for count, each in enumerate(found.values(), start=1):
         first = row_of[each.start]
-        # the row that ends it is normal again; one that was cut off (a gap, the end of the file) ends with its last row
-        last = n - 1 if each.end is None else row_of[each.end] - (not scored.alarm[row_of[each.end]])
+        # the row that ends it is normal again or the first of the next one; what was cut off ends with its last row
+        last = n - 1
+        if each.end is not None:
+            last = row_of[each.end] - (each.end in starts or not scored.alarm[row_of[each.end]])
         episode[first : last + 1] = count
         episodes.append((each, first, last))
     order = np.argsort(-scored.contributions, axis=1, kind="stable")[:, :TOP]

@@ -258,6 +258,25 @@ def test_an_instrument_is_named_with_its_fault(tmp_path: Path) -> None:
     assert named == {("instrument", "level spiking")}
 
 
+def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path) -> None:
+    def apart(count: int, seed: int) -> np.ndarray:
+        return np.column_stack([record(count, seed)[:, :5], np.random.default_rng(seed).normal(size=count)])
+
+    normal, x = put(tmp_path / "normal.csv", apart(600, 1)), apart(600, 5)
+    x[100:, 5] = 0.5
+    x[300:360, 0] += 20.0
+    out = tmp_path / "scores.csv"
+    told = lab("score", "--normal", normal, "--data", put(tmp_path / "run.csv", x), "-o", out, "--period", "1s")
+    assert told.exit_code == 0, told.output
+    assert "Episode 1 (instrument): rows 112 to 300" in told.output
+    assert "current, frozen" in told.output
+    scored = rows(out)[1:]
+    assert {(row[2], row[4]) for row in scored[:111]} == {("0", "")}
+    assert {(row[2], row[3], row[4], row[8]) for row in scored[111:300]} == {("0", "1", "instrument", "current frozen")}
+    assert {(row[2], row[4]) for row in scored[300:360]} == {("1", "process")}
+    assert {(row[2], row[4]) for row in scored[-100:]} == {("0", "instrument")}
+
+
 def test_showing_a_model(tmp_path: Path) -> None:
     model = tmp_path / "pump.model"
     assert lab("fit", "--normal", put(tmp_path / "n.csv", record(300, 1)), "-o", model).exit_code == 0
