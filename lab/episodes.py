@@ -201,7 +201,7 @@ class Change(NamedTuple):
 
 
 class Spikes:
-    """What is remembered of an asset's spiking sensors, by their positions in the model.
+    """What is remembered of an asset's sensors that spiked, leapt or are out of range, by their positions in the model.
 
     Rows are numbered; where some are missing, so are their numbers.
     """
@@ -285,9 +285,10 @@ class Tracker:
     episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
     score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
     in a control loop does: by many times what it usually changes in the episode, which no process does. It may be what
-    the episode begins with: a row or two far out, and back (`began_with`). And of a sensor that has spiked often of
-    late, alone, less is asked (`recall`). From then on it is the instrument's. Only one that rests where it never was,
-    and others contradict, is told so after a while and taken back should others follow.
+    the episode begins with: some rows far out, and back (`began_with`, `returned`). And of a sensor that has spiked
+    often of late, alone, less is asked (`recall`). From then on it is the instrument's. Only one that rests where it
+    never was, because it leapt there or others contradict it, is told so after a while and taken back should others
+    follow. Without an alarm it is the instrument's from the first (`attend`).
     """
 
     def __init__(
