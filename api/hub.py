@@ -43,6 +43,7 @@ class AssetState(msgspec.Struct):
     episode: str | None = None
     episode_kind: str | None = None
     failed: tuple[str, str] | None = None
+    suspects: list[tuple[str, str]] = []
     cause: str | None = None
     causes: list[tuple[str, float]] = []
     unknown: float | None = None

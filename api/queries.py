@@ -128,6 +128,7 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
         "episode": word.episode if word else None,
         "episode_kind": word.episode_kind if word else None,
         "failed": told.failed(word.failed if word else None),
+        "suspects": told.suspects(word.suspects if word else []),
         "cause": word.cause if word else None,
         "causes": told.causes(word.causes if word else []),
         "unknown": word.unknown if word else None,
@@ -147,6 +148,9 @@ class _Names:
 
     def failed(self, failed: tuple[str, str] | None) -> dict[str, Any] | None:
         return None if failed is None else {"sensor": failed[0], "name": self.of(failed[0]), "fault": failed[1]}
+
+    def suspects(self, suspects: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        return [{"sensor": sensor, "name": self.of(sensor), "fault": fault} for sensor, fault in suspects]
 
     def causes(self, causes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
         return [
@@ -363,6 +367,7 @@ def _episode(row: Episode, told: _Names, now: int) -> dict[str, Any]:
         "unknown": row.unknown,
         "told": row.label is not None,
         "failed": told.failed(row.failed),
+        "suspects": told.suspects(row.suspects),
         "outlook": told.outlook(row.outlook),
         "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
     }

@@ -123,6 +123,7 @@ class AssetDetail(Asset):
     episode: str | None
     episode_kind: Literal["process", "instrument"] | None
     failed: Failed | None
+    suspects: list[Failed]
     cause: str | None
     causes: list[Cause]
     unknown: Number
@@ -201,6 +202,7 @@ class Episode(Answer):
     unknown: Number
     told: bool
     failed: Failed | None
+    suspects: list[Failed]
     outlook: Outlook | None
     duration_s: float
 

@@ -75,6 +75,8 @@ ONCE: Final = 0.5
 """What it was outside in single rows counts by this part."""
 OFTEN: Final = 3
 """So many spikes within them, more than of all others together, make a sensor known to fail."""
+TWICE: Final = 2
+"""So many make it suspected; where the normal record is short, chance makes one."""
 WEIGHT: Final = 0.1
 """A sensor known to fail must have so much of the leading share to be the cause."""
 NAMED: Final = 5
@@ -100,6 +102,7 @@ room(
     "ALTER TABLE episode ADD COLUMN label TEXT",
     "ALTER TABLE episode ADD COLUMN outlook TEXT",
     "ALTER TABLE episode ADD COLUMN evidence BLOB",
+    "ALTER TABLE episode ADD COLUMN suspects TEXT NOT NULL DEFAULT '[]'",
 )
 
 
@@ -170,6 +173,8 @@ class Episode(msgspec.Struct, frozen=True):
     """None when the model knows no limits."""
     evidence: bytes = b""
     """What it is compared by: rows, then mean deviations and shares of the model's sensors."""
+    suspects: list[tuple[str, str]] = []
+    """Of a process episode the sensors that failed of late, and what is wrong with them: perhaps its cause."""
 
 
 def pack(state: State) -> bytes:
@@ -191,6 +196,7 @@ def unpack(content: bytes) -> State:
 
 
 _leading: Final = msgspec.json.Decoder(list[tuple[str, float]])
+_suspects: Final = msgspec.json.Decoder(list[tuple[str, str]])
 
 
 class Change(NamedTuple):
@@ -253,9 +259,13 @@ class Spikes:
         """Sensors that leapt out within a burst's length, before an episode of so many rows, and from which value."""
         return [(sensor, origin) for sensor, (at, origin, _) in self.left.items() if rows - 1 <= row - at <= BURST]
 
+    def of_late(self, row: int) -> list[int]:
+        """The sensors of the spikes that count and are remembered in a row."""
+        return [sensor for at, sensor in self.counted if row - at < MEMORY]
+
     def failing(self, row: int) -> int | None:
         """The one sensor that is known to fail."""
-        of_late = [sensor for at, sensor in self.counted if row - at < MEMORY]
+        of_late = self.of_late(row)
         if len(of_late) < OFTEN:
             return None
         sensor = max(sorted(set(of_late)), key=of_late.count)
@@ -289,6 +299,8 @@ class Tracker:
     often of late, alone, less is asked (`recall`). From then on it is the instrument's. Only one that rests where it
     never was, because it leapt there or others contradict it, is told so after a while and taken back should others
     follow. Without an alarm it is the instrument's from the first (`attend`).
+
+    What failed of late without that it explains the episode is named with it (`suspect`): it may steer a valve.
     """
 
     def __init__(
@@ -319,6 +331,8 @@ class Tracker:
         """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
+        self.suspects: dict[int, str] = {}
+        """What is wrong with sensors that failed of late, by their positions, in the order in which it was known."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
@@ -330,7 +344,8 @@ class Tracker:
         self.evidence = causes.initial(1, len(sensors))
         self.know(known)
         self.outlook: Outlook | None = None
-        self.told: tuple[float, bool, int] | None = None
+        self.told: tuple[float, tuple[bool, int], int] | None = None
+        """Peak, verdict and last row of what was told."""
 
     def know(self, known: Known | None) -> None:
         """Compare with this library."""
@@ -342,6 +357,15 @@ class Tracker:
     def instrument(self) -> bool:
         """Whether it is the instrument's."""
         return self.failed is not None
+
+    @property
+    def verdict(self) -> tuple[bool, int]:
+        """What to tell at once when it changes: whether it is the instrument's, and the number of suspects."""
+        return self.instrument, len(self.suspects)
+
+    def named_suspects(self) -> list[tuple[str, str]]:
+        """The sensors that failed of late, and what is wrong with them; none where one of them explains it."""
+        return [] if self.instrument else [(self.sensors[at], fault) for at, fault in self.suspects.items()]
 
     def add(
         self,
@@ -498,6 +522,22 @@ class Tracker:
         if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
+    def suspect(self, failed: NDArray[np.int8] | None, spikes: Spikes | None, row: int) -> None:
+        """Note which sensors have failed of late, whatever their share; after `recall`.
+
+        Args:
+            failed: (S,) what is wrong with those that have failed for long, positions in `FAULTS`; None for nothing.
+            spikes: what is remembered of the asset; None for nothing.
+            row: number of the row.
+        """
+        if failed is not None:
+            for sensor in np.flatnonzero(failed).tolist():
+                self.suspects.setdefault(sensor, FAULTS[failed[sensor]])
+        of_late = [] if spikes is None else spikes.of_late(row)
+        for sensor in of_late:
+            if of_late.count(sensor) >= TWICE:
+                self.suspects.setdefault(sensor, FAULTS[IS_SPIKING])
+
     def _isolated(self, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(S,) sensors whose spike, just ended, stands out from how they moved in the episode before it."""
         if self.rows < len(self.recent) or not fresh.any():
@@ -540,16 +580,17 @@ class Tracker:
             library=self.library,
             outlook=self.outlook,
             evidence=pack(self.evidence) if self.evidence["rows"][0] else b"",
+            suspects=self.named_suspects(),
         )
 
     def update(self) -> Change | None:
         """What to tell of it now, if it says something new."""
         if self.told is not None:
-            peak, instrument, at = self.told
-            if self.peak <= peak * HIGHER and self.instrument == instrument and self.last - at < QUIET_NS:
+            peak, verdict, at = self.told
+            if self.peak <= peak * HIGHER and self.verdict == verdict and self.last - at < QUIET_NS:
                 return None
         what: Literal["opened", "updated"] = "updated" if self.told else "opened"
-        self.told = (self.peak, self.instrument, self.last)
+        self.told = (self.peak, self.verdict, self.last)
         return Change(what, self.episode())
 
     def close(self, t: int) -> list[Change]:
@@ -579,6 +620,7 @@ class Tracker:
             "failed": self.failed,
             "alarmed": self.alarmed,
             "stuck": self.stuck,
+            "suspects": list(self.suspects.items()),
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
@@ -600,6 +642,7 @@ class Tracker:
         tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
+        tracker.suspects = dict(dumped["suspects"])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
@@ -609,7 +652,7 @@ class Tracker:
             name: np.frombuffer(base64.b64decode(dumped["evidence"][name]), dtype=array.dtype).reshape(array.shape)
             for name, array in tracker.evidence.items()
         }
-        tracker.told = None if tracker.ended else (tracker.peak, tracker.instrument, tracker.last)
+        tracker.told = None if tracker.ended else (tracker.peak, tracker.verdict, tracker.last)
         return tracker
 
 
@@ -631,23 +674,24 @@ def _number(value: float) -> float | None:
 
 _COLUMNS: Final = (
     'id, asset, kind, start, "end", peak, peak_at, leading, cause, model, failed, causes, unknown, library, outlook, '
-    "evidence"
+    "evidence, suspects"
 )
 _UPDATED: Final = (
     *("kind", '"end"', "peak", "peak_at", "leading", "cause", "model", "failed", "causes", "unknown", "library"),
-    *("outlook", "evidence"),
+    *("outlook", "evidence", "suspects"),
 )
 
 
 def write_episodes(db: sqlite3.Connection, episodes: Iterable[Episode]) -> None:
     """Enter episodes, or bring them up to date; what the user said of one is kept. The caller has the transaction."""
     db.executemany(
-        f"INSERT INTO episode ({_COLUMNS}) VALUES ({', '.join('?' * 16)}) ON CONFLICT (id) DO UPDATE SET "
+        f"INSERT INTO episode ({_COLUMNS}) VALUES ({', '.join('?' * 17)}) ON CONFLICT (id) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in _UPDATED),
         [
             (
                 *(e.id, e.asset, e.kind, e.start, e.end, e.peak, e.peak_at, _json(e.leading), e.cause, e.model),
                 *(_json(e.failed), _json(e.causes), e.unknown, e.library, _json(e.outlook), e.evidence or None),
+                _json(e.suspects),
             )
             for e in episodes
         ],
@@ -671,7 +715,7 @@ def find_episode(store: Store, id: str) -> Episode | None:
 
 def _episode(row: Sequence[Any]) -> Episode:
     id, asset, kind, start, end, peak, peak_at, leading, cause, model = row[:10]
-    failed, causes, unknown, library, outlook, evidence, label = row[10:]
+    failed, causes, unknown, library, outlook, evidence, suspects, label = row[10:]
     return Episode(
         *(id, asset, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model),
         None if failed is None else msgspec.json.decode(failed, type=tuple[str, str]),
@@ -679,6 +723,7 @@ def _episode(row: Sequence[Any]) -> Episode:
         *(unknown, library, label),
         None if outlook is None else msgspec.json.decode(outlook, type=Outlook),
         evidence or b"",
+        _suspects.decode(suspects),
     )
 
 

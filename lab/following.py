@@ -170,6 +170,7 @@ def follow(
                 if tracker.failed is None:
                     tracker.returned(sensor, group.back(sensor, origin, since))
             tracker.recall(spikes, period, fresh)
+        tracker.suspect(None if ill is None else np.where(lasting[row], ill.fault[row], np.int8(0)), spikes, period)
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

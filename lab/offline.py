@@ -35,6 +35,9 @@ class Scores(NamedTuple):
     """(n,) number of the episode the row is in, from 1; 0 for none."""
     causes: list[Match | None]
     """n: what the row's episode was like by then; None outside of episodes, or without a library."""
+    suspects: list[str]
+    """n: the sensor that was the first known to have failed, and how, in a row of an episode that it does not explain;
+    else an empty text."""
     ahead: Floats
     """(n, 3) time until the first limit, lower and upper end of its 80 % interval, s; inf: none in sight; NaN: no
     episode, or no limit known."""
@@ -60,9 +63,12 @@ def score_table(model: Model, table: Table, known: Known | None = None) -> Score
         TableError: the file has less than half of the model's sensors.
     """
     matches: list[Match | None] = [None] * len(table.values)
+    suspects = [""] * len(table.values)
 
     def note(tracker: Tracker, row: int) -> None:
         matches[row] = tracker.match()
+        for suspect in tracker.named_suspects()[:1]:
+            suspects[row] = " ".join(suspect)
 
     scorer = Scorer(lambda number, id: known, note)
     number = scorer.declare(Asset("run", "file"), [Channel(name, role=role_by_name(name)) for name in table.columns])
@@ -93,7 +99,9 @@ def score_table(model: Model, table: Table, known: Known | None = None) -> Score
     shares = np.take_along_axis(scored.contributions, order, axis=1)
     names = np.where(shares > 0, np.array(table.columns, dtype=object)[order], "")
     top = [names[:, at].tolist() if at < names.shape[1] else [""] * n for at in range(TOP)]
-    return Scores(scored.score, scored.alarm, episode, matches, scored.ahead, scored.ahead_of, top, episodes, missing)
+    return Scores(
+        scored.score, scored.alarm, episode, matches, suspects, scored.ahead, scored.ahead_of, top, episodes, missing
+    )
 
 
 def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
@@ -114,8 +122,9 @@ def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
 def write_scores(path: Path, table: Table, scores: Scores) -> None:
     """One row for each row of the file: time, score, alarm, episode, kind, top1 to top3, cause, time_to_limit_s.
 
-    A row's cause is what was known by then: a name of the library, `unknown` where nothing known is like it, and of an
-    instrument's episode the sensor and what is wrong with it. The time is empty where no limit is in sight.
+    A row's cause is what was known by then: a name of the library; where nothing known is like it, a sensor that failed
+    of late and how, else `unknown`; and of an instrument's episode the sensor and what is wrong with it. The time is
+    empty where no limit is in sight.
 
     `time` is ISO 8601 where the file has times, else seconds since its first row, else the row's number from 0.
 
@@ -149,7 +158,10 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
 
 def row_causes(scores: Scores) -> list[str]:
     """The cause of each row as it is written."""
-    found = ["" if match is None else match.cause or UNKNOWN for match in scores.causes]
+    found = [
+        (match and match.cause) or suspect or ("" if match is None else UNKNOWN)
+        for match, suspect in zip(scores.causes, scores.suspects, strict=True)
+    ]
     for number, (episode, _, _) in enumerate(scores.episodes, start=1):
         if episode.failed is not None:
             for row in np.flatnonzero(scores.episode == number).tolist():

@@ -43,7 +43,7 @@ LOOK_S: Final = 1.0
 TOLD: Final = 3
 """Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 10
+SNAPSHOT_VERSION: Final = 11
 
 room(
     "scoring",
@@ -161,6 +161,7 @@ class ScoringRuntime:
             "episode": None,
             "episode_kind": None,
             "failed": None,
+            "suspects": [],
             "cause": None,
             "causes": [],
             "unknown": None,
@@ -173,6 +174,7 @@ class ScoringRuntime:
                 "episode": tracker.id,
                 "episode_kind": "instrument" if tracker.instrument else "process",
                 "failed": tracker.failed,
+                "suspects": tracker.named_suspects(),
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }
             if match is not None:

@@ -15,6 +15,8 @@ import { get, segment } from './api.js';
  * @property {number|null} decimals
  */
 
+/** @typedef {{sensor: string, fault: string}} Failed  what is wrong with an instrument */
+
 /** @typedef {'ok'|'alarm'|'instrument'|'learning'|'stale'|'offline'} Health */
 
 /** Stale after so long while the period is not known, as the API has it. */
@@ -86,14 +88,16 @@ export class Asset {
 
   /**
    * What is said of the open episode, by the newest frame or else by the slower answer; null when none is open.
-   * @returns {{id: string, kind: string, failed: {sensor: string, fault: string}|null, causes: any[], unknown: number|null, outlook: any}|null}
+   * @returns {{id: string, kind: string, failed: Failed|null, suspects: Failed[], causes: any[], unknown: number|null, outlook: any}|null}
    */
   get episode() {
     const said = this.frame ?? this.info;
     if (!said.episode) return null;
-    const failed = Array.isArray(said.failed) ? { sensor: said.failed[0], fault: said.failed[1] } : (said.failed ?? null);
-    const { causes = [], unknown = null, outlook = null } = said;
-    return { id: said.episode, kind: said.episode_kind ?? 'process', failed, causes, unknown, outlook };
+    const named = (one) => (Array.isArray(one) ? { sensor: one[0], fault: one[1] } : one);
+    const { failed = null, suspects = [], causes = [], unknown = null, outlook = null } = said;
+    return {
+      id: said.episode, kind: said.episode_kind ?? 'process', failed: named(failed), suspects: suspects.map(named), causes, unknown, outlook,
+    };
   }
 
   /** How far the stream has moved from the model, 0 as fitted, 1 at the limit. @returns {number|null} */

@@ -24,13 +24,21 @@ const sensorOf = (asset, tag) => asset?.sensors.find((one) => one.tag === tag) ?
 
 /**
  * What is wrong with an instrument, and how that shows.
- * @param {import('./lab.js').Asset|undefined} asset @param {{sensor: string, fault: string}} failed
+ * @param {import('./lab.js').Asset|undefined} asset @param {import('./lab.js').Failed} failed
  */
 export function failedText(asset, failed) {
   const name = tagName(asset, failed.sensor);
   const [what, why] = FAULTS[failed.fault] ?? [];
   return what ? { what: t(what, { name }), why: t(why) } : { what: `${name}: ${failed.fault}`, why: '' };
 }
+
+/**
+ * Which sensors to check because they failed of late; an empty text for none.
+ * @param {import('./lab.js').Asset|undefined} asset @param {import('./lab.js').Failed[]} suspects
+ */
+export const suspectText = (asset, suspects = []) => suspects.length
+  ? t('page.suspect', { what: suspects.map((one) => failedText(asset, one).what).join(t('page.suspect.and')) })
+  : '';
 
 /** A forecast's time: no more digits than it deserves. @param {number} seconds */
 export function roughly(seconds) {
@@ -95,6 +103,7 @@ export function causeLine(asset, episode) {
   if (episode.failed) return failedText(asset, episode.failed).what;
   if (episode.told) return causeName(episode.cause);
   const [first] = ranked(episode);
+  if ((!first || isUnknown(episode)) && episode.suspects?.length) return suspectText(asset, episode.suspects.slice(0, 1));
   if (!first) return null;
   if (isUnknown(episode)) return t('page.cause.unknown_short');
   return `${causeName(first[0])}\u00a0${percent(first[1])}`;

@@ -20,7 +20,7 @@ from devices.frame import Asset
 from devices.quality import BAD, CODES
 from devices.simulated import channels
 from lab.blocks import RowBlock
-from lab.episodes import Episode
+from lab.episodes import MEMORY, Episode
 from lab.offline import score_table
 from lab.scorer import Scorer
 from lab.tables import Table
@@ -94,18 +94,19 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         for steers, (right, count) in enumerate(apart):
             whose = [episode.kind for case, episode in told if (case.sensor in STEERING) == bool(steers)]
             apart[steers] = right + whose.count("instrument"), count + len(whose)
-        process = [case for case, episode in told if episode.kind == "process"]
-        shown = sum(_shown(case) for case in process)
+        process = [(case, episode) for case, episode in told if episode.kind == "process"]
+        shown = sum(_shown(*each) for each in process)
         right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
+        named = sum(tep.COLUMNS[case.sensor] in dict(e.suspects) for case, e in told)
         what = kind if not size else f"{kind}, {size:g} standard deviations"
-        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown))
+        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown, named))
     everything = sum(row[2] for row in rows)
     lines.append(
         Line("episodes of failed sensors told as the instrument's", {name: sum(row[3] for row in rows) / everything})
     )
     for what, (right, count) in zip(("nothing", "a valve"), apart, strict=True):
         lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
-    wrong, total = 0, 0
+    wrong, suspected, total = 0, 0, 0
     for fault in FAULTS:
         first = FAULT_SEED + 100 * fault
         made = simulated.faulty(fault, range(first, first + runs))
@@ -113,8 +114,10 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
             found = _episodes(model.model, records[: None if np.isnan(trip_h) else int(trip_h * 20)])
             total += len(found)
             wrong += sum(episode.kind == "instrument" for episode in found)
+            suspected += sum(bool(episode.suspects) for episode in found)
     lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
+    lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
     upon = [
         episode
         for records in _upon(runs)
@@ -145,8 +148,9 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
         f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and as many of "
         f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that spikes by {UPON_SIZE:g} standard "
-        "deviations from 8 h on. A spike comes in one control step of sixty, also between "
-        "the records. A row shows a spike: the sensor's record differs from both neighbours by half of its size. "
+        "deviations from 8 h on. A spike comes in one control step of sixty, also between the records. A row shows a "
+        "spike: the sensor's record differs from both neighbours by half of its size, in the episode or within "
+        f"{MEMORY} rows before it. That name the sensor: as one to be checked first. "
         f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator, and rows that "
         f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
         f"each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
@@ -162,7 +166,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "instrument's",
         "of that sensor",
         "process",
-        "in runs that show a spike",
+        "in which a row shows a spike",
+        "that name the sensor",
     )
     below = ("record", "failure written into it", "sensors", "episodes", "instrument's", "of that sensor", "process")
     tables = table(head, rows) + "\n" + table(below, written)
@@ -299,8 +304,10 @@ def _cut(runs: int) -> list[Floats]:
     return found
 
 
-def _shown(case: Case) -> bool:
-    values = case.records[:, case.sensor]
+def _shown(case: Case, episode: Episode) -> bool:
+    """Whether a row shows a spike of the sensor, in the episode or in what is remembered before it."""
+    last = len(case.records) if episode.end is None else episode.end // PERIOD_NS
+    values = case.records[max(0, episode.start // PERIOD_NS - 2 - MEMORY) : last + 1, case.sensor]
     spread = float(simulated.normal()[:, case.sensor].std())
     before, after = values[1:-1] - values[:-2], values[1:-1] - values[2:]
     size = 0.5 * case.size * spread

@@ -112,6 +112,7 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
                     "peak": round(episode.peak, 4),
                     "leading": episode.leading,
                     "failed": episode.failed,
+                    "suspects": episode.suspects,
                     "cause": episode.cause,
                     "causes": episode.causes,
                     "unknown": episode.unknown,
@@ -135,7 +136,9 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
         if episode.failed is not None:
             sensor, fault = episode.failed
             typer.echo("  " + text("score.failed", sensor=sensor, fault=text(f"score.fault.{fault}")))
-        elif episode.causes:
+        for sensor, fault in episode.suspects:
+            typer.echo("  " + text("score.suspect", sensor=sensor, fault=text(f"score.fault.{fault}")))
+        if episode.causes:
             named = ", ".join(f"{cause_name(name)} {chance:.0%}" for name, chance in episode.causes[:3])
             typer.echo("  " + text("score.causes", causes=named, unknown=f"{episode.unknown:.0%}"))
         if episode.outlook is not None and episode.outlook.first_s is not None:

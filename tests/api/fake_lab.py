@@ -150,6 +150,7 @@ class Plant:
         return {
             "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
             "failed": failed and [failed["sensor"], failed["fault"]], "cause": row.get("cause"),
+            "suspects": [[each["sensor"], each["fault"]] for each in row.get("suspects", [])],
             "causes": [[each["cause"], each["probability"]] for each in causes][:3], "unknown": row.get("unknown"),
             "outlook": row.get("outlook"),
         }  # fmt: skip
@@ -160,7 +161,7 @@ class Plant:
         names = ("failed", "cause", "unknown", "outlook")
         return {name: row.get(name) for name in names} | {
             "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
-            "causes": row.get("causes", [])[:3],
+            "causes": row.get("causes", [])[:3], "suspects": row.get("suspects", []),
         }  # fmt: skip
 
     def channels(self) -> list[dict[str, Any]]:
@@ -188,7 +189,7 @@ def _episode(asset: str, id: str, kind: str, start: float, end: float | None, pe
         "id": id, "asset": asset, "kind": kind, "start": start, "end": end, "peak": peak, "peak_at": start + 40,
         "leading": list(tags), "cause": None, "cause_name": None, "causes": [], "unknown": None, "told": False,
         "failed": {"sensor": tags[0][0], "name": tags[0][0], "fault": "frozen"} if kind == "instrument" else None,
-        "outlook": None,
+        "suspects": [], "outlook": None,
     }  # fmt: skip
 
 

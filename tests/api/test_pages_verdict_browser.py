@@ -41,11 +41,11 @@ def test_an_open_episode_says_cause_time_and_whose_it_is(visit: Open) -> None:
     assert "IDV 1: A/C feed ratio in stream 4, B constant 71%" in cause
     assert [row.inner_text().split("\n")[-1] for row in page.query_selector_all(".causes li")] == ["12%", "5%", "12%"]
     assert "Like nothing known" in cause
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("simulation ×60")
     limit = part(page, 1)
     assert "in about 2 h 35 min" in limit
     assert "Reactor pressure reaches its trip limit of 3,000 kPaG" in limit
     assert "between 68 min and 4 h 30 min" in limit
-    assert "simulation ×60" in limit
     assert "Process" in part(page, 2)
     assert here.errors == []
 
@@ -74,6 +74,24 @@ def test_an_instrument_is_named_with_the_reason_and_is_no_alarm(visit: Open) -> 
     for fault, words in (("silent", "is silent"), ("spiking", "is spiking"), ("range", "is out of range")):
         row["failed"] = row["failed"] | {"fault": fault}
         expect(page.locator(".diagnosis .part").nth(2)).to_contain_text(words)
+
+
+def test_a_sensor_that_failed_of_late_is_to_be_checked_first(visit: Open) -> None:
+    here = visit()
+    row = here.server.lab.plants[0].open_episode()
+    assert row is not None
+    row["suspects"] = [{"sensor": tag, "name": tag, "fault": "spiking"} for tag in ("xmeas_4", "xmeas_8")]
+    page = open_asset(here)
+    told = part(page, 2)
+    assert (
+        "Process\n\nCheck first: A and C feed (stream 4) is spiking; Reactor level is spiking\n\nA sensor has failed"
+        in told
+    )
+    assert "No instrument is frozen" not in told
+    listed = page.locator(".episode-table tbody tr").first
+    assert "A/C feed ratio" in listed.inner_text(), "a known cause is likelier"
+    row |= {"unknown": 0.9, "cause": None}
+    expect(listed).to_contain_text("Check first: A and C feed (stream 4) is spiking")
 
 
 def test_without_an_episode_nothing_is_diagnosed(visit: Open) -> None:

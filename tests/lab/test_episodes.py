@@ -330,6 +330,29 @@ def test_a_sensor_that_failed_for_long_is_told_without_an_alarm() -> None:
     assert tracker.episode().peak == 0.3
 
 
+def test_who_failed_of_late_without_explaining_it_is_suspected() -> None:
+    tracker, spikes = grown(), Spikes()
+    spikes.note(-20, flags(1))
+    spikes.note(0, flags(2))
+    spikes.note(20, flags(2))
+    codes = np.where(flags(0), FAULTS.index("silent"), 0).astype(np.int8)
+    tracker.suspect(None, None, MEMORY)
+    tracker.suspect(None, spikes, MEMORY)  # forgotten
+    assert tracker.episode().suspects == []
+    assert tracker.update() is not None
+    tracker.suspect(codes, spikes, MEMORY - 1)
+    tracker.suspect(None, None, MEMORY)
+    change = tracker.update()
+    assert change is not None
+    assert (change.episode.kind, change.episode.suspects) == ("process", [("a", "silent"), ("c", "spiking")])
+    assert tracker.update() is None
+    again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert again.episode() == tracker.episode()
+    assert again.update() is None
+    assert kind(again, 1, 4) == "instrument"
+    assert again.episode().suspects == []  # it explains the episode
+
+
 def test_how_long_sensors_are_out_of_range_is_counted() -> None:
     spikes = Spikes()
     assert [spikes.exceed(row, [1]) for row in range(5, 5 + LONGER)] == [[]] * LONGER

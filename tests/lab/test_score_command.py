@@ -273,7 +273,8 @@ def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path
     scored = rows(out)[1:]
     assert {(row[2], row[4]) for row in scored[:111]} == {("0", "")}
     assert {(row[2], row[3], row[4], row[8]) for row in scored[111:300]} == {("0", "1", "instrument", "current frozen")}
-    assert {(row[2], row[4]) for row in scored[300:360]} == {("1", "process")}
+    assert {(row[2], row[4], row[8]) for row in scored[300:360]} == {("1", "process", "current frozen")}
+    assert "check first: current, frozen" in told.output
     assert {(row[2], row[4]) for row in scored[-100:]} == {("0", "instrument")}
 
 

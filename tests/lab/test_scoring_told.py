@@ -582,7 +582,52 @@ def test_who_spiked_often_is_the_cause_with_a_small_share(rig: Rig, size: int) -
     for spikes, by, whose in ((4, 8.0, ("level", "spiking")), (2, 8.0, None), (0, 8.0, None), (4, 0.0, None)):
         id = f"pump-{spikes}-{by:.0f}"
         failed(rig, id, spiky(spikes, by), size=size)
-        assert list_episodes(rig.store, id)[0].failed == whose
+        newest = list_episodes(rig.store, id)[0]
+        assert newest.failed == whose
+        assert (("level", "spiking") in newest.suspects) == (spikes > 0 and whose is None)
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+@pytest.mark.parametrize("rows", [(0.65, 1.7, 0.25), (0.95, 1.6, 0.02)])
+def test_a_sensor_that_is_noise_alone_is_back_anywhere_in_it(rig: Rig, rows: tuple[float, ...], size: int) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    low, spread = apart(600, 1)[:, 5].min(), np.ptp(apart(600, 1)[:, 5])
+    x = apart(400, 5)
+    x[199:202, 5] = low + spread * np.array(rows)
+    assert failed(rig, f"noise-{size}", x, size=size) == {(SENSORS[5], "spiking")}
+    x[201:, 5] += spread  # it stays there
+    assert failed(rig, f"step-{size}", x, size=size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_spikes_of_a_sensor_that_is_noise_alone_are_remembered(rig: Rig, size: int) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    low, spread = apart(600, 1)[:, 5].min(), np.ptp(apart(600, 1)[:, 5])
+    x = apart(500, 5)
+    for row in (199, 229):
+        x[row : row + 3, 5] = low + spread * np.array([0.65, 1.7, 0.25])
+    x[300:, 0] += 20.0
+    failed(rig, f"often-{size}", x, size=size)
+    newest = list_episodes(rig.store, f"often-{size}")[0]
+    assert (newest.kind, newest.suspects) == ("process", [(SENSORS[5], "spiking")])
+
+
+def test_a_process_names_the_sensor_that_is_known_to_have_failed(rig: Rig) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    number = rig.declare(PUMP, CHANNELS)
+    x = apart(500, 9)
+    x[200:, 5] = x[199, 5]
+    x[400:, 0] += 20.0
+    rig.feed("pump-1", seconds(450), x[:450])
+    assert rig.runtime.describe(number)["suspects"] == [(SENSORS[5], "frozen")]
+    rig.stop()
+    rig.open()
+    rig.feed("pump-1", seconds(50, 450), x[450:])
+    rig.commit()
+    process, instrument = list_episodes(rig.store, "pump-1")
+    assert (process.kind, process.suspects) == ("process", [(SENSORS[5], "frozen")])
+    assert (instrument.kind, instrument.suspects) == ("instrument", [])
+    check_replay(rig, "pump-1")
 
 
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:

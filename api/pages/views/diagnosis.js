@@ -2,7 +2,7 @@
 
 import { h, keyed, put } from '../dom.js';
 import { duration, percent, t, when } from '../i18n.js';
-import { causeName, failedText, isUnknown, outlookText, ranked, tagName } from '../verdict.js';
+import { causeName, failedText, isUnknown, outlookText, ranked, suspectText, tagName } from '../verdict.js';
 import { panel } from '../widgets.js';
 import { acceptNormal, tellCause } from './told.js';
 
@@ -79,8 +79,11 @@ export function diagnosisPanel(lab, asset, said) {
       const note = episode.outlook?.sensor && speed ? t('page.outlook.plant_time', { n: speed }) : '';
       outlook.update(left.head, left.until, [left.range, note].filter(Boolean).join(' '));
       outlook.classList.toggle('is-over', Boolean(left.over));
-      const failed = episode.failed ? failedText(asset, episode.failed) : null;
-      kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), failed?.what ?? '', failed?.why ?? (instrument ? '' : t('page.kind.process_why')));
+      const suspects = suspectText(asset, episode.suspects);
+      const { what, why } = episode.failed
+        ? failedText(asset, episode.failed)
+        : { what: suspects, why: instrument ? '' : t(suspects ? 'page.suspect.why' : 'page.kind.process_why') };
+      kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
       const leading = (open?.leading ?? []).slice(0, RANKED);
       began.hidden = leading.length === 0;
       keyed(began.list, leading, ([tag]) => tag, ([tag]) => bar(tagName(asset, tag), tag));
