@@ -23,6 +23,7 @@ from lab.groups import (
     LONGER,
     PART,
     SPIKED,
+    WHOLE,
     Ill,
     allowed,
 )
@@ -50,11 +51,10 @@ LITTLE: Final = 0.65
 LARGE: Final = 3.0
 """By so many it may be with a small share."""
 SOME: Final = 0.001
-"""After a burst as large: what is bound to it tightly leads."""
-WHOLE: Final = 1.0
-"""Or one that led out of the usual values by their whole span."""
+"""After a burst as large, or one out of the usual values by their whole span: what is bound to it tightly leads."""
 RECENT: Final = 75
-"""Rows before an episode within which a sensor that failed may be its cause whatever its share."""
+"""Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
+one that spikes may."""
 PARTNER: Final = 0.5
 """A sensor that failed earlier must have so much of the leading share to be the cause."""
 SETTLED: Final = 20
@@ -68,7 +68,7 @@ MEMORY: Final = 300
 FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
-"""It follows if it stays outside for so many rows."""
+"""It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
@@ -300,7 +300,9 @@ class Tracker:
     never was, because it leapt there or others contradict it, is told so after a while and taken back should others
     follow. Without an alarm it is the instrument's from the first (`attend`).
 
-    What failed of late without that it explains the episode is named with it (`suspect`): it may steer a valve.
+    Once the plant itself has left its usual values (`upset`), that is an episode of its own, and the process's: be it
+    that a controller acted on the sensor, or that a fault came upon the plant while it fails. What failed of late
+    without that it explains an episode is named with it (`suspect`).
     """
 
     def __init__(
@@ -312,6 +314,7 @@ class Tracker:
         period_s: float = 1.0,
         known: Known | None = None,
         prior: Floats | None = None,
+        beside: tuple[str, str] | None = None,
     ) -> None:
         self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
         self.id = episode_id(asset, start)
@@ -331,8 +334,12 @@ class Tracker:
         """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
-        self.suspects: dict[int, str] = {}
+        self.beside = beside
+        """What had failed before the plant left its usual values; no failure explains that."""
+        self.suspects: dict[int, str] = {} if beside is None else {sensors.index(beside[0]): beside[1]}
         """What is wrong with sensors that failed of late, by their positions, in the order in which it was known."""
+        self.away: NDArray[np.int32] = np.zeros(len(sensors), dtype=np.int32)
+        """(S,) for how many rows, of those in which it had a share, each has been far outside its usual values."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
@@ -382,7 +389,9 @@ class Tracker:
         """
         self.rows += 1
         if outside is not None:
-            enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)
+            part = shares >= FOLLOWS * shares.max()  # beside a spike hardly any has one
+            self.away = np.where(outside > FAIRLY, self.away + part.astype(np.int32), np.int32(0))
+            enough = np.where(part, outside, 0.0)
             self.lately = np.concatenate([self.lately[1:], enough[None]])
             parts = outside if self.rows <= BEGUN else 0.0 * outside, np.maximum(self.lately.min(axis=0), ONCE * enough)
             self.outside = np.maximum(self.outside, np.stack(parts))
@@ -456,7 +465,7 @@ class Tracker:
             return
         fault = ill.fault[row]
         self.beyond &= fault == IS_BEYOND
-        if self.failed is not None or not fault.any():
+        if self.failed is not None or self.beside is not None or not fault.any():
             return
         before = ill.run[row] - (self.rows - 1)  # as long it was at the first row
         weighty = self.shares >= PARTNER * max(self.shares.max(), 1e-300)
@@ -515,25 +524,44 @@ class Tracker:
         """
         if fresh is not None:
             counts = None if self.rows == 1 else self._isolated(fresh)  # it was before the first row
-            if counts is not None and self.failed is not None and self.failed[1] == FAULTS[IS_SPIKING]:
-                counts[self.sensors.index(self.failed[0])] = True
+            whose = self.failed or self.beside
+            if counts is not None and whose is not None and whose[1] == FAULTS[IS_SPIKING]:
+                counts[self.sensors.index(whose[0])] = True
             spikes.note(row, fresh, counts)
-        known = spikes.failing(row) if self.failed is None else None
+        known = spikes.failing(row) if self.failed is None and self.beside is None else None
         if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
-    def suspect(self, failed: NDArray[np.int8] | None, spikes: Spikes | None, row: int) -> None:
-        """Note which sensors have failed of late, whatever their share; after `recall`.
+    def upset(self, ill: Ill | None, row: int) -> bool:
+        """Whether the plant has left its usual values though a sensor's failure explains how the episode began.
 
         Args:
-            failed: (S,) what is wrong with those that have failed for long, positions in `FAULTS`; None for nothing.
-            spikes: what is remembered of the asset; None for nothing.
-            row: number of the row.
+            ill: what is wrong with the measurements in the next row; None for nothing. What failed as well is no plant.
+            row: which of its rows that is.
         """
-        if failed is not None:
-            for sensor in np.flatnonzero(failed).tolist():
-                self.suspects.setdefault(sensor, FAULTS[failed[sensor]])
-        of_late = [] if spikes is None else spikes.of_late(row)
+        if self.failed is None or self.stuck:
+            return False
+        others = self.away >= LASTS
+        others[self.sensors.index(self.failed[0])] = False
+        if ill is not None:
+            others &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
+        return bool(others.any())
+
+    def suspect(self, ill: Ill | None, row: int, lasting: NDArray[np.bool_], of_late: Sequence[int]) -> None:
+        """Note which sensors failed before it began or spike in its first rows, whatever their share; after `judge`.
+
+        Args:
+            ill: what is wrong with its measurements; None for nothing.
+            row: which of its rows this is.
+            lasting: (S,) sensors that have failed for long.
+            of_late: those of the spikes that are remembered (`Spikes.of_late`).
+        """
+        if self.rows > RECENT:
+            return
+        if ill is not None:
+            since = self.beyond | ((ill.run[row] >= self.rows) & (ill.fault[row] != IS_BEYOND))
+            for sensor in np.flatnonzero(lasting & since).tolist():
+                self.suspects.setdefault(sensor, FAULTS[ill.fault[row, sensor]])
         for sensor in of_late:
             if of_late.count(sensor) >= TWICE:
                 self.suspects.setdefault(sensor, FAULTS[IS_SPIKING])
@@ -621,6 +649,8 @@ class Tracker:
             "alarmed": self.alarmed,
             "stuck": self.stuck,
             "suspects": list(self.suspects.items()),
+            "beside": self.beside,
+            "away": self.away.tolist(),
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
@@ -642,7 +672,8 @@ class Tracker:
         tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
-        tracker.suspects = dict(dumped["suspects"])
+        tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int32)
+        tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])

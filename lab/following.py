@@ -47,6 +47,8 @@ class Stretch(NamedTuple):
     periods: list[int]
     """Numbers of the rows, in periods of the asset's clock."""
     ill: Ill | None
+    over: Flags | None
+    """(T, S) marked as beyond the measuring range; None for nowhere."""
     spiked: Flags | None
     """(T, S) a spike has just ended; None for nowhere."""
     left: dict[int, list[tuple[int, float, float]]]
@@ -129,7 +131,8 @@ def follow(
         if spikes is not None:
             spikes.leave(period - 1, rows.left.get(row, ()))
             if ill is not None:
-                beyond = np.flatnonzero(ill.fault[row] == IS_BEYOND).tolist()
+                marked = ill.fault[row] == IS_BEYOND
+                beyond = [] if rows.over is None else np.flatnonzero(rows.over[row] & marked).tolist()
                 lasting[row, spikes.exceed(period, beyond)] = True
         if not alarms[row]:
             if spikes is not None and fresh is not None:
@@ -144,14 +147,16 @@ def follow(
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
                 tracker.attend(t, scores[row], ill, row, lasting[row])
             continue
-        if tracker is not None and not tracker.alarmed:
+        beside = None
+        if tracker is not None and (not tracker.alarmed or tracker.upset(ill, row)):
+            beside = tracker.failed if tracker.alarmed else None
             changes += tracker.close(t)
             tracker = None
         if tracker is None:
             known = library(episode_id(member.asset.id, t))
             before = rows.values[row - 1] if row else rows.prior
             tracker = Tracker(
-                member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known, prior=before
+                member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known, before, beside
             )
         tracker.ended = False
         tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
@@ -159,7 +164,7 @@ def follow(
             tracker.foresee(t, *(field[row] for field in ahead))
         tracker.judge(ill, row, spikes, period)
         since = tracker.recent[-tracker.rows - 1 :]
-        if tracker.failed is None and tracker.rows <= SHOWN:
+        if tracker.failed is None and tracker.beside is None and tracker.rows <= SHOWN:
             spiked = np.zeros(len(detector.sensors), dtype=np.int32)
             if ill is not None:
                 spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
@@ -167,10 +172,10 @@ def follow(
             tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
         if spikes is not None:
             for sensor, origin in spikes.bursts(period, tracker.rows):
-                if tracker.failed is None:
+                if tracker.failed is None and tracker.beside is None:
                     tracker.returned(sensor, group.back(sensor, origin, since))
             tracker.recall(spikes, period, fresh)
-        tracker.suspect(None if ill is None else np.where(lasting[row], ill.fault[row], np.int8(0)), spikes, period)
+        tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

@@ -38,8 +38,6 @@ LEAST: Final = 0.25
 """And jumps by at least so much of the span of the usual values."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
-CHANGE: Final = 0.8
-"""Or of its usual leap: a sensor that is noise alone is back anywhere in it."""
 BACK: Final = 0.5
 """The same of what an episode begins with."""
 FAR: Final = 1.5
@@ -53,6 +51,8 @@ PART: Final = 0.3
 """Beside a sensor that is far outside its usual values others may be by this part of it, as chance has it."""
 FAIRLY: Final = 0.5
 """But not by more than this part of their span."""
+WHOLE: Final = 1.0
+"""Outside its usual values by their whole span a sensor is so far out that it is back wherever among them it lands."""
 SHORT: Final = 2
 """And where it is not known that it began with such a leap, so many."""
 WITHIN: Final = 0.1
@@ -420,8 +420,7 @@ class Group:
         if not np.logical_or.reduce(spike):
             return at[:0]
         spike &= np.abs(top - after) >= self.jump[sensor]
-        left = np.maximum(RETURN * np.abs(top - before), np.where(self.told, CHANGE * self.leap, 0.0)[sensor])
-        spike &= np.abs(after - before) <= left
+        spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
         spike &= self.moves[sensor] | (before == usual.low[sensor])
         at, row = at[spike], row[spike]
         return np.asarray(at[np.bincount(row)[row] <= max(1, width // 10)])
@@ -453,8 +452,8 @@ class Group:
         """(S,) the same of a measurement that was outside its usual values, a row or two, and leapt back in the last.
 
         None when anything else left its usual values: a controller that brings its variable back moves its valve.
-        Where it is not known how far a sensor leaps, it is 1. What was well outside is back anywhere among them: in the
-        same row it may have been switched.
+        Where it is not known how far a sensor leaps, it is 1. What was outside by their whole span is back anywhere
+        among them: in the same row a pump may have been switched.
         """
         if len(x) > SHORT + 2:
             return np.zeros(x.shape[1])
@@ -465,7 +464,7 @@ class Group:
         found: Flags = out[1:-1].all(axis=0) & out[:-1].any(axis=0) & ~out[-1] & (out.sum(axis=0) <= SHORT)
         found &= (jump >= SPIKE * span) & self.moves & places.measured
         within = (x[-1] >= usual.low + WITHIN * span) & (x[-1] <= usual.high - WITHIN * span)
-        back = (np.abs(x[-1] - x[0]) <= BACK * np.abs(x[-2] - x[0])) | (far[-2] >= NEARLY) | np.isnan(x[0])
+        back = (np.abs(x[-1] - x[0]) <= BACK * np.abs(x[-2] - x[0])) | (far[-2] >= WHOLE) | np.isnan(x[0])
         found &= np.where(out[0], within & (far > NEARLY).any(axis=0), back)
         most = far.max(axis=0)
         others = np.array([np.delete(most, sensor).max(initial=0.0) for sensor in np.flatnonzero(found).tolist()])

@@ -614,6 +614,7 @@ class Scorer:
                 prior=group.before[self._row[number]] if seen.prior is None else seen.prior[asset],
                 periods=self._periods(number, block, rows[asset], group.model.detector.period_s),
                 ill=ill,
+                over=over,
                 spiked=None if moved.spiked is None else moved.spiked[asset],
                 left=moved.left.get(asset, {}),
             )

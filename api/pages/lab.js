@@ -94,9 +94,9 @@ export class Asset {
     const said = this.frame ?? this.info;
     if (!said.episode) return null;
     const named = (one) => (Array.isArray(one) ? { sensor: one[0], fault: one[1] } : one);
-    const { failed = null, suspects = [], causes = [], unknown = null, outlook = null } = said;
+    const { failed = null, suspects, causes = [], unknown = null, outlook = null } = said;
     return {
-      id: said.episode, kind: said.episode_kind ?? 'process', failed: named(failed), suspects: suspects.map(named), causes, unknown, outlook,
+      id: said.episode, kind: said.episode_kind ?? 'process', failed: named(failed), suspects: (suspects ?? []).map(named), causes, unknown, outlook,
     };
   }
 

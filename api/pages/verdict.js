@@ -36,7 +36,7 @@ export function failedText(asset, failed) {
  * Which sensors to check because they failed of late; an empty text for none.
  * @param {import('./lab.js').Asset|undefined} asset @param {import('./lab.js').Failed[]} suspects
  */
-export const suspectText = (asset, suspects = []) => suspects.length
+export const suspectText = (asset, suspects) => suspects?.length
   ? t('page.suspect', { what: suspects.map((one) => failedText(asset, one).what).join(t('page.suspect.and')) })
   : '';
 

@@ -33,7 +33,9 @@ Floats = NDArray[np.float64]
 PERIOD_NS: Final = 180 * 10**9
 HOURS: Final = 24.0
 UPON_H: Final = 16.0
-"""From then on a process fault comes upon a sensor that has spiked since 8 h; for as long again."""
+"""From then on a process fault comes upon a sensor that failed at 8 h; for as long again."""
+UPON: Final = (("spike", 4), ("freeze", 2), ("dropout", 2))
+"""How it failed, and in how many runs of each fault at most."""
 SEED: Final = 700_001
 FAULT_SEED: Final = 800_001
 UPON_SEED: Final = 810_001
@@ -88,6 +90,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     cases = _failures(runs)
     apart = [(0, 0), (0, 0)]
     """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
+    beside = [0, 0]
+    """Process episodes that name the sensor, and all."""
     for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
         of = [case for case in cases if (case.kind, case.size) == (kind, size)]
         told = [(case, episode) for case in of for episode in _episodes(model.model, case.records)]
@@ -99,6 +103,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
         named = sum(tep.COLUMNS[case.sensor] in dict(e.suspects) for case, e in told)
         what = kind if not size else f"{kind}, {size:g} standard deviations"
+        beside = [beside[0] + named, beside[1] + len(process)]
         rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown, named))
     everything = sum(row[2] for row in rows)
     lines.append(
@@ -106,6 +111,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     )
     for what, (right, count) in zip(("nothing", "a valve"), apart, strict=True):
         lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
+    of_process = f"the {beside[1]} episodes of failed sensors told as the process's, that name the sensor"
+    lines.append(Line(of_process, {name: beside[0] / max(beside[1], 1)}))
     wrong, suspected, total = 0, 0, 0
     for fault in FAULTS:
         first = FAULT_SEED + 100 * fault
@@ -118,15 +125,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
     lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
-    upon = [
-        episode
-        for records in _upon(runs)
-        for episode in _episodes(model.model, records)
-        if episode.start > UPON_H * 3600 * 10**9
-    ]
-    hidden = sum(episode.kind == "instrument" for episode in upon)
-    lines.append(Line("episodes that began in faults upon a spiking sensor", {name: float(len(upon))}, digits=0))
-    lines.append(Line("of these told as an instrument's, upon a spiking sensor", {name: float(hidden)}, digits=0))
+    lines += _told_upon(name, model.model, runs)
     written = []
     for plant in _plants(model.model):
         of = [(plant.name, what, *_written(plant, what)) for what in WRITTEN]
@@ -146,10 +145,11 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines.append(Line(f"instrument's episodes in {2 * runs} normal months", {name: float(told)}, digits=0))
     protocol = (
         f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
-        f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and as many of "
-        f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that spikes by {UPON_SIZE:g} standard "
-        "deviations from 8 h on. A spike comes in one control step of sixty, also between the records. A row shows a "
-        "spike: the sensor's record differs from both neighbours by half of its size, in the episode or within "
+        f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and some of "
+        f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that fails from 8 h on (spikes by "
+        f"{UPON_SIZE:g} standard deviations): told when an episode of the process is open at a record after the fault "
+        "came, and before the trip. A spike comes in one control step of sixty, also between the records. A row shows "
+        "a spike: the sensor's record differs from both neighbours by half of its size, in the episode or within "
         f"{MEMORY} rows before it. That name the sensor: as one to be checked first. "
         f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator, and rows that "
         f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
@@ -193,20 +193,44 @@ def _failures(runs: int) -> list[Case]:
     ]
 
 
-def _upon(runs: int) -> list[Floats]:
-    """Records up to the trip of plants with a spiking sensor, upon which a process fault comes."""
-    spread = simulated.normal().std(axis=0)
-    wanted = [(fault, (5 * fault + 7 * run) % CONTINUOUS) for fault in FAULTS for run in range(runs)]
+def _told_upon(name: str, model: Model, runs: int) -> list[Line]:
+    """In how many runs a process fault is told as such though a sensor fails."""
+    lines, trips, told_trips = [], 0, 0
+    first = round(UPON_H * 3600 * 10**9)
+    for kind, most in UPON:
+        told = count = 0
+        for records in _upon(kind, min(runs, most)):
+            if (len(records) - 1) * PERIOD_NS < first:  # the failure was enough
+                continue
+            process = [episode for episode in _episodes(model, records) if episode.kind == "process"]
+            here = any(episode.end is None or episode.end > first for episode in process)
+            told, count = told + here, count + 1
+            if len(records) * PERIOD_NS < 2 * first:
+                trips, told_trips = trips + 1, told_trips + here
+        what = {"spike": "spikes", "freeze": "is frozen", "dropout": "is silent"}[kind]
+        lines.append(
+            Line(f"{count} runs with a fault upon a sensor that {what}, told as the process's", {name: told / count})
+        )
+    share = told_trips / trips if trips else np.nan
+    return [*lines, Line(f"the same of the {trips} of these runs that trip", {name: share})]
 
-    def spike(inputs: tep.Inputs) -> None:
+
+def _upon(kind: str, runs: int) -> list[Floats]:
+    """Records up to the trip of plants with a failed sensor, upon which a process fault comes."""
+    spread = simulated.normal().std(axis=0)
+    shift = 0 if kind == "spike" else 3
+    wanted = [(fault, (5 * fault + 7 * run + shift) % CONTINUOUS) for fault in FAULTS for run in range(runs)]
+
+    def break_it(inputs: tep.Inputs) -> None:
         for plant, (_, sensor) in enumerate(wanted):
-            inputs.set_sensor_fault(plant, tep.COLUMNS[sensor], "spike", UPON_SIZE * float(spread[sensor]))
+            size = UPON_SIZE * float(spread[sensor]) if kind == "spike" else 0.0
+            inputs.set_sensor_fault(plant, tep.COLUMNS[sensor], kind, size)
 
     def fail(inputs: tep.Inputs) -> None:
         for plant, (fault, _) in enumerate(wanted):
             inputs.set_fault(plant, fault)
 
-    changes = [tep.Change(simulated.FAULT_H, spike), tep.Change(UPON_H, fail)]
+    changes = [tep.Change(simulated.FAULT_H, break_it), tep.Change(UPON_H, fail)]
     run = tep.simulate(2 * UPON_H, [UPON_SEED + at for at in range(len(wanted))], changes, generator="numpy")
     ends = tep.trip_hours(run.state) * 20.0
     return [

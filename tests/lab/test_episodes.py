@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.episodes import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
-from lab.groups import BURST, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
+from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
 from models.detector import State
 from models.precursor.causes import none
 
@@ -330,18 +330,20 @@ def test_a_sensor_that_failed_for_long_is_told_without_an_alarm() -> None:
     assert tracker.episode().peak == 0.3
 
 
-def test_who_failed_of_late_without_explaining_it_is_suspected() -> None:
+def test_who_failed_before_without_explaining_it_is_suspected() -> None:
     tracker, spikes = grown(), Spikes()
     spikes.note(-20, flags(1))
     spikes.note(0, flags(2))
     spikes.note(20, flags(2))
-    codes = np.where(flags(0), FAULTS.index("silent"), 0).astype(np.int8)
-    tracker.suspect(None, None, MEMORY)
-    tracker.suspect(None, spikes, MEMORY)  # forgotten
+    silent = np.where(flags(0, 1), FAULTS.index("silent"), 0).astype(np.int8)
+    ill = ill_of(silent, np.array([4, 3, 0]))  # the episode is four rows old
+    tracker.judge(None, 0)
+    tracker.suspect(None, 0, flags(), [])
+    tracker.suspect(ill, 0, flags(), spikes.of_late(MEMORY))  # not for long, and one spike forgotten
     assert tracker.episode().suspects == []
     assert tracker.update() is not None
-    tracker.suspect(codes, spikes, MEMORY - 1)
-    tracker.suspect(None, None, MEMORY)
+    tracker.suspect(ill, 0, flags(0, 1), spikes.of_late(MEMORY - 1))
+    tracker.suspect(None, 0, flags(), [])
     change = tracker.update()
     assert change is not None
     assert (change.episode.kind, change.episode.suspects) == ("process", [("a", "silent"), ("c", "spiking")])
@@ -351,6 +353,69 @@ def test_who_failed_of_late_without_explaining_it_is_suspected() -> None:
     assert again.update() is None
     assert kind(again, 1, 4) == "instrument"
     assert again.episode().suspects == []  # it explains the episode
+
+
+def test_what_spikes_long_after_it_began_is_not_suspected() -> None:
+    for rows, suspects in ((RECENT, [("c", "spiking")]), (RECENT + 1, [])):
+        tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+        for row in range(rows):
+            tracker.add(row * SECOND, 2.0, np.ones(3))
+        tracker.suspect(None, 0, flags(), [2, 2])
+        assert tracker.episode().suspects == suspects
+
+
+def test_who_is_out_of_range_from_the_first_row_on_is_suspected() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    out = [flags(0, 1), flags(1), flags(0, 1)]
+    for row, sensors in enumerate(out):
+        tracker.add(row * SECOND, 2.0, np.array([0.0, 0.0, 1.0]))
+        ill = ill_of(np.where(sensors, FAULTS.index("range"), 0).astype(np.int8), np.ones(3))
+        tracker.judge(ill, 0)
+        tracker.suspect(ill, 0, sensors, [])
+    assert tracker.episode().suspects == [("a", "range"), ("b", "range")]
+
+
+def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    shares, calm = np.array([0.2, 1.0, 0.0]), ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+
+    def rows(count: int, far: float, sensor: int = 0) -> None:
+        for _ in range(count):
+            tracker.add(tracker.rows * SECOND, 2.0, shares, outside=far * flags(1, sensor))
+
+    rows(3 * LASTS, 1.0, sensor=1)
+    assert kind(tracker, 1, 1000) == "instrument"
+    assert not tracker.upset(calm, 0), "only the sensor itself is away"
+    rows(3 * LASTS, FAIRLY)
+    assert not tracker.upset(calm, 0), "the other is not far away"
+    rows(3 * LASTS, 1.0, sensor=2)
+    assert not tracker.upset(calm, 0), "it has nothing to do with it"
+    rows(LASTS - 1, 1.0)
+    rows(1, 0.0)
+    rows(LASTS - 1, 1.0)
+    assert not tracker.upset(None, 0), "not in so many rows running"
+    rows(1, 1.0)
+    tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert tracker.upset(None, 0)
+    assert tracker.upset(calm, 0)
+    assert not tracker.upset(ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3)), 0)
+    tracker.stuck = True
+    assert not tracker.upset(None, 0), "then it told the truth, and the episode was the process's from the first"
+    tracker.stuck, tracker.failed = False, None
+    assert not tracker.upset(None, 0)
+
+
+def test_no_failure_explains_what_the_plant_does_beside_it() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"], beside=("b", "spiking"))
+    spikes = Spikes()
+    for row in range(0, 60, 20):
+        spikes.note(row, flags(1))
+    tracker.add(0, 5.0, np.array([0.1, 1.0, 0.1]), outside=1.0 * flags(1))
+    assert kind(tracker, 1, 1000) == "process"
+    tracker.recall(spikes, 60, None)
+    tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert kind(tracker, 2, 1000) == "process"
+    assert tracker.episode().suspects == [("b", "spiking")]
 
 
 def test_how_long_sensors_are_out_of_range_is_counted() -> None:
