@@ -174,7 +174,7 @@ class Episode(msgspec.Struct, frozen=True):
     evidence: bytes = b""
     """What it is compared by: rows, then mean deviations and shares of the model's sensors."""
     suspects: list[tuple[str, str]] = []
-    """Of a process episode the sensors that failed of late, and what is wrong with them: perhaps its cause."""
+    """Of a process episode the sensors that had failed before, and what is wrong with them: perhaps its cause."""
 
 
 def pack(state: State) -> bytes:
@@ -301,8 +301,8 @@ class Tracker:
     follow. Without an alarm it is the instrument's from the first (`attend`).
 
     Once the plant itself has left its usual values (`upset`), that is an episode of its own, and the process's: be it
-    that a controller acted on the sensor, or that a fault came upon the plant while it fails. What failed of late
-    without that it explains an episode is named with it (`suspect`).
+    that a controller acted on the sensor, or that a fault came upon the plant while it fails. What had failed before
+    and does not explain an episode is named with it (`suspect`).
     """
 
     def __init__(
@@ -337,7 +337,7 @@ class Tracker:
         self.beside = beside
         """What had failed before the plant left its usual values; no failure explains that."""
         self.suspects: dict[int, str] = {} if beside is None else {sensors.index(beside[0]): beside[1]}
-        """What is wrong with sensors that failed of late, by their positions, in the order in which it was known."""
+        """What is wrong with sensors that had failed before, by their positions, as it became known."""
         self.away: NDArray[np.int32] = np.zeros(len(sensors), dtype=np.int32)
         """(S,) for how many rows, of those in which it had a share, each has been far outside its usual values."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
@@ -371,7 +371,7 @@ class Tracker:
         return self.instrument, len(self.suspects)
 
     def named_suspects(self) -> list[tuple[str, str]]:
-        """The sensors that failed of late, and what is wrong with them; none where one of them explains it."""
+        """The sensors that had failed before, and what is wrong with them; none where one of them explains it."""
         return [] if self.instrument else [(self.sensors[at], fault) for at, fault in self.suspects.items()]
 
     def add(

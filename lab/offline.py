@@ -36,8 +36,7 @@ class Scores(NamedTuple):
     causes: list[Match | None]
     """n: what the row's episode was like by then; None outside of episodes, or without a library."""
     suspects: list[str]
-    """n: the sensor that was the first known to have failed, and how, in a row of an episode that it does not explain;
-    else an empty text."""
+    """n: the first sensor known to have failed before an episode that it does not explain, and how; else empty."""
     ahead: Floats
     """(n, 3) time until the first limit, lower and upper end of its 80 % interval, s; inf: none in sight; NaN: no
     episode, or no limit known."""
@@ -122,9 +121,9 @@ def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
 def write_scores(path: Path, table: Table, scores: Scores) -> None:
     """One row for each row of the file: time, score, alarm, episode, kind, top1 to top3, cause, time_to_limit_s.
 
-    A row's cause is what was known by then: a name of the library; where nothing known is like it, a sensor that failed
-    of late and how, else `unknown`; and of an instrument's episode the sensor and what is wrong with it. The time is
-    empty where no limit is in sight.
+    A row's cause is what was known by then: a name of the library; where nothing known is like it, a sensor that had
+    failed before and how, else `unknown`; and of an instrument's episode the sensor and what is wrong with it. The time
+    is empty where no limit is in sight.
 
     `time` is ISO 8601 where the file has times, else seconds since its first row, else the row's number from 0.
 

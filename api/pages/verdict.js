@@ -33,7 +33,7 @@ export function failedText(asset, failed) {
 }
 
 /**
- * Which sensors to check because they failed of late; an empty text for none.
+ * Which sensors to check because they had failed before; an empty text for none.
  * @param {import('./lab.js').Asset|undefined} asset @param {import('./lab.js').Failed[]} suspects
  */
 export const suspectText = (asset, suspects) => suspects?.length

@@ -86,33 +86,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     if not isinstance(model, LabFitted):
         return []
     runs = min(seeds, RUNS)
-    rows, lines = [], []
-    cases = _failures(runs)
-    apart = [(0, 0), (0, 0)]
-    """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
-    beside = [0, 0]
-    """Process episodes that name the sensor, and all."""
-    for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
-        of = [case for case in cases if (case.kind, case.size) == (kind, size)]
-        told = [(case, episode) for case in of for episode in _episodes(model.model, case.records)]
-        for steers, (right, count) in enumerate(apart):
-            whose = [episode.kind for case, episode in told if (case.sensor in STEERING) == bool(steers)]
-            apart[steers] = right + whose.count("instrument"), count + len(whose)
-        process = [(case, episode) for case, episode in told if episode.kind == "process"]
-        shown = sum(_shown(*each) for each in process)
-        right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
-        named = sum(tep.COLUMNS[case.sensor] in dict(e.suspects) for case, e in told)
-        what = kind if not size else f"{kind}, {size:g} standard deviations"
-        beside = [beside[0] + named, beside[1] + len(process)]
-        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown, named))
-    everything = sum(row[2] for row in rows)
-    lines.append(
-        Line("episodes of failed sensors told as the instrument's", {name: sum(row[3] for row in rows) / everything})
-    )
-    for what, (right, count) in zip(("nothing", "a valve"), apart, strict=True):
-        lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
-    of_process = f"the {beside[1]} episodes of failed sensors told as the process's, that name the sensor"
-    lines.append(Line(of_process, {name: beside[0] / max(beside[1], 1)}))
+    lines, rows = _told_failed(name, model.model, runs)
     wrong, suspected, total = 0, 0, 0
     for fault in FAULTS:
         first = FAULT_SEED + 100 * fault
@@ -172,6 +146,44 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     below = ("record", "failure written into it", "sensors", "episodes", "instrument's", "of that sensor", "process")
     tables = table(head, rows) + "\n" + table(below, written)
     return [Section("Instruments of the own simulator", protocol, lines, tables)]
+
+
+def _told_failed(name: str, model: Model, runs: int) -> tuple[list[Line], list[tuple[str | int, ...]]]:
+    """Whose the episodes of sensors that fail are."""
+    rows, lines = list[tuple[str | int, ...]](), list[Line]()
+    cases = _failures(runs)
+    apart = [(0, 0), (0, 0)]
+    """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
+    beside, trips = [0, 0], [0, 0]
+    """Process episodes that name the sensor, and all; runs that trip with one of the process open, and all."""
+    for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
+        of = [case for case in cases if (case.kind, case.size) == (kind, size)]
+        found = [(case, _episodes(model, case.records)) for case in of]
+        told = [(case, episode) for case, episodes in found for episode in episodes]
+        for case, episodes in found:
+            if len(case.records) < HOURS * 20:
+                here = any(episode.kind == "process" and episode.end is None for episode in episodes)
+                trips = [trips[0] + here, trips[1] + 1]
+        for steers, (right, count) in enumerate(apart):
+            whose = [episode.kind for case, episode in told if (case.sensor in STEERING) == bool(steers)]
+            apart[steers] = right + whose.count("instrument"), count + len(whose)
+        process = [(case, episode) for case, episode in told if episode.kind == "process"]
+        shown = sum(_shown(*each) for each in process)
+        right = sum(e.failed is not None and e.failed[0] == tep.COLUMNS[case.sensor] for case, e in told)
+        named = sum(tep.COLUMNS[case.sensor] in dict(e.suspects) for case, e in told)
+        what = kind if not size else f"{kind}, {size:g} standard deviations"
+        beside = [beside[0] + named, beside[1] + len(process)]
+        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown, named))
+    everything = sum(count for _, count in apart)
+    right = sum(count for count, _ in apart) / everything
+    lines.append(Line("episodes of failed sensors told as the instrument's", {name: right}))
+    for what, (right, count) in zip(("nothing", "a valve"), apart, strict=True):
+        lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
+    of_process = f"the {beside[1]} episodes of failed sensors told as the process's, that name the sensor"
+    lines.append(Line(of_process, {name: beside[0] / max(beside[1], 1)}))
+    tripped = f"the {trips[1]} runs that a failed sensor makes trip, told as the process's by then"
+    lines.append(Line(tripped, {name: trips[0] / max(trips[1], 1)}))
+    return lines, rows
 
 
 def _failures(runs: int) -> list[Case]:

@@ -84,7 +84,7 @@ def test_a_sensor_that_failed_of_late_is_to_be_checked_first(visit: Open) -> Non
     page = open_asset(here)
     told = part(page, 2)
     assert (
-        "Process\n\nCheck first: A and C feed (stream 4) is spiking; Reactor level is spiking\n\nA sensor has failed"
+        "Process\n\nCheck first: A and C feed (stream 4) is spiking; Reactor level is spiking\n\nA sensor had failed"
         in told
     )
     assert "No instrument is frozen" not in told
