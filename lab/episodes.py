@@ -69,6 +69,8 @@ FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
 """It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
+CARRIED: Final = 60
+"""As it does if the others alone carry the alarm for so many rows."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
@@ -314,7 +316,6 @@ class Tracker:
         period_s: float = 1.0,
         known: Known | None = None,
         prior: Floats | None = None,
-        beside: tuple[str, str] | None = None,
     ) -> None:
         self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
         self.id = episode_id(asset, start)
@@ -334,12 +335,14 @@ class Tracker:
         """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
-        self.beside = beside
-        """What had failed before the plant left its usual values; no failure explains that."""
-        self.suspects: dict[int, str] = {} if beside is None else {sensors.index(beside[0]): beside[1]}
+        self.beside: tuple[str, str] | None = None
+        """What had failed before the plant left its usual state; no failure explains that."""
+        self.suspects: dict[int, str] = {}
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
-        self.away: NDArray[np.int32] = np.zeros(len(sensors), dtype=np.int32)
-        """(S,) for how many rows, of those in which it had a share, each has been far outside its usual values."""
+        self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
+        """(S,) twice the rows in which each moved far outside its usual values, less those in which it moved within."""
+        self.carried = 0
+        """For how many rows the sensor that failed has had no share."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
@@ -359,6 +362,14 @@ class Tracker:
         self.library = known.id if known is not None else None
         self._matcher = known.matcher(self.sensors) if known is not None else None
         self._matched: tuple[int, Match] | None = None
+
+    def succeed(self, before: "Tracker") -> None:
+        """Begin where an episode put down to a sensor ends, as the plant has left its usual state (`upset`)."""
+        assert before.failed is not None
+        sensor, fault = self.beside = before.failed
+        self.suspects[self.sensors.index(sensor)] = fault
+        if before.outlook is not None and before.outlook.reached != sensor:  # what it reads itself reaches nothing
+            self.outlook = before.outlook
 
     @property
     def instrument(self) -> bool:
@@ -389,14 +400,15 @@ class Tracker:
         """
         self.rows += 1
         if outside is not None:
-            part = shares >= FOLLOWS * shares.max()  # beside a spike hardly any has one
-            self.away = np.where(outside > FAIRLY, self.away + part.astype(np.int32), np.int32(0))
-            enough = np.where(part, outside, 0.0)
+            enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)
             self.lately = np.concatenate([self.lately[1:], enough[None]])
             parts = outside if self.rows <= BEGUN else 0.0 * outside, np.maximum(self.lately.min(axis=0), ONCE * enough)
             self.outside = np.maximum(self.outside, np.stack(parts))
         if values is not None:
             self.recent = np.concatenate([self.recent[1:], values[None]])
+            if outside is not None:  # what rests, or is not there, may have failed too
+                new = ~np.isnan(values) & (values != self.recent[-2])
+                self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * new, 0)
         if deviation is not None:
             on = np.ones((1, 1), dtype=np.bool_)
             self.evidence = causes.gather(
@@ -404,6 +416,9 @@ class Tracker:
             )
         if score != score:
             return
+        if self.failed is not None:
+            without = shares[self.sensors.index(self.failed[0])] < FOLLOWS * shares.max()
+            self.carried = self.carried + 1 if without else 0
         self.last = t
         if self.rows <= FIRST:
             self.shares = self.shares + shares
@@ -458,7 +473,8 @@ class Tracker:
             spikes: what is remembered of the asset; None for nothing.
             period: number of the row.
         """
-        if self.stuck and self.failed and not _alone(self.outside[1])[self.sensors.index(self.failed[0])]:
+        lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
+        if self.stuck and self.failed and not lone[self.sensors.index(self.failed[0])]:
             self.stuck, self.failed = False, None  # others followed: it told the truth
         if ill is None:
             self.beyond[:] = False
@@ -477,7 +493,7 @@ class Tracker:
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
         explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)
-        explains &= ~resting | (_alone(self.outside[1]) & (self.rows > FIRST))
+        explains &= ~resting | (lone & (self.rows > FIRST))
         explains &= (fault != IS_RESTING) | leapt
         explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
@@ -533,19 +549,24 @@ class Tracker:
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
     def upset(self, ill: Ill | None, row: int) -> bool:
-        """Whether the plant has left its usual values though a sensor's failure explains how the episode began.
+        """Whether the plant has left its usual state though a sensor's failure explains how the episode began.
 
         Args:
-            ill: what is wrong with the measurements in the next row; None for nothing. What failed as well is no plant.
+            ill: what is wrong with the measurements in the next row; None for nothing.
             row: which of its rows that is.
         """
         if self.failed is None or self.stuck:
             return False
-        others = self.away >= LASTS
-        others[self.sensors.index(self.failed[0])] = False
+        if self.carried >= CARRIED:
+            return True
+        return bool(self._others_away(ill, row)[self.sensors.index(self.failed[0])])
+
+    def _others_away(self, ill: Ill | None, row: int) -> NDArray[np.bool_]:
+        """(S,) sensors beside which another is away for long; one that failed as well is no plant."""
+        away = self.away >= 2 * LASTS
         if ill is not None:
-            others &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
-        return bool(others.any())
+            away &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
+        return np.asarray(np.count_nonzero(away) > away)
 
     def suspect(self, ill: Ill | None, row: int, lasting: NDArray[np.bool_], of_late: Sequence[int]) -> None:
         """Note which sensors failed before it began or spike in its first rows, whatever their share; after `judge`.
@@ -651,6 +672,7 @@ class Tracker:
             "suspects": list(self.suspects.items()),
             "beside": self.beside,
             "away": self.away.tolist(),
+            "carried": self.carried,
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
@@ -672,7 +694,8 @@ class Tracker:
         tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
-        tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int32)
+        tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
+        tracker.carried = dumped["carried"]
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]

@@ -44,6 +44,8 @@ class Stretch(NamedTuple):
     """(T, S) as shown."""
     prior: Floats
     """(S,) the row before these."""
+    shift: Floats
+    """(S,) how far the operating point that was accepted is from the normal record's."""
     periods: list[int]
     """Numbers of the rows, in periods of the asset's clock."""
     ill: Ill | None
@@ -119,7 +121,7 @@ def follow(
     tracker, detector, changes = member.tracker, member.model.detector, list[Change]()
     alarms, scores = result.alarm[rows.asset].tolist(), result.score[rows.asset].tolist()
     shares, deviation = result.contributions[rows.asset], result.deviation[rows.asset]
-    outside, ahead, places = group.outside(rows.values), None, member.layout.places(group.model)
+    outside, ahead, places = group.outside(rows.values - rows.shift), None, member.layout.places(group.model)
     if result.forecast is not None:
         ahead = [field[rows.asset].tolist() for field in result.forecast[:4]]
     ill, spikes = rows.ill, member.spikes
@@ -147,23 +149,24 @@ def follow(
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
                 tracker.attend(t, scores[row], ill, row, lasting[row])
             continue
-        beside = None
+        ended: Tracker | None = None
         if tracker is not None and (not tracker.alarmed or tracker.upset(ill, row)):
-            beside = tracker.failed if tracker.alarmed else None
             changes += tracker.close(t)
-            tracker = None
+            ended, tracker = tracker, None
         if tracker is None:
             known = library(episode_id(member.asset.id, t))
             before = rows.values[row - 1] if row else rows.prior
             tracker = Tracker(
-                member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known, before, beside
+                member.asset.id, member.model.id, t, detector.sensors, detector.period_s, known, prior=before
             )
+            if ended is not None and ended.alarmed:
+                tracker.succeed(ended)
         tracker.ended = False
         tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
         if ahead is not None:
             tracker.foresee(t, *(field[row] for field in ahead))
         tracker.judge(ill, row, spikes, period)
-        since = tracker.recent[-tracker.rows - 1 :]
+        since = tracker.recent[-tracker.rows - 1 :] - rows.shift
         if tracker.failed is None and tracker.beside is None and tracker.rows <= SHOWN:
             spiked = np.zeros(len(detector.sensors), dtype=np.int32)
             if ill is not None:
@@ -173,7 +176,7 @@ def follow(
         if spikes is not None:
             for sensor, origin in spikes.bursts(period, tracker.rows):
                 if tracker.failed is None and tracker.beside is None:
-                    tracker.returned(sensor, group.back(sensor, origin, since))
+                    tracker.returned(sensor, group.back(sensor, origin - rows.shift[sensor], since))
             tracker.recall(spikes, period, fresh)
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         watch(tracker, row)

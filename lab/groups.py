@@ -263,6 +263,11 @@ class Group:
         parts = [self.state[name][row] for name in self.model.detector.lasting]
         return b"".join(part.tobytes() for part in parts) if any(part.any() for part in parts) else None
 
+    def shift(self, row: int) -> Floats:
+        """(S,) how far the operating point that was accepted of an asset is from the normal record's, in its units."""
+        one = {name: array[row : row + 1] for name, array in self.state.items()}
+        return np.asarray(self.model.detector.shift(one)[0])
+
     def put_lasting(self, row: int, content: bytes) -> None:
         """Give an asset what `lasting` told.
 

@@ -612,6 +612,7 @@ class Scorer:
                 t=block.t[rows[asset]].tolist(),
                 values=seen.shown[asset],
                 prior=group.before[self._row[number]] if seen.prior is None else seen.prior[asset],
+                shift=group.shift(int(self._row[number])),
                 periods=self._periods(number, block, rows[asset], group.model.detector.period_s),
                 ill=ill,
                 over=over,

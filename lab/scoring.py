@@ -43,7 +43,7 @@ LOOK_S: Final = 1.0
 TOLD: Final = 3
 """Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 11
+SNAPSHOT_VERSION: Final = 12
 
 room(
     "scoring",
@@ -325,6 +325,8 @@ class ScoringRuntime:
         for number in self.scorer.in_episode():
             tracker = self.scorer.tracker(number)
             if tracker is None or tracker.instrument or tracker.rows * tracker.period_s < after_s:
+                continue
+            if tracker.beside is not None:  # what a failed sensor shows is no operating point
                 continue
             if tracker.outlook is not None and tracker.outlook.sensor is not None:
                 continue

@@ -136,6 +136,9 @@ class Detector(Protocol):
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
         """Take where the assets (A,) chosen stand now for normal."""
 
+    def shift(self, state: State) -> Floats:
+        """(A, S) how far what was accepted is from the normal record, in the sensors' units."""
+
     def drift(self, state: State) -> Floats:
         """How far (A,) the stream has moved from the model: 0 as fitted, 1 at the limit."""
 

@@ -101,6 +101,10 @@ class PipingPoint:
         """Not of this detector: a coating does not recover by being accepted."""
         raise ValueError("a piping model knows no other operating point")
 
+    def shift(self, state: State) -> Floats:
+        """None: nothing is accepted."""
+        return np.zeros((len(next(iter(state.values()))), len(self.sensors)))
+
     def drift(self, state: State) -> Floats:
         """None: it is made of physics, not of a record."""
         return np.zeros(len(next(iter(state.values()))))

@@ -175,6 +175,10 @@ class Precursor:
         after["alarm"][assets] = False
         return after
 
+    def shift(self, state: State) -> Floats:
+        """(A, S) how far what was accepted is from the normal record, in the sensors' units."""
+        return np.asarray(state["offset"] * self.scale)
+
     def drift(self, state: State) -> Floats:
         """How far (A,) the model is from the stream by its longest memory: 0 as fitted, 1 at the limit.
 

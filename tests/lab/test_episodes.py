@@ -5,7 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Known, Outlook, Spikes, Tracker, unpack
+from lab.episodes import (
+    CARRIED,
+    FIRST,
+    LASTS,
+    MEMORY,
+    QUIET_NS,
+    RECENT,
+    SETTLED,
+    SHOWN,
+    Known,
+    Outlook,
+    Spikes,
+    Tracker,
+    unpack,
+)
 from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
 from models.detector import State
 from models.precursor.causes import none
@@ -377,37 +391,71 @@ def test_who_is_out_of_range_from_the_first_row_on_is_suspected() -> None:
 
 def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> None:
     tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
-    shares, calm = np.array([0.2, 1.0, 0.0]), ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
 
-    def rows(count: int, far: float, sensor: int = 0) -> None:
+    def rows(count: int, far: float, sensor: int = 0, still: bool = False, lost: bool = False) -> None:
         for _ in range(count):
-            tracker.add(tracker.rows * SECOND, 2.0, shares, outside=far * flags(1, sensor))
+            values = np.full(3, np.nan if lost else 0.0 if still else float(tracker.rows))
+            outside = far * flags(1, sensor)
+            tracker.add(tracker.rows * SECOND, 2.0, np.array([0.0, 1.0, 0.0]), values=values, outside=outside)
 
     rows(3 * LASTS, 1.0, sensor=1)
     assert kind(tracker, 1, 1000) == "instrument"
     assert not tracker.upset(calm, 0), "only the sensor itself is away"
     rows(3 * LASTS, FAIRLY)
     assert not tracker.upset(calm, 0), "the other is not far away"
-    rows(3 * LASTS, 1.0, sensor=2)
-    assert not tracker.upset(calm, 0), "it has nothing to do with it"
-    rows(LASTS - 1, 1.0)
-    rows(1, 0.0)
-    rows(LASTS - 1, 1.0)
-    assert not tracker.upset(None, 0), "not in so many rows running"
+    rows(3 * LASTS, 1.0, still=True)
+    assert tracker.away[0] <= 2, "what rests may have failed too"
+    rows(LASTS - 2, 1.0)
+    assert not tracker.upset(None, 0), "not for so many rows"
+    rows(2, 0.0)
+    rows(5, 1.0, lost=True)
     rows(1, 1.0)
+    assert not tracker.upset(None, 0)
+    rows(2, 1.0)
     tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
     assert tracker.upset(None, 0)
     assert tracker.upset(calm, 0)
-    assert not tracker.upset(ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3)), 0)
+    frozen = ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3))
+    assert not tracker.upset(frozen, 0)
     tracker.stuck = True
-    assert not tracker.upset(None, 0), "then it told the truth, and the episode was the process's from the first"
-    tracker.stuck, tracker.failed = False, None
+    assert not tracker.upset(None, 0), "then it is the process's from the first"
+    tracker.judge(frozen, 0)
+    assert tracker.failed == ("b", "frozen")
+    tracker.judge(calm, 0)
+    assert tracker.failed is None
     assert not tracker.upset(None, 0)
 
 
+def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
+    for limit, carried in ((0, True), (1, False)):
+        tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+        tracker.add(0, 2.0, np.array([0.0, 1.0, 0.0]))
+        tracker.foresee(0, 0.0, 0.0, 1.0, limit)
+        assert kind(tracker, 1, 1000) == "instrument"
+        later = Tracker("pump-1", "m", 9 * SECOND, ["a", "b", "c"])
+        later.succeed(tracker)
+        assert (later.outlook == tracker.outlook) == carried
+        assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
+
+
+def test_an_alarm_that_others_carry_for_long_is_more_than_a_failed_sensor() -> None:
+    tracker = grown()
+    assert kind(tracker, 1, 1000) == "instrument"
+    for row in range(2 * CARRIED - 1):
+        share = 0.02 if row == CARRIED - 1 else 0.001
+        tracker.add((10 + row) * SECOND, np.nan if row == 1 else 2.0, np.array([1.0, share, 0.0]))
+        if row == CARRIED:
+            tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+        assert not tracker.upset(None, 0), "not for so long"
+    tracker.add(500 * SECOND, 2.0, np.array([1.0, 0.001, 0.0]))
+    assert tracker.upset(None, 0)
+
+
 def test_no_failure_explains_what_the_plant_does_beside_it() -> None:
-    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"], beside=("b", "spiking"))
-    spikes = Spikes()
+    before, tracker, spikes = grown(), Tracker("pump-1", "m", 0, ["a", "b", "c"]), Spikes()
+    assert kind(before, 1, 4, "spiking") == "instrument"
+    tracker.succeed(before)
     for row in range(0, 60, 20):
         spikes.note(row, flags(1))
     tracker.add(0, 5.0, np.array([0.1, 1.0, 0.1]), outside=1.0 * flags(1))

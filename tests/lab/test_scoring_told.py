@@ -70,6 +70,28 @@ def test_an_accepted_operating_point_is_followed_and_replayed(rig: Rig) -> None:
     assert replay_scores(rig.memory, rig.store, "pump-1", int(t[450]), int(t[500])).episodes == []
 
 
+@pytest.mark.parametrize("size", [1, 500])
+def test_where_it_stands_now_is_usual_once_it_was_accepted(rig: Rig, size: int) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(1000, 5)
+    x[200:, 0] += 12.0
+    x[500::20, 3] += 100.0  # a sensor spikes, and the plant stays where it is
+    rig.feed("pump-1", seconds(300), x[:300])
+    rig.runtime.accept("pump-1")
+    group = rig.runtime.scorer._listed[0]
+    shift = group.shift(int(rig.runtime.scorer._row[number]))
+    assert shift[0] == pytest.approx(12.0, abs=1.5)
+    assert np.abs(shift[1:]).max() < 6.0
+    for first in range(300, 1000, size):
+        rig.feed("pump-1", seconds(min(size, 1000 - first), first), x[first : first + size])
+    rig.commit()
+    check_replay(rig, "pump-1")
+    told = [(episode.kind, episode.failed) for episode in list_episodes(rig.store, "pump-1")]
+    assert told[-1] == ("process", None)
+    assert len(told) > 1
+    assert set(told[:-1]) == {("instrument", ("level", "spiking"))}
+
+
 def test_what_was_accepted_outlives_a_gap_but_not_another_model(rig: Rig) -> None:
     rig.declare(PUMP, CHANNELS)
     x, t = moved(800, 5), seconds(800)
