@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.frame import Asset, Channel
+from devices.frame import Asset, Channel, role_by_name
 from devices.quality import CODES
 from lab.blocks import RowBlock
 from lab.config import Config
@@ -497,7 +497,10 @@ def test_a_silent_sensor_is_the_instruments_but_not_one_beyond_its_range(rig: Ri
 
 @pytest.fixture(scope="module")
 def upsets() -> tuple[Model, list[str], np.ndarray]:
-    """A model of the simulated plant, its columns, and its records (5, rows, columns) with an upset from 3 h on."""
+    """A model of the simulated plant, its columns, and its records (6, rows, columns) with an upset from 3 h on.
+
+    The last plant's is a sensor that spikes, and from 8 h on it has lost a feed as the first one.
+    """
     runs = tep.simulate(6.0, range(50, 66), every_s=180).records
     model = loads(dumps(learn(list(tep.round_records(runs, 5)), tep.COLUMNS, 180.0)))
 
@@ -509,9 +512,13 @@ def upsets() -> tuple[Model, list[str], np.ndarray]:
         *(fault(1 + at, "xmeas_9", kind) for at, kind in enumerate(("freeze", "dropout"))),
         tep.Change(3.0, lambda inputs: inputs.set_fault(3, 1)),
         tep.Change(3.0, lambda inputs: inputs.set_fault(4, 7)),
+        tep.Change(3.0, lambda inputs: inputs.set_sensor_fault(5, "xmeas_12", "spike", 12.0)),
+        tep.Change(8.0, lambda inputs: inputs.set_fault(5, 6)),
     ]
-    run = tep.simulate(20.0, range(80, 85), changes, every_s=180)
-    assert tep.trip_hours(run.state)[0] < 15
+    run = tep.simulate(20.0, range(80, 86), changes, every_s=180)
+    trips = tep.trip_hours(run.state)
+    assert trips[0] < 15
+    assert 9 < trips[5] < 20
     return model, list(tep.COLUMNS), tep.round_records(run.records, 5)
 
 
@@ -520,7 +527,9 @@ def test_a_lost_feed_is_the_processs_and_a_failed_sensor_the_instruments(
     upsets: tuple[Model, list[str], np.ndarray], limits: bool
 ) -> None:
     model, columns, records = upsets
-    for plant, (want, x) in enumerate(zip(["process", *["instrument"] * 2, *["process"] * 2], records, strict=True)):
+    for plant, (want, x) in enumerate(
+        zip(["process", *["instrument"] * 2, *["process"] * 2], records[:5], strict=True)
+    ):
         scorer = Scorer()
         roles = ["manipulated" if tag.startswith("xmv") else "measurement" for tag in columns]
         channels = [Channel(tag, role=role) for tag, role in zip(columns, roles, strict=True)]  # type: ignore[arg-type]
@@ -545,6 +554,21 @@ def test_a_lost_feed_is_the_processs_and_a_failed_sensor_the_instruments(
             assert first.failed[0] == "xmeas_9"
             assert others
             assert all(first.failed in (episode.failed, *episode.suspects) for episode in others), plant
+
+
+def test_a_lost_feed_is_told_though_a_sensor_spikes(upsets: tuple[Model, list[str], np.ndarray]) -> None:
+    model, columns, records = upsets
+    scorer = Scorer()
+    number = scorer.declare(Asset("tep-1", "tep"), [Channel(tag, role=role_by_name(tag)) for tag in columns])
+    scorer.use(number, model)
+    x, times = records[5, :240], START + 180 * SECOND * np.arange(240)  # before the trip
+    block = RowBlock(np.full(240, number, np.int32), times, x, np.zeros(x.shape, np.uint8))
+    told = {change.episode.id: change.episode for change in scorer.ingest(block).changes}
+    *before, last = told.values()
+    assert {episode.kind for episode in before} == {"instrument"}
+    assert (last.kind, last.end) == ("process", None)
+    assert ("xmeas_12", "spiking") in last.suspects
+    assert times[160] < last.start < times[200]
 
 
 def test_a_lost_feed_is_led_by_its_flow_or_valve_from_the_first_row_on(
