@@ -69,8 +69,6 @@ FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
 """It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
-CARRIED: Final = 60
-"""As it does if the others alone carry the alarm for so many rows."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
@@ -336,13 +334,11 @@ class Tracker:
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
         self.beside: tuple[str, str] | None = None
-        """What had failed before the plant left its usual state; no failure explains that."""
+        """What had failed before the plant left its usual values; no failure explains that."""
         self.suspects: dict[int, str] = {}
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
         self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
         """(S,) twice the rows in which each moved far outside its usual values, less those in which it moved within."""
-        self.carried = 0
-        """For how many rows the sensor that failed has had no share."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
@@ -364,7 +360,7 @@ class Tracker:
         self._matched: tuple[int, Match] | None = None
 
     def succeed(self, before: "Tracker") -> None:
-        """Begin where an episode put down to a sensor ends, as the plant has left its usual state (`upset`)."""
+        """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
         assert before.failed is not None
         sensor, fault = self.beside = before.failed
         self.suspects[self.sensors.index(sensor)] = fault
@@ -416,9 +412,6 @@ class Tracker:
             )
         if score != score:
             return
-        if self.failed is not None:
-            without = shares[self.sensors.index(self.failed[0])] < FOLLOWS * shares.max()
-            self.carried = self.carried + 1 if without else 0
         self.last = t
         if self.rows <= FIRST:
             self.shares = self.shares + shares
@@ -549,7 +542,7 @@ class Tracker:
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
     def upset(self, ill: Ill | None, row: int) -> bool:
-        """Whether the plant has left its usual state though a sensor's failure explains how the episode began.
+        """Whether the plant has left its usual values though a sensor's failure explains how the episode began.
 
         Args:
             ill: what is wrong with the measurements in the next row; None for nothing.
@@ -557,8 +550,6 @@ class Tracker:
         """
         if self.failed is None or self.stuck:
             return False
-        if self.carried >= CARRIED:
-            return True
         return bool(self._others_away(ill, row)[self.sensors.index(self.failed[0])])
 
     def _others_away(self, ill: Ill | None, row: int) -> NDArray[np.bool_]:
@@ -672,7 +663,6 @@ class Tracker:
             "suspects": list(self.suspects.items()),
             "beside": self.beside,
             "away": self.away.tolist(),
-            "carried": self.carried,
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
@@ -695,7 +685,6 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
-        tracker.carried = dumped["carried"]
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]

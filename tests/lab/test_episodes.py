@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from lab.episodes import (
-    CARRIED,
     FIRST,
     LASTS,
     MEMORY,
@@ -437,19 +436,6 @@ def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
         later.succeed(tracker)
         assert (later.outlook == tracker.outlook) == carried
         assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
-
-
-def test_an_alarm_that_others_carry_for_long_is_more_than_a_failed_sensor() -> None:
-    tracker = grown()
-    assert kind(tracker, 1, 1000) == "instrument"
-    for row in range(2 * CARRIED - 1):
-        share = 0.02 if row == CARRIED - 1 else 0.001
-        tracker.add((10 + row) * SECOND, np.nan if row == 1 else 2.0, np.array([1.0, share, 0.0]))
-        if row == CARRIED:
-            tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
-        assert not tracker.upset(None, 0), "not for so long"
-    tracker.add(500 * SECOND, 2.0, np.array([1.0, 0.001, 0.0]))
-    assert tracker.upset(None, 0)
 
 
 def test_no_failure_explains_what_the_plant_does_beside_it() -> None:

@@ -464,7 +464,9 @@ def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
     assert kinds(rig, "moved", moved) == {"process"}
     frozen = moved.copy()
     frozen[90:, 0] = frozen[89, 0]
-    assert kinds(rig, "frozen", frozen) == {"instrument", "process"}  # the sensor at first, and then what moved
+    assert kinds(rig, "frozen", frozen) == {"instrument"}
+    frozen[200:, 3] += 40.0
+    assert kinds(rig, "frozen-and-far", frozen) == {"instrument", "process"}  # beside a sensor only what is far out
     assert kinds(rig, "resting-valve", frozen, role="manipulated") == {"process"}
     later = moved.copy()
     later[115:, 0] = later[114, 0]
@@ -487,12 +489,12 @@ def test_a_silent_sensor_is_the_instruments_but_not_one_beyond_its_range(rig: Ri
     assert kinds(rig, "gaps", gaps) == {"process"}
     silent = x.copy()
     silent[95:, 0] = np.nan
-    assert kinds(rig, "silent", silent) == {"instrument", "process"}  # and then what moved
+    assert kinds(rig, "silent", silent) == {"instrument"}
     q = np.zeros(x.shape, dtype=np.uint8)
     q[95:, 0] = CODES["bad:range"]
     assert kinds(rig, "beyond", x, q) == {"process"}
     q[95:, 0] = CODES["bad:sensor"]
-    assert kinds(rig, "bad", x, q) == {"instrument", "process"}
+    assert kinds(rig, "bad", x, q) == {"instrument"}
 
 
 @pytest.fixture(scope="module")
