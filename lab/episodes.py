@@ -333,12 +333,16 @@ class Tracker:
         """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = False
         """It failed by resting where it never was, and nothing followed."""
+        self.followed = False
+        """It seemed so, and others followed."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
         self.suspects: dict[int, str] = {}
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
         self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
-        """(S,) twice the rows in which each moved far outside its usual values, less those in which it moved within."""
+        """(S,) twice the rows in which each was far outside its usual values, less those in which it was not."""
+        self.last_known: Floats = np.full(len(sensors), np.nan) if prior is None else prior.copy()
+        """(S,) the newest value of each that was there."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) out of range in every row so far."""
         self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
@@ -364,7 +368,7 @@ class Tracker:
         assert before.failed is not None
         sensor, fault = self.beside = before.failed
         self.suspects[self.sensors.index(sensor)] = fault
-        if before.outlook is not None and before.outlook.reached != sensor:  # what it reads itself reaches nothing
+        if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
             self.outlook = before.outlook
 
     @property
@@ -402,9 +406,6 @@ class Tracker:
             self.outside = np.maximum(self.outside, np.stack(parts))
         if values is not None:
             self.recent = np.concatenate([self.recent[1:], values[None]])
-            if outside is not None:  # what rests, or is not there, may have failed too
-                new = ~np.isnan(values) & (values != self.recent[-2])
-                self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * new, 0)
         if deviation is not None:
             on = np.ones((1, 1), dtype=np.bool_)
             self.evidence = causes.gather(
@@ -419,6 +420,22 @@ class Tracker:
                 self.first = outside > 0
         if score > self.peak:
             self.peak, self.peak_at = score, t
+
+    def depart(self, values: Floats, outside: Floats, can: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+        """Take in who is far outside its usual values; after `add` of the same row.
+
+        A measurement that rests, or is not there, says nothing: it may have failed too.
+
+        Args:
+            values: (S,) NaN for none.
+            outside: (S,) how far they are outside their usual values, in spans of these.
+            can: (S,) sensors that can fail, and sensors that have usual values to leave, having moved in the record.
+        """
+        fail, move = can
+        there = ~np.isnan(values)
+        says = there & move & (~fail | (values != self.last_known))
+        self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * says, 0)
+        self.last_known = np.where(there, values, self.last_known)
 
     def attend(self, t: int, score: float, ill: Ill, row: int, lasting: NDArray[np.bool_]) -> None:
         """Take in a row without an alarm in which a sensor has failed for long; the first one begins it.
@@ -439,10 +456,13 @@ class Tracker:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
     def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
-        """Take in what a row says of the limits; after `add` of it."""
+        """Take in what a row says of the limits; after `add` of it. What a failed sensor reads reaches none."""
         before = self.outlook or Outlook(None, None, None, None)
         seen = sensor >= 0
         name = self.sensors[sensor] if seen else None
+        whose = self.failed or self.beside
+        if seen and time_s <= 0 and whose is not None and whose[0] == name:
+            return
         reached, lead_s = before.reached, before.lead_s
         if seen and time_s <= 0 and reached is None:
             reached, lead_s = name, (self.rows - 1) * self.period_s
@@ -468,7 +488,7 @@ class Tracker:
         """
         lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
         if self.stuck and self.failed and not lone[self.sensors.index(self.failed[0])]:
-            self.stuck, self.failed = False, None  # others followed: it told the truth
+            self.stuck, self.failed, self.followed = False, None, True  # it told the truth
         if ill is None:
             self.beyond[:] = False
             return
@@ -486,7 +506,7 @@ class Tracker:
         explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
         explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
         explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)
-        explains &= ~resting | (lone & (self.rows > FIRST))
+        explains &= ~resting | (lone & (self.rows > FIRST) & (not self.followed))
         explains &= (fault != IS_RESTING) | leapt
         explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
@@ -662,7 +682,9 @@ class Tracker:
             "stuck": self.stuck,
             "suspects": list(self.suspects.items()),
             "beside": self.beside,
+            "followed": self.followed,
             "away": self.away.tolist(),
+            "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
             "recent": base64.b64encode(self.recent.tobytes()).decode(),
@@ -685,6 +707,8 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
+        tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
+        tracker.followed = dumped["followed"]
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]

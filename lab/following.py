@@ -163,6 +163,7 @@ def follow(
                 tracker.succeed(ended)
         tracker.ended = False
         tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
+        tracker.depart(rows.values[row], outside[row], (places.measured, group.moves))
         if ahead is not None:
             tracker.foresee(t, *(field[row] for field in ahead))
         tracker.judge(ill, row, spikes, period)

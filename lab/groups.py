@@ -65,6 +65,8 @@ OUTSIDE: Final = 1e6
 """No value is farther outside the usual ones, in spans of these."""
 LONGER: Final = 10
 """Rows longer than it takes to know that a sensor is silent it is told without an alarm; so many if out of range."""
+ROUNDED: Final = 1e-6
+"""Part of a value that single precision, in which an accepted operating point is kept, may be off."""
 NEVER: Final = np.iinfo(np.int32).max
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
@@ -434,7 +436,8 @@ class Group:
         """How far outside the usual ones values (..., S) are, in spans of these; 0 within, or where there is none."""
         usual = self.model.detector.usual
         with np.errstate(over="ignore"):  # of what never moved
-            past = np.fmax(np.fmax(usual.low - x, x - usual.high), 0.0) / np.maximum(usual.high - usual.low, TINY)
+            past = np.fmax(np.fmax(usual.low - x, x - usual.high), 0.0)
+            past = np.where(past <= ROUNDED * np.abs(x), 0.0, past) / np.maximum(usual.high - usual.low, TINY)
         return np.asarray(np.minimum(past, OUTSIDE))
 
     def lone(self, places: Places, x: Floats) -> Floats:

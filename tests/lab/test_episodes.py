@@ -397,7 +397,9 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
             values = np.full(3, np.nan if lost else 0.0 if still else float(tracker.rows))
             outside = far * flags(1, sensor)
             tracker.add(tracker.rows * SECOND, 2.0, np.array([0.0, 1.0, 0.0]), values=values, outside=outside)
+            tracker.depart(values, outside, (fail, move))
 
+    fail = move = flags(0, 1, 2)
     rows(3 * LASTS, 1.0, sensor=1)
     assert kind(tracker, 1, 1000) == "instrument"
     assert not tracker.upset(calm, 0), "only the sensor itself is away"
@@ -405,6 +407,10 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert not tracker.upset(calm, 0), "the other is not far away"
     rows(3 * LASTS, 1.0, still=True)
     assert tracker.away[0] <= 2, "what rests may have failed too"
+    move = flags(1, 2)
+    rows(3 * LASTS, 1.0)
+    assert tracker.away[0] <= 2, "it has no usual values"
+    move = flags(0, 1, 2)
     rows(LASTS - 2, 1.0)
     assert not tracker.upset(None, 0), "not for so many rows"
     rows(2, 0.0)
@@ -424,6 +430,11 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     tracker.judge(calm, 0)
     assert tracker.failed is None
     assert not tracker.upset(None, 0)
+    fail = flags(1, 2)
+    rows(3 * LASTS, 0.0)
+    assert tracker.away[0] == 0
+    rows(LASTS, 1.0, still=True)
+    assert tracker.away[0] == 2 * LASTS, "a valve that rests does as it is told"
 
 
 def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
@@ -436,6 +447,8 @@ def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
         later.succeed(tracker)
         assert (later.outlook == tracker.outlook) == carried
         assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
+        later.foresee(10 * SECOND, 0.0, 0.0, 1.0, 1)
+        assert later.outlook == (tracker.outlook if carried else None), "what it reads reaches no limit"
 
 
 def test_no_failure_explains_what_the_plant_does_beside_it() -> None:

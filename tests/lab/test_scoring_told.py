@@ -650,6 +650,33 @@ def test_a_fault_upon_a_failed_sensor_is_an_episode_of_its_own(rig: Rig, fault: 
     assert process.leading[0][0] == "flow"
 
 
+def test_what_told_the_truth_once_is_not_doubted_again(rig: Rig) -> None:
+    x = record(900, 5)
+    x[200:, 3] = 10_000.0
+    for row in range(300, 900, 120):
+        x[row : row + 14, 0] += 30.0
+    number = rig.declare(PUMP, CHANNELS)
+    told = []
+    for row, t in enumerate(seconds(900)):
+        rig.feed("pump-1", t[None], x[row : row + 1])
+        told.append(rig.runtime.describe(number)["episode_kind"])
+    changes = [kind for kind, before in zip(told, [None, *told], strict=False) if kind != before]
+    assert changes == ["process", "instrument", "process"]
+    check_replay(rig, "pump-1")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_valve_that_is_wide_open_shows_that_a_plant_moves(rig: Rig, size: int) -> None:
+    channels = [Channel(tag, role="manipulated" if tag == "valve" else "measurement") for tag in SENSORS]
+    x = record(700, 5)
+    x[150::8, 3] += 100.0
+    x[300:, 0], x[300:, 4] = 0.0, 140.0
+    failed(rig, f"open-{size}", x, channels, size)
+    newest = list_episodes(rig.store, f"open-{size}")[0]
+    assert (newest.kind, newest.suspects) == ("process", [("level", "spiking")])
+    assert newest.start <= START + 312 * SECOND
+
+
 def test_what_a_plant_does_beside_a_failed_sensor_goes_on_after_a_restart(rig: Rig) -> None:
     x = record(500, 5)
     x[150:, 3] = x[149, 3]
