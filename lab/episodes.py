@@ -337,6 +337,8 @@ class Tracker:
         """It seemed so, and others followed."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
+        self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
+        """(S,) sensors that may lead: beside a failed one those by which the plant was seen to leave."""
         self.suspects: dict[int, str] = {}
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
         self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
@@ -367,7 +369,10 @@ class Tracker:
         """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
         assert before.failed is not None
         sensor, fault = self.beside = before.failed
-        self.suspects[self.sensors.index(sensor)] = fault
+        at = self.sensors.index(sensor)
+        self.suspects[at] = fault
+        self.moved = before.away >= 2 * LASTS
+        self.moved[at] = False
         if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
             self.outlook = before.outlook
 
@@ -618,6 +623,7 @@ class Tracker:
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
         weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
+        weighed = weighed * self.moved if (weighed * self.moved).any() else weighed
         total = float(weighed.sum())
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
@@ -682,6 +688,7 @@ class Tracker:
             "stuck": self.stuck,
             "suspects": list(self.suspects.items()),
             "beside": self.beside,
+            "moved": self.moved.tolist(),
             "followed": self.followed,
             "away": self.away.tolist(),
             "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
@@ -708,7 +715,7 @@ class Tracker:
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
-        tracker.followed = dumped["followed"]
+        tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]

@@ -437,6 +437,17 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert tracker.away[0] == 2 * LASTS, "a valve that rests does as it is told"
 
 
+def test_beside_a_failed_sensor_those_lead_by_which_the_plant_left() -> None:
+    before, tracker = grown(), Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    assert kind(before, 1, 1000) == "instrument"
+    before.away[:] = 2 * LASTS, 2 * LASTS, 0
+    tracker.succeed(before)
+    tracker.add(0, 5.0, np.array([0.01, 10.0, 1.0]))
+    assert tracker.episode().leading == [("a", 1.0)]
+    again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    assert again.episode() == tracker.episode()
+
+
 def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
     for limit, carried in ((0, True), (1, False)):
         tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
