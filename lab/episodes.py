@@ -255,9 +255,13 @@ class Spikes:
             found[sensor] = values[sensor] == top and same[sensor] > STAYED * (row - at)
         return found
 
-    def bursts(self, row: int, rows: int) -> list[tuple[int, float]]:
-        """Sensors that leapt out within a burst's length, before an episode of so many rows, and from which value."""
-        return [(sensor, origin) for sensor, (at, origin, _) in self.left.items() if rows - 1 <= row - at <= BURST]
+    def bursts(self, row: int, rows: int, far: Floats) -> list[tuple[int, float]]:
+        """Sensors that leapt `far` (S,) out, and from where: a burst's length before an episode of so many rows."""
+        return [
+            (sensor, origin)
+            for sensor, (at, origin, top) in self.left.items()
+            if rows - 1 <= row - at <= BURST and abs(top - origin) >= far[sensor]
+        ]
 
     def of_late(self, row: int) -> list[int]:
         """The sensors of the spikes that count and are remembered in a row."""
@@ -494,6 +498,8 @@ class Tracker:
         lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
         if self.stuck and self.failed and not lone[self.sensors.index(self.failed[0])]:
             self.stuck, self.failed, self.followed = False, None, True  # it told the truth
+        if self.rows > RECENT:
+            self.stuck = False  # nothing followed; what comes later is for `upset`
         if ill is None:
             self.beyond[:] = False
             return

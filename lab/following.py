@@ -175,7 +175,7 @@ def follow(
             echoes = group.echoes(spiked, shares[row])
             tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
         if spikes is not None:
-            for sensor, origin in spikes.bursts(period, tracker.rows):
+            for sensor, origin in spikes.bursts(period, tracker.rows, group.far):
                 if tracker.failed is None and tracker.beside is None:
                     tracker.returned(sensor, group.back(sensor, origin - rows.shift[sensor], since))
             tracker.recall(spikes, period, fresh)

@@ -38,10 +38,12 @@ LEAST: Final = 0.25
 """And jumps by at least so much of the span of the usual values."""
 RETURN: Final = 0.3
 """It returns when not more than so much of the jump is left."""
+PAST: Final = 1.0
+"""And has gone past where it came from by no more than so much of it, if among the usual values."""
 BACK: Final = 0.5
 """The same of what an episode begins with."""
 FAR: Final = 1.5
-"""A sensor leaps out of its usual values by so many times its usual leap."""
+"""A burst begins with a leap out of the usual values by so many times the usual leap; as large a spike is not noise."""
 STEPS: Final = 10
 """One that had a value for more rows than this in normal operation is moved in steps (a set point, a state): where it
 goes at once, it has been sent, and it may rest anywhere."""
@@ -226,7 +228,7 @@ class Group:
         self.jump: Floats = np.maximum(least, TINY)
         """(S,) the least jump of a spike."""
         self.far: Floats = np.where(self.told, np.maximum(FAR * self.leap, self.jump), self.jump)
-        """(S,) the least leap out of the usual values."""
+        """(S,) the least leap out of the usual values with which a burst begins."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
@@ -381,7 +383,7 @@ class Group:
         sensor, origin, top = where[2], outer[where], inner[where]
         low, high = usual.low[sensor], usual.high[sensor]
         nearly = NEARLY * (high - low)
-        away = (np.abs(top - origin) >= self.far[sensor]) & ((top < low) | (top > high)) & self.moves[sensor]
+        away = ((top < low) | (top > high)) & self.moves[sensor]
         away &= (origin >= low - nearly) & (origin <= high + nearly)
         if not np.logical_or.reduce(away):
             return None
@@ -420,14 +422,17 @@ class Group:
         row, sensor = np.divmod(at, width)
         where = *np.divmod(row, rows), sensor
         before, top, after = outer[where], inner[where], x[where]
-        spike = np.abs(top - (before + after) / 2) > LEAP * self.leap[sensor]
+        leaps = np.abs(top - (before + after) / 2) / self.leap[sensor]
+        spike = leaps > LEAP
         if self.untold:
             beyond = (top < usual.low[sensor]) | (top > usual.high[sensor])
             spike = np.where(self.told[sensor], spike, beyond)
         if not np.logical_or.reduce(spike):
             return at[:0]
         spike &= np.abs(top - after) >= self.jump[sensor]
-        spike &= np.abs(after - before) <= RETURN * np.abs(top - before)
+        past = (leaps > FAR) & self.told[sensor]  # a smaller one is chance
+        past &= _past(before, top, after, (usual.low[sensor], usual.high[sensor]), RETURN)
+        spike &= (np.abs(after - before) <= RETURN * np.abs(top - before)) | past
         spike &= self.moves[sensor] | (before == usual.low[sensor])
         at, row = at[spike], row[spike]
         return np.asarray(at[np.bincount(row)[row] <= max(1, width // 10)])
@@ -451,9 +456,11 @@ class Group:
             return np.zeros(x.shape[1])
         before, top, after = x[0], x[1], x[2:].mean(axis=0)
         leaps = np.abs(top - (before + after) / 2) / self.leap
-        back = (np.abs(x[2:] - before) <= BACK * np.abs(top - before)).all(axis=0)
+        usual, jump = self.model.detector.usual, np.abs(top - before)
+        ends = usual.low, usual.high
+        back = ((np.abs(x[2:] - before) <= BACK * jump) | _past(before, top, x[2:], ends, BACK)).all(axis=0)
         if len(x) > 3:  # noise averages out, a step does not
-            back &= np.abs(after - before) <= RETURN * np.abs(top - before)
+            back &= (np.abs(after - before) <= RETURN * jump) | _past(before, top, after, ends, RETURN)
         return np.where(back & self.told & self.moves & places.measured, leaps, 0.0)
 
     def burst(self, places: Places, x: Floats) -> Floats:
@@ -572,6 +579,17 @@ class Group:
         fault[:, ~places.measured] = 0
         lasting = (fault == IS_FROZEN) & ~self.steps | (fault == IS_SILENT) & (same > self.silent + LONGER)
         return Ill(fault, run, needed.astype(np.int32), lasting) if fault.any() else None
+
+
+def _past(before: Floats, top: Floats, after: Floats, usual: tuple[Floats, Floats], part: float) -> Flags:
+    """Whether values came back from `top`, which is beyond the `usual` ones, to any of them, past where they had been.
+
+    `usual` are the least and the largest; a `part` of the jump may also be left.
+    """
+    low, high = usual
+    left, jump = (after - before) * np.sign(top - before), np.abs(top - before)
+    within = (after >= low) & (after <= high) & (before >= low) & (before <= high) & ((top < low) | (top > high))
+    return np.asarray(within & (left <= part * jump) & (left >= -PAST * jump))
 
 
 def unpacked(model: Model, shapes: Sequence[Sequence[Any]], content: bytes) -> dict[str, NDArray[Any]]:

@@ -125,9 +125,9 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "came, and before the trip. A spike comes in one control step of sixty, also between the records. A row shows "
         "a spike: the sensor's record differs from both neighbours by half of its size, in the episode or within "
         f"{MEMORY} rows before it. That name the sensor: as one to be checked first. "
-        f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator, and rows that "
-        f"follow those the model is of in the normal records of BATADAL and SKAB, where there is no measuring range): "
-        f"each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
+        f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator; d00_te by the "
+        "model of d00, and rows that follow those the model is of in the normal records of BATADAL and SKAB; of these "
+        f"no measuring range is known): each sensor of {FEW} values or more fails; those that rest or fall silent do so from row {AT} on, of bursts "
         f"and spikes there are {OFTEN}, of 15 and of so many standard deviations. "
         f"Normal months: by the model and by one of the first {SHORT} rows of its record. "
         "Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
@@ -279,6 +279,12 @@ def _plants(model: Model) -> list[Plant]:
     normal, record = simulated.normal(), simulated.normal(WRITTEN_H, WRITTEN_SEED)
     names, measured = tep.COLUMNS[:MEASURED], np.s_[:, :MEASURED]
     found = [Plant("the simulator", names, normal[measured], record, lambda rows: _episodes(model, rows))]
+    if (files.data() / "tep").is_dir():
+        known = files.braatz("d00")
+        short = loads(dumps(fit(known, list(tep.COLUMNS), 180.0)))
+        found.append(
+            Plant("d00_te", names, known[measured], files.braatz("d00_te"), _scorer(short, tep.COLUMNS, 180.0))
+        )
     for name in ("BATADAL", "SKAB"):
         if not (files.data() / name.lower()).is_dir():
             continue

@@ -298,12 +298,14 @@ def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(
 def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
     spikes = Spikes()
     spikes.leave(100, [(0, 5.0, 9.0), (2, 7.0, 9.0)])
-    assert spikes.bursts(103, 4) == [(0, 5.0), (2, 7.0)]
-    assert spikes.bursts(103, 5) == []  # the episode was there before
-    assert spikes.bursts(100 + BURST, 1) == [(0, 5.0), (2, 7.0)]
-    assert spikes.bursts(101 + BURST, 1) == []  # too long for a burst
+    far = np.full(3, 2.0)
+    assert spikes.bursts(103, 4, far) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(103, 4, 1.01 * far) == [(0, 5.0)]
+    assert spikes.bursts(103, 5, far) == []  # the episode was there before
+    assert spikes.bursts(100 + BURST, 1, far) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(101 + BURST, 1, far) == []  # too long for a burst
     spikes.leave(101, [(0, 9.0, 5.0)])
-    assert sorted(spikes.bursts(103, 3)) == [(0, 9.0), (2, 7.0)]
+    assert sorted(spikes.bursts(103, 3, far)) == [(0, 9.0), (2, 7.0)]
 
 
 @pytest.mark.parametrize(
@@ -423,10 +425,18 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert tracker.upset(calm, 0)
     frozen = ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3))
     assert not tracker.upset(frozen, 0)
-    tracker.stuck = True
+    tracker.stuck, tracker.rows = True, RECENT
     assert not tracker.upset(None, 0), "then it is the process's from the first"
     tracker.judge(frozen, 0)
     assert tracker.failed == ("b", "frozen")
+    late = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    late.rows += 1
+    late.away[:] = 0
+    late.judge(calm, 0)
+    assert late.failed == ("b", "frozen")
+    assert not late.stuck, "nothing has followed for long"
+    late.away[:] = tracker.away
+    assert late.upset(calm, 0), "so it is another matter"
     tracker.judge(calm, 0)
     assert tracker.failed is None
     assert not tracker.upset(None, 0)

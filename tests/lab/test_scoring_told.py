@@ -342,6 +342,24 @@ def test_a_spike_within_the_usual_values_is_one_too(rig: Rig, size: int) -> None
     assert failed(rig, f"process-{size}", x, size=size) == {None}
 
 
+@pytest.mark.parametrize(
+    ("before", "top", "after", "whose"),
+    [
+        (2.0, 8.0, [-2.2], (SENSORS[5], "spiking")),  # as noise has it
+        (2.0, 9.0, [-6.0, 5.0, -6.0], None),  # it leaps to and fro
+        (2.0, 9.0, [4.5, 4.5, 4.5], None),  # it is not back
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_spike_of_what_is_noisy_may_come_back_past_where_it_was(
+    rig: Rig, before: float, top: float, after: list[float], whose: tuple[str, str] | None, size: int
+) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    x = apart(400, 5)
+    x[199:201, 5], x[201 : 201 + len(after), 5] = (before, top), after
+    assert failed(rig, f"noisy-{after[0]}-{size}", x, size=size) == {whose}
+
+
 @pytest.mark.parametrize("size", [1, 7, 400])
 def test_what_an_old_model_knows_of_leaps_suffices_for_large_spikes(rig: Rig, size: int) -> None:
     arrays = {name: array for name, array in fitted("precursor").arrays().items() if name != "usual_leap"}
@@ -360,10 +378,14 @@ def test_a_value_that_rests_where_it_never_was_is_the_instruments_if_nothing_fol
     x = record(400, 5)
     x[200:, 3] = 0.0
     assert failed(rig, f"alone-{size}", x, size=size) == {("level", "frozen")}
-    for at in (203, 225, 300):  # a real loss: others follow, be it late
+    for at in (203, 225, 260):  # a real loss: others follow, be it late
         real = x.copy()
         real[at:, 5] -= 60.0
         assert failed(rig, f"real-{at}-{size}", real, size=size) == {None}
+    real = x.copy()
+    real[300:, 5] -= 60.0  # so late that it is another matter
+    assert failed(rig, f"later-{size}", real, size=size) == {("level", "frozen"), None}
+    assert list_episodes(rig.store, f"later-{size}")[0].suspects == [("level", "frozen")]
     noisy = x.copy()
     noisy[200:, 3] += 0.01 * np.random.default_rng(1).normal(size=200)
     assert failed(rig, f"noisy-{size}", noisy, size=size) == {None}
@@ -378,8 +400,9 @@ def apart(rows: int, seed: int) -> np.ndarray:
 def test_a_sensor_that_no_other_moves_with_failed_if_it_leapt_to_where_it_rests(rig: Rig, size: int) -> None:
     save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
     gone = apart(400, 5)
-    gone[200:, 5] = -8.0
-    assert failed(rig, f"leapt-{size}", gone, size=size) == {(SENSORS[5], "frozen")}
+    for far in (-8.0, -4.5):  # or a little
+        gone[200:, 5] = far
+        assert failed(rig, f"leapt-{far}-{size}", gone, size=size) == {(SENSORS[5], "frozen")}
     gone[196:200, 5] = [-3.0, -4.5, -6.0, -7.0]
     assert failed(rig, f"went-{size}", gone, size=size) == {None}  # none would follow, were it true
 
