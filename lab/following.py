@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from devices.frame import Asset
-from lab.episodes import SHOWN, Change, Known, Spikes, Tracker, episode_id
+from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_SPIKING, JUST, Flags, Floats, Group, Ill, Layout, Seen
+from lab.tracker import SHOWN, Spikes, Tracker
 from models.detector import Model, Result
 
 

@@ -11,10 +11,11 @@ from devices.frame import Asset, Channel, role_by_name
 from devices.quality import BAD, GOOD
 from lab.blocks import Floats, RowBlock
 from lab.causes import read_library
-from lab.episodes import Episode, Known, Tracker
+from lab.episodes import Episode, Known
 from lab.scorer import Scorer
 from lab.tables import Table, TableError, iso_times, write_table
 from lab.text import text
+from lab.tracker import Tracker
 from models.detector import Model
 from models.precursor.causes import Match
 

@@ -28,9 +28,10 @@ from lab.blocks import (
     rejoined,
     values_seen,
 )
-from lab.episodes import Change, Known, Spikes, Tracker
+from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
 from lab.groups import Group, Layout, Places, Seen, together, unpacked
+from lab.tracker import Spikes, Tracker
 from models.detector import Model
 
 GAP_PERIODS: Final = 5

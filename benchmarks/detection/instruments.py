@@ -20,10 +20,11 @@ from devices.frame import Asset
 from devices.quality import BAD, CODES
 from devices.simulated import channels
 from lab.blocks import RowBlock
-from lab.episodes import MEMORY, Episode
+from lab.episodes import Episode
 from lab.offline import score_table
 from lab.scorer import Scorer
 from lab.tables import Table
+from lab.tracker import MEMORY
 from models.detector import Model, dumps, loads
 from models.precursor import fit
 from simulators import tep

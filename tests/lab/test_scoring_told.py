@@ -11,10 +11,11 @@ import pytest
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
 from lab.causes import read_library, write_library
-from lab.episodes import LASTS, Episode, list_episodes
+from lab.episodes import Episode, list_episodes
 from lab.groups import BURST, LONGER
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
+from lab.tracker import LASTS
 from models.detector import Detector, save
 from models.precursor import Precursor, fit
 from models.precursor.causes import Labelled, learn

@@ -5,21 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from lab.episodes import (
-    FIRST,
-    LASTS,
-    MEMORY,
-    QUIET_NS,
-    RECENT,
-    SETTLED,
-    SHOWN,
-    Known,
-    Outlook,
-    Spikes,
-    Tracker,
-    unpack,
-)
+from lab.episodes import Known, Outlook, unpack
 from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
+from lab.tracker import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Spikes, Tracker
 from models.detector import State
 from models.precursor.causes import none
 

@@ -1,0 +1,627 @@
+"""Whose an episode is, row by row: what is remembered of an asset's sensors, and the episode that is open."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.episodes import Change, Episode, Known, Outlook, episode_id, pack
+from lab.groups import (
+    BURST,
+    FAIRLY,
+    FAULTS,
+    IS_BEYOND,
+    IS_FROZEN,
+    IS_RESTING,
+    IS_SILENT,
+    IS_SPIKING,
+    IS_STUCK,
+    JUST,
+    LONGER,
+    PART,
+    SPIKED,
+    WHOLE,
+    Ill,
+    allowed,
+)
+from models.detector import Floats
+from models.precursor import causes
+from models.precursor.causes import Match
+
+LEADING: Final = 5
+"""Sensors named in an episode."""
+FIRST: Final = 30
+"""Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
+OUTSIDE: Final = 10.0
+"""So many times its share counts of who was the first to leave its usual values: relations break elsewhere too."""
+BEGUN: Final = 2
+"""Rows of an episode that show who left its usual values with a spike."""
+OTHERS: Final = 0.5
+"""Others may have done so by this part of how far the spiking one did: its loop, not what moves the plant."""
+SHOWN: Final = 4
+"""Rows of an episode which show that it began with a little spike, and not with a step of a sensor that is noisy."""
+ABRUPT: Final = 2.0
+"""The score of an abrupt beginning, in limits; slow faults pass the limit by little."""
+LITTLE: Final = 0.65
+"""A sensor that stood out by so many of its usual leaps may be what an episode began with abruptly."""
+LARGE: Final = 3.0
+"""By so many it may be with a small share."""
+SOME: Final = 0.001
+"""After a burst as large, or one out of the usual values by their whole span: what is bound to it tightly leads."""
+RECENT: Final = 75
+"""Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
+one that spikes may."""
+PARTNER: Final = 0.5
+"""A sensor that failed earlier must have so much of the leading share to be the cause."""
+SETTLED: Final = 20
+"""Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
+ISOLATED: Final = 10.0
+"""A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
+SUDDEN: Final = 3.0
+"""And if it is so many times the change right before it: what runs away leaps ever farther."""
+MEMORY: Final = 300
+"""Rows for which it is remembered that a sensor spikes."""
+FOLLOWS: Final = 0.01
+"""Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
+LASTS: Final = 10
+"""It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
+STAYED: Final = 0.5
+"""What leapt to a value rests there if it has had it for so much of the time since."""
+ONCE: Final = 0.5
+"""What it was outside in single rows counts by this part."""
+OFTEN: Final = 3
+"""So many spikes within them, more than of all others together, make a sensor known to fail."""
+TWICE: Final = 2
+"""So many make it suspected; where the normal record is short, chance makes one."""
+WEIGHT: Final = 0.1
+"""A sensor known to fail must have so much of the leading share to be the cause."""
+NAMED: Final = 5
+"""Causes named with an episode."""
+QUIET_NS: Final = 10 * 10**9
+"""An open episode whose peak stays is written again after so long."""
+HIGHER: Final = 1.01
+"""A peak higher by this factor is written at once."""
+
+
+class Spikes:
+    """What is remembered of an asset's sensors that spiked, leapt or are out of range, by their positions in the model.
+
+    Rows are numbered; where some are missing, so are their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[int, int]] = []
+        """Row and sensor of the spikes that count."""
+        self.last: dict[int, int] = {}
+        """Row of each sensor's last spike, whether it counts or not."""
+        self.left: dict[int, tuple[int, float, float]] = {}
+        """Row in which each sensor last leapt out of its usual values, the value before and that one."""
+        self.beyond: dict[int, tuple[int, int]] = {}
+        """First and last row for which each sensor was out of range."""
+
+    def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
+        """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
+
+        One that comes right after another does not: what leaps to and fro is no spike.
+        """
+        self.counted = [each for each in self.counted if row - each[0] < MEMORY]
+        for sensor in np.flatnonzero(fresh).tolist():
+            before = self.last.get(sensor)
+            if (before is None or row - before > SPIKED) and (counts is None or counts[sensor]):
+                self.counted.append((row, sensor))
+            self.last[sensor] = row
+
+    def leave(self, row: int, sensors: Sequence[tuple[int, float, float]]) -> None:
+        """Take in which sensors leapt out of their usual values in a row, from which value and to which."""
+        self.left.update((sensor, (row, origin, top)) for sensor, origin, top in sensors)
+
+    def exceed(self, row: int, sensors: Sequence[int]) -> list[int]:
+        """Take in which sensors are out of range in a row; those that have been so for long."""
+        for sensor in sensors:
+            first, last = self.beyond.get(sensor, (row, row))
+            self.beyond[sensor] = (first if row - last <= 1 else row), row
+        return [sensor for sensor in sensors if row - self.beyond[sensor][0] >= LONGER]
+
+    def rests(self, row: int, same: NDArray[np.int32], values: Floats) -> NDArray[np.bool_]:
+        """(S,) which of the sensors that have had the same `values` for so many rows (S,) leapt there, and stayed.
+
+        Rows may be missing, and clocks inexact: most of the time since is enough.
+        """
+        found = np.zeros(len(same), dtype=np.bool_)
+        for sensor, (at, _, top) in self.left.items():
+            found[sensor] = values[sensor] == top and same[sensor] > STAYED * (row - at)
+        return found
+
+    def bursts(self, row: int, rows: int, far: Floats) -> list[tuple[int, float]]:
+        """Sensors that leapt `far` (S,) out, and from where: a burst's length before an episode of so many rows."""
+        return [
+            (sensor, origin)
+            for sensor, (at, origin, top) in self.left.items()
+            if rows - 1 <= row - at <= BURST and abs(top - origin) >= far[sensor]
+        ]
+
+    def of_late(self, row: int) -> list[int]:
+        """The sensors of the spikes that count and are remembered in a row."""
+        return [sensor for at, sensor in self.counted if row - at < MEMORY]
+
+    def failing(self, row: int) -> int | None:
+        """The one sensor that is known to fail."""
+        of_late = self.of_late(row)
+        if len(of_late) < OFTEN:
+            return None
+        sensor = max(sorted(set(of_late)), key=of_late.count)
+        count = of_late.count(sensor)
+        return sensor if count >= OFTEN and 2 * count > len(of_late) else None
+
+    def dump(self) -> dict[str, Any]:
+        """For a snapshot, as plain JSON."""
+        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond")}
+        return {"counted": self.counted, **kept}
+
+    @classmethod
+    def restore(cls, dumped: dict[str, Any]) -> "Spikes":
+        """What was dumped."""
+        spikes = cls()
+        spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
+        spikes.last = dict(dumped["last"])
+        spikes.left = {sensor: (row, origin, top) for sensor, (row, origin, top) in dumped["left"]}
+        spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
+        return spikes
+
+
+class Tracker:
+    """An open episode that grows row by row. `S` sensors.
+
+    It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
+    episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
+    score, if it spikes or is out of range with a large share. A sensor with a large share may also spike later, as one
+    in a control loop does: by many times what it usually changes in the episode, which no process does. It may be what
+    the episode begins with: some rows far out, and back (`began_with`, `returned`). And of a sensor that has spiked
+    often of late, alone, less is asked (`recall`). From then on it is the instrument's. Only one that rests where it
+    never was, because it leapt there or others contradict it, is told so after a while and taken back should others
+    follow. Without an alarm it is the instrument's from the first (`attend`).
+
+    Once the plant itself has left its usual values (`upset`), that is an episode of its own, and the process's: be it
+    that a controller acted on the sensor, or that a fault came upon the plant while it fails. What had failed before
+    and does not explain an episode is named with it (`suspect`).
+    """
+
+    def __init__(
+        self,
+        asset: str,
+        model: str,
+        start: int,
+        sensors: Sequence[str],
+        period_s: float = 1.0,
+        known: Known | None = None,
+        prior: Floats | None = None,
+    ) -> None:
+        self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
+        self.id = episode_id(asset, start)
+        self.peak = -np.inf
+        self.peak_at = self.last = start
+        self.shares: Floats = np.zeros(len(sensors))
+        self.first: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
+        """(S,) beyond their usual values in the first row in which one was."""
+        self.outside: Floats = np.zeros((2, len(sensors)))
+        """(2, S) how far each was outside its usual values in the first rows, and in all in which it had a share."""
+        self.lately: Floats = np.zeros((LASTS, len(sensors)))
+        """(LASTS, S) the same of the last rows, 0 where they had no share."""
+        self.rows = 0
+        """Rows since the start, those without a score too."""
+        self.failed: tuple[str, str] | None = None
+        self.alarmed = True
+        """The score is beyond its limit; else it is told only that a sensor failed."""
+        self.stuck = False
+        """It failed by resting where it never was, and nothing followed."""
+        self.followed = False
+        """It seemed so, and others followed."""
+        self.beside: tuple[str, str] | None = None
+        """What had failed before the plant left its usual values; no failure explains that."""
+        self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
+        """(S,) sensors that may lead: beside a failed one those by which the plant was seen to leave."""
+        self.suspects: dict[int, str] = {}
+        """What is wrong with sensors that had failed before, by their positions, as it became known."""
+        self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
+        """(S,) twice the rows in which each was far outside its usual values, less those in which it was not."""
+        self.last_known: Floats = np.full(len(sensors), np.nan) if prior is None else prior.copy()
+        """(S,) the newest value of each that was there."""
+        self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
+        """(S,) out of range in every row so far."""
+        self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
+        """(SETTLED + 2, S) the last rows' values, the newest last; before them the row before the episode."""
+        if prior is not None:
+            self.recent[-1] = prior
+        self.ended = False
+        """The stream has ended; should it go on, so does the episode."""
+        self.evidence = causes.initial(1, len(sensors))
+        self.know(known)
+        self.outlook: Outlook | None = None
+        self.told: tuple[float, tuple[bool, int], int] | None = None
+        """Peak, verdict and last row of what was told."""
+
+    def know(self, known: Known | None) -> None:
+        """Compare with this library."""
+        self.library = known.id if known is not None else None
+        self._matcher = known.matcher(self.sensors) if known is not None else None
+        self._matched: tuple[int, Match] | None = None
+
+    def succeed(self, before: "Tracker") -> None:
+        """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
+        assert before.failed is not None
+        sensor, fault = self.beside = before.failed
+        at = self.sensors.index(sensor)
+        self.suspects[at] = fault
+        self.moved = before.away >= 2 * LASTS
+        self.moved[at] = False
+        if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
+            self.outlook = before.outlook
+
+    @property
+    def instrument(self) -> bool:
+        """Whether it is the instrument's."""
+        return self.failed is not None
+
+    @property
+    def verdict(self) -> tuple[bool, int]:
+        """What to tell at once when it changes: whether it is the instrument's, and the number of suspects."""
+        return self.instrument, len(self.suspects)
+
+    def named_suspects(self) -> list[tuple[str, str]]:
+        """The sensors that had failed before, and what is wrong with them; none where one of them explains it."""
+        return [] if self.instrument else [(self.sensors[at], fault) for at, fault in self.suspects.items()]
+
+    def add(
+        self,
+        t: int,
+        score: float,
+        shares: Floats,
+        deviation: NDArray[np.floating[Any]] | None = None,
+        values: Floats | None = None,
+        outside: Floats | None = None,
+    ) -> None:
+        """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none.
+
+        `outside` (S,) is how far they are outside their usual values, in spans of these.
+        """
+        self.rows += 1
+        if outside is not None:
+            enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)
+            self.lately = np.concatenate([self.lately[1:], enough[None]])
+            parts = outside if self.rows <= BEGUN else 0.0 * outside, np.maximum(self.lately.min(axis=0), ONCE * enough)
+            self.outside = np.maximum(self.outside, np.stack(parts))
+        if values is not None:
+            self.recent = np.concatenate([self.recent[1:], values[None]])
+        if deviation is not None:
+            on = np.ones((1, 1), dtype=np.bool_)
+            self.evidence = causes.gather(
+                self.evidence, deviation[None, None].astype(np.float64), shares[None, None], on
+            )
+        if score != score:
+            return
+        self.last = t
+        if self.rows <= FIRST:
+            self.shares = self.shares + shares
+            if outside is not None and not self.first.any():
+                self.first = outside > 0
+        if score > self.peak:
+            self.peak, self.peak_at = score, t
+
+    def depart(self, values: Floats, outside: Floats, can: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+        """Take in who is far outside its usual values; after `add` of the same row.
+
+        A measurement that rests, or is not there, says nothing: it may have failed too.
+
+        Args:
+            values: (S,) NaN for none.
+            outside: (S,) how far they are outside their usual values, in spans of these.
+            can: (S,) sensors that can fail, and sensors that have usual values to leave, having moved in the record.
+        """
+        fail, move = can
+        there = ~np.isnan(values)
+        says = there & move & (~fail | (values != self.last_known))
+        self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * says, 0)
+        self.last_known = np.where(there, values, self.last_known)
+
+    def attend(self, t: int, score: float, ill: Ill, row: int, lasting: NDArray[np.bool_]) -> None:
+        """Take in a row without an alarm in which a sensor has failed for long; the first one begins it.
+
+        Args:
+            t: when.
+            score: of the row.
+            ill: what is wrong with its measurements.
+            row: which of its rows this is.
+            lasting: (S,) sensors that have failed for long.
+        """
+        self.rows, self.last, self.alarmed, self.ended = self.rows + 1, t, False, False
+        if self.failed is None or not lasting[self.sensors.index(self.failed[0])]:
+            sensor = int(np.argmax(np.where(lasting, ill.run[row], -1)))
+            self.failed = self.sensors[sensor], FAULTS[ill.fault[row, sensor]]
+            self.shares = np.eye(len(self.sensors))[sensor]
+        if not self.peak >= score:
+            self.peak, self.peak_at = (score if score == score else 0.0), t
+
+    def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
+        """Take in what a row says of the limits; after `add` of it. What a failed sensor reads reaches none."""
+        before = self.outlook or Outlook(None, None, None, None)
+        seen = sensor >= 0
+        name = self.sensors[sensor] if seen else None
+        whose = self.failed or self.beside
+        if seen and time_s <= 0 and whose is not None and whose[0] == name:
+            return
+        reached, lead_s = before.reached, before.lead_s
+        if seen and time_s <= 0 and reached is None:
+            reached, lead_s = name, (self.rows - 1) * self.period_s
+        self.outlook = Outlook(
+            sensor=name,
+            time_s=_number(time_s),
+            low_s=_number(low_s),
+            high_s=_number(high_s),
+            first_at=t if seen and before.first_at is None else before.first_at,
+            first_s=round(time_s, 3) if seen and before.first_at is None else before.first_s,
+            reached=reached,
+            lead_s=lead_s,
+        )
+
+    def judge(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> None:
+        """See whether a sensor's failure explains the episode; after `add` of the same row.
+
+        Args:
+            ill: what is wrong with its measurements; None for nothing.
+            row: which of its rows this is.
+            spikes: what is remembered of the asset; None for nothing.
+            period: number of the row.
+        """
+        lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
+        if self.stuck and self.failed and not lone[self.sensors.index(self.failed[0])]:
+            self.stuck, self.failed, self.followed = False, None, True  # it told the truth
+        if self.rows > RECENT:
+            self.stuck = False  # nothing followed; what comes later is for `upset`
+        if ill is None:
+            self.beyond[:] = False
+            return
+        fault = ill.fault[row]
+        self.beyond &= fault == IS_BEYOND
+        if self.failed is not None or self.beside is not None or not fault.any():
+            return
+        before = ill.run[row] - (self.rows - 1)  # as long it was at the first row
+        weighty = self.shares >= PARTNER * max(self.shares.max(), 1e-300)
+        resting = (fault == IS_STUCK) | (fault == IS_RESTING)
+        leapt = np.zeros(len(fault), dtype=np.bool_)
+        if spikes is not None and resting.any():
+            leapt = spikes.rests(period, ill.run[row], self.recent[-1])
+        lasting = (fault == IS_FROZEN) | (fault == IS_SILENT) | resting & leapt  # what is bound to it tightly may lead
+        explains = np.where(lasting, weighty | (before <= ill.needed[row] + RECENT), weighty)
+        explains &= (fault > 0) & np.where(fault == IS_BEYOND, self.beyond, before > 0)
+        explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)
+        explains &= ~resting | (lone & (self.rows > FIRST) & (not self.followed))
+        explains &= (fault != IS_RESTING) | leapt
+        explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
+        if explains.any():
+            sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
+            self.failed, self.stuck = (self.sensors[sensor], FAULTS[fault[sensor]]), bool(resting[sensor])
+
+    def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
+        """See whether it began with a burst or a spike of a sensor, while no other left its usual values.
+
+        Args:
+            burst: (S,) `lab.groups.Group.burst` of its rows so far; after `judge` of the last of them.
+            lone: (S,) `lab.groups.Group.lone` of them.
+            echoes: (S,) `lab.groups.Group.echoes` of the row.
+        """
+        most = max(self.shares.max(), 1e-300)
+        weighty, any_share = self.shares >= PARTNER * most, self.shares >= WEIGHT * most
+        abrupt = self.peak >= ABRUPT
+        found = (lone >= LARGE) & any_share
+        if self.rows >= SHOWN:
+            found |= (lone >= LITTLE) & weighty & abrupt
+        if self.rows == 1 and abrupt:
+            found |= echoes
+        found &= _alone(self.outside[0], 0.0)
+        found |= (burst >= LARGE) & any_share | (burst > 0) & weighty
+        if found.any():
+            self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
+
+    def returned(self, sensor: int, leaps: float) -> None:
+        """Take in that a sensor is back by so many leaps (`lab.groups.Group.back`) from where it leapt before it began.
+
+        What is bound to it tightly leads; so the larger the leap, the smaller its share may be.
+        """
+        part = SOME if leaps >= LARGE or self.outside[0, sensor] >= WHOLE else PARTNER
+        if leaps > 0 and self.shares[sensor] >= part * max(self.shares.max(), 1e-300):
+            self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
+
+    def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
+        """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.
+
+        Args:
+            spikes: what is remembered of the asset.
+            row: number of the row.
+            fresh: (S,) sensors whose spike has just ended; None for none.
+        """
+        if fresh is not None:
+            counts = None if self.rows == 1 else self._isolated(fresh)  # it was before the first row
+            whose = self.failed or self.beside
+            if counts is not None and whose is not None and whose[1] == FAULTS[IS_SPIKING]:
+                counts[self.sensors.index(whose[0])] = True
+            spikes.note(row, fresh, counts)
+        known = spikes.failing(row) if self.failed is None and self.beside is None else None
+        if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
+            self.failed = self.sensors[known], FAULTS[IS_SPIKING]
+
+    def upset(self, ill: Ill | None, row: int) -> bool:
+        """Whether the plant has left its usual values though a sensor's failure explains how the episode began.
+
+        Args:
+            ill: what is wrong with the measurements in the next row; None for nothing.
+            row: which of its rows that is.
+        """
+        if self.failed is None or self.stuck:
+            return False
+        return bool(self._others_away(ill, row)[self.sensors.index(self.failed[0])])
+
+    def _others_away(self, ill: Ill | None, row: int) -> NDArray[np.bool_]:
+        """(S,) sensors beside which another is away for long; one that failed as well is no plant."""
+        away = self.away >= 2 * LASTS
+        if ill is not None:
+            away &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
+        return np.asarray(np.count_nonzero(away) > away)
+
+    def suspect(self, ill: Ill | None, row: int, lasting: NDArray[np.bool_], of_late: Sequence[int]) -> None:
+        """Note which sensors failed before it began or spike in its first rows, whatever their share; after `judge`.
+
+        Args:
+            ill: what is wrong with its measurements; None for nothing.
+            row: which of its rows this is.
+            lasting: (S,) sensors that have failed for long.
+            of_late: those of the spikes that are remembered (`Spikes.of_late`).
+        """
+        if self.rows > RECENT:
+            return
+        if ill is not None:
+            since = self.beyond | ((ill.run[row] >= self.rows) & (ill.fault[row] != IS_BEYOND))
+            for sensor in np.flatnonzero(lasting & since).tolist():
+                self.suspects.setdefault(sensor, FAULTS[ill.fault[row, sensor]])
+        for sensor in of_late:
+            if of_late.count(sensor) >= TWICE:
+                self.suspects.setdefault(sensor, FAULTS[IS_SPIKING])
+
+    def _isolated(self, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(S,) sensors whose spike, just ended, stands out from how they moved in the episode before it."""
+        if self.rows < len(self.recent) or not fresh.any():
+            return np.zeros(len(fresh), dtype=np.bool_)
+        changes = np.abs(np.diff(self.recent, axis=0))
+        usual = np.median(np.where(np.isnan(changes[:-2]), np.inf, changes[:-2]), axis=0)
+        calm = ~(changes[-2] < SUDDEN * changes[-3])  # it had not begun to leap before
+        return np.asarray(fresh & (usual > 0) & (changes[-2] >= ISOLATED * usual) & calm)
+
+    def match(self) -> Match | None:
+        """What it is like; None without a library."""
+        if self._matcher is None:
+            return None
+        if self._matched is None or self._matched[0] != self.rows:
+            self._matched = self.rows, self._matcher.match(self.evidence)[0]
+        return self._matched[1]
+
+    def episode(self, end: int | None = None) -> Episode:
+        """As it is now."""
+        weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
+        weighed = weighed * self.moved if (weighed * self.moved).any() else weighed
+        total = float(weighed.sum())
+        parts = weighed / total if total > 0 else weighed
+        leading = np.argsort(-parts, kind="stable")[:LEADING]
+        named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
+        match = self.match() if self.failed is None else None
+        return Episode(
+            id=self.id,
+            asset=self.asset,
+            kind="process" if self.failed is None else "instrument",
+            start=self.start,
+            end=end,
+            peak=float(self.peak),
+            peak_at=self.peak_at,
+            leading=named,
+            cause=match.cause if match else None,
+            model=self.model,
+            failed=self.failed,
+            causes=[(name, round(chance, 4)) for name, chance in match.causes[:NAMED]] if match else [],
+            unknown=round(match.unknown, 4) if match else None,
+            library=self.library,
+            outlook=self.outlook,
+            evidence=pack(self.evidence) if self.evidence["rows"][0] else b"",
+            suspects=self.named_suspects(),
+        )
+
+    def update(self) -> Change | None:
+        """What to tell of it now, if it says something new."""
+        if self.told is not None:
+            peak, verdict, at = self.told
+            if self.peak <= peak * HIGHER and self.verdict == verdict and self.last - at < QUIET_NS:
+                return None
+        what: Literal["opened", "updated"] = "updated" if self.told else "opened"
+        self.told = (self.peak, self.verdict, self.last)
+        return Change(what, self.episode())
+
+    def close(self, t: int) -> list[Change]:
+        """It ends at `t`; what was opened in the same block is told to be so first."""
+        opened = [] if self.told else [Change("opened", self.episode())]
+        return [*opened, Change("closed", self.episode(t))]
+
+    def end(self) -> Change:
+        """The stream has ended, and with it the episode at its last scored row."""
+        self.ended, self.told = True, None
+        return Change("closed", self.episode(self.last))
+
+    def dump(self) -> dict[str, Any]:
+        """For a snapshot, as plain JSON."""
+        return {
+            "start": self.start,
+            "sensors": list(self.sensors),
+            "model": self.model,
+            "period_s": self.period_s,
+            "peak": self.peak,
+            "peak_at": self.peak_at,
+            "last": self.last,
+            "shares": self.shares.tolist(),
+            "first": self.first.tolist(),
+            "outside": self.outside.tolist(),
+            "rows": self.rows,
+            "failed": self.failed,
+            "alarmed": self.alarmed,
+            "stuck": self.stuck,
+            "suspects": list(self.suspects.items()),
+            "beside": self.beside,
+            "moved": self.moved.tolist(),
+            "followed": self.followed,
+            "away": self.away.tolist(),
+            "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
+            "lately": self.lately.tolist(),
+            "beyond": self.beyond.tolist(),
+            "recent": base64.b64encode(self.recent.tobytes()).decode(),
+            "ended": self.ended,
+            "library": self.library,
+            "outlook": None if self.outlook is None else msgspec.to_builtins(self.outlook),
+            "evidence": {
+                name: base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+                for name, array in self.evidence.items()
+            },
+        }
+
+    @classmethod
+    def restore(cls, asset: str, dumped: dict[str, Any]) -> "Tracker":
+        """The tracker that was dumped; what it is compared with is for the caller to give (`library`, `know`)."""
+        tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
+        tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
+        tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
+        tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
+        tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
+        tracker.outside = np.array(dumped["outside"])
+        tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
+        tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
+        tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
+        tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
+        tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
+        tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
+        tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
+        if dumped["outlook"] is not None:
+            tracker.outlook = msgspec.convert(dumped["outlook"], Outlook)
+        tracker.evidence = {
+            name: np.frombuffer(base64.b64decode(dumped["evidence"][name]), dtype=array.dtype).reshape(array.shape)
+            for name, array in tracker.evidence.items()
+        }
+        tracker.told = None if tracker.ended else (tracker.peak, tracker.verdict, tracker.last)
+        return tracker
+
+
+def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray[np.bool_]:
+    """(S,) sensors beside which no other is farther outside its usual values than `allowed`."""
+    two = np.sort(outside)[-2:]
+    others = np.where(outside >= two[-1], two[0], two[-1]) if len(two) > 1 else np.zeros(1)
+    return np.asarray(others <= allowed(outside, part, most))
+
+
+def _number(value: float) -> float | None:
+    return round(value, 3) if np.isfinite(value) else None
