@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import lab.catalogue  # noqa: F401  its tables are in every database
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Scored
-from lab.episodes import Change
+from lab.episodes import Change, Episode, list_episodes
 from lab.historian.base import Batch, HistorianStats, Latest, Series
 from lab.scoring import ScoringRuntime
 from lab.store import Store
@@ -143,3 +143,10 @@ class Rig:
     def scores_of(self, asset: str) -> dict[int, tuple[float, bool]]:
         """Score and alarm by time."""
         return {t: value for (name, t), value in self.scores.items() if name == asset}
+
+
+def only(rig: Rig, asset: str = "pump-1") -> Episode:
+    """The asset's only episode, after a commit."""
+    rig.commit()
+    (episode,) = list_episodes(rig.store, asset)
+    return episode

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -27,14 +26,6 @@ from tests.models.plants import SENSORS, fitted, record, refit
 
 CHANNELS = [Channel(tag) for tag in SENSORS]
 PUMP = Asset("pump-1", "pump")
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    save(fitted("precursor"), tmp_path / "models" / "pump.model")
-    rig = Rig(tmp_path)
-    yield rig
-    rig.crash()
 
 
 def leaking(rows: int = 300, seed: int = 5) -> np.ndarray:
