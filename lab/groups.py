@@ -384,6 +384,8 @@ class Group:
         low, high = usual.low[sensor], usual.high[sensor]
         nearly = NEARLY * (high - low)
         away = ((top < low) | (top > high)) & self.moves[sensor]
+        # what leaps less than far has done so from among them: else it may be the end of a slower way
+        nearly = np.where(np.abs(top - origin) >= self.far[sensor], nearly, 0.0)
         away &= (origin >= low - nearly) & (origin <= high + nearly)
         if not np.logical_or.reduce(away):
             return None
@@ -458,9 +460,10 @@ class Group:
         leaps = np.abs(top - (before + after) / 2) / self.leap
         usual, jump = self.model.detector.usual, np.abs(top - before)
         ends = usual.low, usual.high
-        back = ((np.abs(x[2:] - before) <= BACK * jump) | _past(before, top, x[2:], ends, BACK)).all(axis=0)
+        large = leaps >= FAR
+        back = ((np.abs(x[2:] - before) <= BACK * jump) | large & _past(before, top, x[2:], ends, BACK)).all(axis=0)
         if len(x) > 3:  # noise averages out, a step does not
-            back &= (np.abs(after - before) <= RETURN * jump) | _past(before, top, after, ends, RETURN)
+            back &= (np.abs(after - before) <= RETURN * jump) | large & _past(before, top, after, ends, RETURN)
         return np.where(back & self.told & self.moves & places.measured, leaps, 0.0)
 
     def burst(self, places: Places, x: Floats) -> Floats:

@@ -21,6 +21,7 @@ from lab.groups import (
     IS_STUCK,
     JUST,
     LONGER,
+    NEARLY,
     PART,
     SPIKED,
     WHOLE,
@@ -68,6 +69,9 @@ FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
 """It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
+HEARD: Final = 45
+"""Rows after it was told for which a resting sensor may yet be seen to have told the truth, as others follow; and rows
+for which one must stay out by more than a little, to show it later: in normal records none did for more than 28."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
@@ -215,8 +219,8 @@ class Tracker:
         self.failed: tuple[str, str] | None = None
         self.alarmed = True
         """The score is beyond its limit; else it is told only that a sensor failed."""
-        self.stuck = False
-        """It failed by resting where it never was, and nothing followed."""
+        self.stuck = 0
+        """It failed by resting where it never was: the last row in which that is taken back should others follow."""
         self.followed = False
         """It seemed so, and others followed."""
         self.beside: tuple[str, str] | None = None
@@ -227,6 +231,8 @@ class Tracker:
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
         self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
         """(S,) twice the rows in which each was far outside its usual values, less those in which it was not."""
+        self.off: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
+        """(S,) rows in which each was outside them by more than a little, less those in which it was not."""
         self.last_known: Floats = np.full(len(sensors), np.nan) if prior is None else prior.copy()
         """(S,) the newest value of each that was there."""
         self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
@@ -255,7 +261,7 @@ class Tracker:
         sensor, fault = self.beside = before.failed
         at = self.sensors.index(sensor)
         self.suspects[at] = fault
-        self.moved = before.away >= 2 * LASTS
+        self.moved = before._gone(bool(before.stuck))
         self.moved[at] = False
         if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
             self.outlook = before.outlook
@@ -324,6 +330,7 @@ class Tracker:
         there = ~np.isnan(values)
         says = there & move & (~fail | (values != self.last_known))
         self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * says, 0)
+        self.off = np.maximum(self.off + np.where(outside > NEARLY, 1, -1) * says, 0)
         self.last_known = np.where(there, values, self.last_known)
 
     def attend(self, t: int, score: float, ill: Ill, row: int, lasting: NDArray[np.bool_]) -> None:
@@ -376,10 +383,8 @@ class Tracker:
             period: number of the row.
         """
         lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
-        if self.stuck and self.failed and not lone[self.sensors.index(self.failed[0])]:
-            self.stuck, self.failed, self.followed = False, None, True  # it told the truth
-        if self.rows > RECENT:
-            self.stuck = False  # nothing followed; what comes later is for `upset`
+        if self.failed and self.rows <= self.stuck and not lone[self.sensors.index(self.failed[0])]:
+            self.stuck, self.failed, self.followed = 0, None, True  # it told the truth
         if ill is None:
             self.beyond[:] = False
             return
@@ -402,7 +407,8 @@ class Tracker:
         explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
-            self.failed, self.stuck = (self.sensors[sensor], FAULTS[fault[sensor]]), bool(resting[sensor])
+            self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+            self.stuck = self.rows + HEARD if resting[sensor] else 0
 
     def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
         """See whether it began with a burst or a spike of a sensor, while no other left its usual values.
@@ -459,13 +465,18 @@ class Tracker:
             ill: what is wrong with the measurements in the next row; None for nothing.
             row: which of its rows that is.
         """
-        if self.failed is None or self.stuck:
+        if self.failed is None or self.rows <= self.stuck:
             return False
-        return bool(self._others_away(ill, row)[self.sensors.index(self.failed[0])])
+        return bool(self._others_away(ill, row, bool(self.stuck))[self.sensors.index(self.failed[0])])
 
-    def _others_away(self, ill: Ill | None, row: int) -> NDArray[np.bool_]:
+    def _gone(self, slowly: bool) -> NDArray[np.bool_]:
+        """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
+        gone = self.away >= 2 * LASTS
+        return gone | (self.off >= HEARD) if slowly else gone
+
+    def _others_away(self, ill: Ill | None, row: int, slowly: bool = False) -> NDArray[np.bool_]:
         """(S,) sensors beside which another is away for long; one that failed as well is no plant."""
-        away = self.away >= 2 * LASTS
+        away = self._gone(slowly)
         if ill is not None:
             away &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
         return np.asarray(np.count_nonzero(away) > away)
@@ -577,6 +588,7 @@ class Tracker:
             "moved": self.moved.tolist(),
             "followed": self.followed,
             "away": self.away.tolist(),
+            "off": self.off.tolist(),
             "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
             "lately": self.lately.tolist(),
             "beyond": self.beyond.tolist(),
@@ -600,6 +612,7 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
+        tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
         tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])

@@ -7,7 +7,7 @@ import pytest
 
 from lab.episodes import Known, Outlook, unpack
 from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
-from lab.tracker import FIRST, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Spikes, Tracker
+from lab.tracker import FIRST, HEARD, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Spikes, Tracker
 from models.detector import State
 from models.precursor.causes import none
 
@@ -413,7 +413,7 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert tracker.upset(calm, 0)
     frozen = ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3))
     assert not tracker.upset(frozen, 0)
-    tracker.stuck, tracker.rows = True, RECENT
+    tracker.stuck = tracker.rows
     assert not tracker.upset(None, 0), "then it is the process's from the first"
     tracker.judge(frozen, 0)
     assert tracker.failed == ("b", "frozen")
@@ -421,10 +421,14 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     late.rows += 1
     late.away[:] = 0
     late.judge(calm, 0)
-    assert late.failed == ("b", "frozen")
-    assert not late.stuck, "nothing has followed for long"
+    assert late.failed == ("b", "frozen"), "nothing has followed for long"
     late.away[:] = tracker.away
     assert late.upset(calm, 0), "so it is another matter"
+    late.away[:] = 0
+    late.off[:] = HEARD, 0, 0
+    assert late.upset(calm, 0), "be it slow"
+    late.stuck = 0
+    assert not late.upset(calm, 0), "beside others it must be far"
     tracker.judge(calm, 0)
     assert tracker.failed is None
     assert not tracker.upset(None, 0)
