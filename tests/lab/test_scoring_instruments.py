@@ -122,7 +122,7 @@ def test_a_sensor_that_no_other_moves_with_failed_if_it_leapt_to_where_it_rests(
         assert failed(rig, f"leapt-{far}-{size}", gone, size=size) == {(SENSORS[5], "frozen")}
     gone[196:200, 5] = [-3.0, -4.5, -6.0, -7.0]
     assert failed(rig, f"went-{size}", gone, size=size) == {None}  # none would follow, were it true
-    gone[196:200, 5], gone[200:, 5] = [-2.0, -3.0, -3.5, -4.5], -8.5
+    gone[196:200, 5], gone[200:, 5] = [-2.0, -3.0, -3.5, -4.2], -9.2
     assert failed(rig, f"fell-{size}", gone, size=size) == {None}  # the last of its steps is no leap
 
 
