@@ -71,7 +71,7 @@ LASTS: Final = 10
 """It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
 HEARD: Final = 45
 """Rows after it was told for which a resting sensor may yet be seen to have told the truth, as others follow; and rows
-for which one must stay out by more than a little, to show it later: in normal records none did for more than 28."""
+for which one must stay out by more than a little to show it later, longer than by chance in normal operation."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5

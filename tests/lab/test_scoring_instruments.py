@@ -9,7 +9,7 @@ from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
 from lab.episodes import Episode, list_episodes
 from lab.groups import BURST, LONGER
-from lab.tracker import LASTS
+from lab.tracker import HEARD, LASTS
 from models.detector import save
 from models.precursor import Precursor
 from tests.lab.scoring_rig import SECOND, START, Rig, only
@@ -106,6 +106,25 @@ def test_a_value_that_rests_where_it_never_was_is_the_instruments_if_nothing_fol
     noisy = x.copy()
     noisy[200:, 3] += 0.01 * np.random.default_rng(1).normal(size=200)
     assert failed(rig, f"noisy-{size}", noisy, size=size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 600])
+@pytest.mark.parametrize(("far", "whose"), [(0.35, [None, ("level", "frozen")]), (0.15, [("level", "frozen")])])
+def test_what_follows_slowly_is_an_episode_of_its_own(
+    rig: Rig, far: float, whose: list[tuple[str, str] | None], size: int
+) -> None:
+    """Long after a real loss another sensor stays outside, not far: beside a resting sensor that is enough."""
+    usual, x = fitted("precursor").usual, record(600, 5)
+    span = usual.high[5] - usual.low[5]
+    x[200:, 3] = 0.0
+    x[320:, 5] = usual.high[5] + far * span + 0.01 * span * np.random.default_rng(1).normal(size=280)
+    failed(rig, f"slow-{far}-{size}", x, size=size)
+    told = list_episodes(rig.store, f"slow-{far}-{size}")
+    assert [episode.failed for episode in told] == whose
+    if told[0].failed is None:
+        assert told[0].start == START + (320 + HEARD) * SECOND
+        assert told[0].suspects == [("level", "frozen")]
+        assert told[0].leading[0][0] == SENSORS[5]
 
 
 def apart(rows: int, seed: int) -> np.ndarray:

@@ -426,6 +426,7 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert late.upset(calm, 0), "so it is another matter"
     late.away[:] = 0
     late.off[:] = HEARD, 0, 0
+    late = Tracker.restore("pump-1", json.loads(json.dumps(late.dump())))
     assert late.upset(calm, 0), "be it slow"
     late.stuck = 0
     assert not late.upset(calm, 0), "beside others it must be far"
