@@ -44,6 +44,7 @@ class AssetState(msgspec.Struct):
     episode_kind: str | None = None
     failed: tuple[str, str] | None = None
     suspects: list[tuple[str, str]] = []
+    upset: list[str] = []
     cause: str | None = None
     causes: list[tuple[str, float]] = []
     unknown: float | None = None

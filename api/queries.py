@@ -27,6 +27,8 @@ from lab.text import catalogue
 EXPIRE_S: Final = 30.0
 """A sensor that does not say when its values are old is stale after so long (as in `lab.sources`)."""
 MS: Final = 1_000_000
+CALM: Final = "kind = 'instrument' AND upset = '[]'"
+"""Of an episode: a sensor failed, and the plant is as usual."""
 MAX_BOOTS: Final = 500
 MAX_PAYLOAD: Final = 4000
 
@@ -54,8 +56,8 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
         (only,),
     ).fetchall()
     opened: dict[str, list[str]] = {}
-    for asset, kind in reader.db.execute('SELECT asset, kind FROM episode WHERE "end" IS NULL'):
-        opened.setdefault(asset, []).append(kind)
+    for asset, calm in reader.db.execute(f'SELECT asset, {CALM} FROM episode WHERE "end" IS NULL'):
+        opened.setdefault(asset, []).append("instrument" if calm else "process")
     found = []
     for id, kind, name, gateway, state, simulator, sensors, expire_s in rows:
         word = live.assets.get(id)
@@ -90,7 +92,7 @@ def _health(
         return "stale"
     if time.time_ns() - last > expire_s * NS or (word and word.age_s is not None and word.age_s > expire_s):
         return "stale"
-    if word is not None and word.episode_kind == "instrument":
+    if word is not None and word.episode_kind == "instrument" and not word.upset:
         return "instrument"  # no alarm of the process, however high the score
     if "process" in opened or (word is not None and word.alarm):
         return "alarm"
@@ -129,6 +131,7 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
         "episode_kind": word.episode_kind if word else None,
         "failed": told.failed(word.failed if word else None),
         "suspects": told.suspects(word.suspects if word else []),
+        "upset": told.sensors(word.upset if word else []),
         "cause": word.cause if word else None,
         "causes": told.causes(word.causes if word else []),
         "unknown": word.unknown if word else None,
@@ -151,6 +154,9 @@ class _Names:
 
     def suspects(self, suspects: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return [{"sensor": sensor, "name": self.of(sensor), "fault": fault} for sensor, fault in suspects]
+
+    def sensors(self, tags: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"sensor": tag, "name": self.of(tag)} for tag in tags]
 
     def causes(self, causes: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
         return [
@@ -368,6 +374,7 @@ def _episode(row: Episode, told: _Names, now: int) -> dict[str, Any]:
         "told": row.label is not None,
         "failed": told.failed(row.failed),
         "suspects": told.suspects(row.suspects),
+        "upset": told.sensors(row.upset),
         "outlook": told.outlook(row.outlook),
         "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
     }

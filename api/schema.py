@@ -90,6 +90,11 @@ class Cause(Answer):
     probability: Share
 
 
+class Named(Answer):
+    sensor: str
+    name: str
+
+
 class Failed(Answer):
     """What is wrong with an instrument."""
 
@@ -124,6 +129,7 @@ class AssetDetail(Asset):
     episode_kind: Literal["process", "instrument"] | None
     failed: Failed | None
     suspects: list[Failed]
+    upset: list[Named]
     cause: str | None
     causes: list[Cause]
     unknown: Number
@@ -203,6 +209,7 @@ class Episode(Answer):
     told: bool
     failed: Failed | None
     suspects: list[Failed]
+    upset: list[Named]
     outlook: Outlook | None
     duration_s: float
 

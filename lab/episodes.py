@@ -28,6 +28,7 @@ room(
     "ALTER TABLE episode ADD COLUMN outlook TEXT",
     "ALTER TABLE episode ADD COLUMN evidence BLOB",
     "ALTER TABLE episode ADD COLUMN suspects TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE episode ADD COLUMN upset TEXT NOT NULL DEFAULT '[]'",
 )
 
 
@@ -100,6 +101,8 @@ class Episode(msgspec.Struct, frozen=True):
     """What it is compared by: rows, then mean deviations and shares of the model's sensors."""
     suspects: list[tuple[str, str]] = []
     """Of a process episode the sensors that had failed before, and what is wrong with them: perhaps its cause."""
+    upset: list[str] = []
+    """Of an instrument's episode the sensors by which the plant left its usual values too: a controller acts on it."""
 
 
 def pack(state: State) -> bytes:
@@ -122,6 +125,7 @@ def unpack(content: bytes) -> State:
 
 _leading: Final = msgspec.json.Decoder(list[tuple[str, float]])
 _suspects: Final = msgspec.json.Decoder(list[tuple[str, str]])
+_upset: Final = msgspec.json.Decoder(list[str])
 
 
 class Change(NamedTuple):
@@ -138,24 +142,24 @@ def episode_id(asset: str, start: int) -> str:
 
 _COLUMNS: Final = (
     'id, asset, kind, start, "end", peak, peak_at, leading, cause, model, failed, causes, unknown, library, outlook, '
-    "evidence, suspects"
+    "evidence, suspects, upset"
 )
 _UPDATED: Final = (
     *("kind", '"end"', "peak", "peak_at", "leading", "cause", "model", "failed", "causes", "unknown", "library"),
-    *("outlook", "evidence", "suspects"),
+    *("outlook", "evidence", "suspects", "upset"),
 )
 
 
 def write_episodes(db: sqlite3.Connection, episodes: Iterable[Episode]) -> None:
     """Enter episodes, or bring them up to date; what the user said of one is kept. The caller has the transaction."""
     db.executemany(
-        f"INSERT INTO episode ({_COLUMNS}) VALUES ({', '.join('?' * 17)}) ON CONFLICT (id) DO UPDATE SET "
+        f"INSERT INTO episode ({_COLUMNS}) VALUES ({', '.join('?' * 18)}) ON CONFLICT (id) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in _UPDATED),
         [
             (
                 *(e.id, e.asset, e.kind, e.start, e.end, e.peak, e.peak_at, _json(e.leading), e.cause, e.model),
                 *(_json(e.failed), _json(e.causes), e.unknown, e.library, _json(e.outlook), e.evidence or None),
-                _json(e.suspects),
+                *(_json(e.suspects), _json(e.upset)),
             )
             for e in episodes
         ],
@@ -179,7 +183,7 @@ def find_episode(store: Store, id: str) -> Episode | None:
 
 def _episode(row: Sequence[Any]) -> Episode:
     id, asset, kind, start, end, peak, peak_at, leading, cause, model = row[:10]
-    failed, causes, unknown, library, outlook, evidence, suspects, label = row[10:]
+    failed, causes, unknown, library, outlook, evidence, suspects, upset, label = row[10:]
     return Episode(
         *(id, asset, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model),
         None if failed is None else msgspec.json.decode(failed, type=tuple[str, str]),
@@ -188,6 +192,7 @@ def _episode(row: Sequence[Any]) -> Episode:
         None if outlook is None else msgspec.json.decode(outlook, type=Outlook),
         evidence or b"",
         _suspects.decode(suspects),
+        _upset.decode(upset),
     )
 
 

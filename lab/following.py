@@ -151,7 +151,7 @@ def follow(
                 tracker.attend(t, scores[row], ill, row, lasting[row])
             continue
         ended: Tracker | None = None
-        if tracker is not None and (not tracker.alarmed or tracker.upset(ill, row)):
+        if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period)):
             changes += tracker.close(t)
             ended, tracker = tracker, None
         if tracker is None:

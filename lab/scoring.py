@@ -43,7 +43,7 @@ LOOK_S: Final = 1.0
 TOLD: Final = 3
 """Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 13
+SNAPSHOT_VERSION: Final = 14
 
 room(
     "scoring",
@@ -162,6 +162,7 @@ class ScoringRuntime:
             "episode_kind": None,
             "failed": None,
             "suspects": [],
+            "upset": [],
             "cause": None,
             "causes": [],
             "unknown": None,
@@ -175,6 +176,7 @@ class ScoringRuntime:
                 "episode_kind": "instrument" if tracker.instrument else "process",
                 "failed": tracker.failed,
                 "suspects": tracker.named_suspects(),
+                "upset": tracker.upset,
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }
             if match is not None:
@@ -360,7 +362,8 @@ class ScoringRuntime:
             library = known.library if known is not None else causes.none(sensors)
             if found.evidence or found.kind == "process":
                 state = _in_order(unpack(found.evidence), sensors, library)
-                write_library(self.models / name, library.with_example(cause.strip(), state))
+                library = library.with_example(cause.strip(), state, found.kind == "instrument")
+                write_library(self.models / name, library)
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self._news.labels[id] = cause.strip()

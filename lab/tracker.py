@@ -188,9 +188,9 @@ class Tracker:
     never was, because it leapt there or others contradict it, is told so after a while and taken back should others
     follow. Without an alarm it is the instrument's from the first (`attend`).
 
-    Once the plant itself has left its usual values (`upset`), that is an episode of its own, and the process's: be it
-    that a controller acted on the sensor, or that a fault came upon the plant while it fails. What had failed before
-    and does not explain an episode is named with it (`suspect`).
+    Once the plant itself has left its usual values, it did so because a controller acts on the sensor (`upset`), or a
+    fault came upon the plant while that fails: then it is an episode of its own, and the process's (`parts`). What had
+    failed before and does not explain an episode is named with it (`suspect`).
     """
 
     def __init__(
@@ -223,6 +223,10 @@ class Tracker:
         """It failed by resting where it never was: the last row in which that is taken back should others follow."""
         self.followed = False
         """It seemed so, and others followed."""
+        self.age = 0
+        """Rows before the first for which what it failed by had lasted."""
+        self.upset: list[str] = []
+        """Sensors by which the plant left its usual values because of it."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
         self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
@@ -246,7 +250,7 @@ class Tracker:
         self.evidence = causes.initial(1, len(sensors))
         self.know(known)
         self.outlook: Outlook | None = None
-        self.told: tuple[float, tuple[bool, int], int] | None = None
+        self.told: tuple[float, tuple[bool, bool, int], int] | None = None
         """Peak, verdict and last row of what was told."""
 
     def know(self, known: Known | None) -> None:
@@ -263,6 +267,8 @@ class Tracker:
         self.suspects[at] = fault
         self.moved = before._gone(bool(before.stuck))
         self.moved[at] = False
+        if before.upset:  # it was compared from there on
+            self.evidence = before.evidence
         if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
             self.outlook = before.outlook
 
@@ -272,9 +278,9 @@ class Tracker:
         return self.failed is not None
 
     @property
-    def verdict(self) -> tuple[bool, int]:
-        """What to tell at once when it changes: whether it is the instrument's, and the number of suspects."""
-        return self.instrument, len(self.suspects)
+    def verdict(self) -> tuple[bool, bool, int]:
+        """What to tell at once: whether it is the instrument's, whether that upset the plant, and how many suspects."""
+        return self.instrument, bool(self.upset), len(self.suspects)
 
     def named_suspects(self) -> list[tuple[str, str]]:
         """The sensors that had failed before, and what is wrong with them; none where one of them explains it."""
@@ -408,6 +414,7 @@ class Tracker:
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+            self.age = max(int(before[sensor]) - 1, 0)
             self.stuck = self.rows + HEARD if resting[sensor] else 0
 
     def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
@@ -458,16 +465,43 @@ class Tracker:
         if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
-    def upset(self, ill: Ill | None, row: int) -> bool:
-        """Whether the plant has left its usual values though a sensor's failure explains how the episode began.
+    def parts(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> bool:
+        """Whether it ends before a row as the plant has left its usual values, and not because a sensor failed.
+
+        It may be because of it (`upset`) if the failure is remembered, unless the plant moves as by a known cause. What
+        rests where it never was may as well have told the truth.
 
         Args:
             ill: what is wrong with the measurements in the next row; None for nothing.
             row: which of its rows that is.
+            spikes: what is remembered of the asset; None for nothing.
+            period: number of the row.
         """
         if self.failed is None or self.rows <= self.stuck:
             return False
-        return bool(self._others_away(ill, row, bool(self.stuck))[self.sensors.index(self.failed[0])])
+        if self.upset:
+            match = self.match()
+            return match is not None and self._matcher is not None and match.cause in self._matcher.of_process
+        at = self.sensors.index(self.failed[0])
+        if not self._others_away(ill, row, bool(self.stuck))[at]:
+            return False
+        if self.stuck or not self._remembered(at, spikes, period):
+            return True
+        gone = self._gone(False)
+        gone[at] = False
+        far = np.argsort(-self.away, kind="stable")
+        self.upset = [self.sensors[sensor] for sensor in far[gone[far]][:LEADING].tolist()]
+        self.evidence, self._matched = causes.initial(1, len(self.sensors)), None
+        return False
+
+    def _remembered(self, sensor: int, spikes: Spikes | None, period: int) -> bool:
+        """Whether the sensor failed within `MEMORY` rows; one that spikes, more than once."""
+        assert self.failed is not None
+        if self.failed[1] == FAULTS[IS_SPIKING]:
+            return spikes is not None and self.rows <= MEMORY and spikes.of_late(period).count(sensor) >= TWICE
+        if self.failed[1] == FAULTS[IS_BEYOND]:
+            return spikes is not None and period - spikes.beyond.get(sensor, (period, period))[0] <= MEMORY
+        return self.age + self.rows <= MEMORY
 
     def _gone(self, slowly: bool) -> NDArray[np.bool_]:
         """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
@@ -544,6 +578,7 @@ class Tracker:
             outlook=self.outlook,
             evidence=pack(self.evidence) if self.evidence["rows"][0] else b"",
             suspects=self.named_suspects(),
+            upset=self.upset,
         )
 
     def update(self) -> Change | None:
@@ -569,6 +604,8 @@ class Tracker:
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
         return {
+            "age": self.age,
+            "upset": self.upset,
             "start": self.start,
             "sensors": list(self.sensors),
             "model": self.model,
@@ -612,6 +649,7 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
+        tracker.age, tracker.upset = dumped["age"], list(dumped["upset"])
         tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
         tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)

@@ -16,6 +16,12 @@ import { get, segment } from './api.js';
  */
 
 /** @typedef {{sensor: string, fault: string}} Failed  what is wrong with an instrument */
+/** Whether a sensor failed and the plant is as usual. @param {{kind: string, upset?: any[]}} episode */
+export const isCalm = (episode) => episode.kind === 'instrument' && !episode.upset?.length;
+
+/** Of a sensor that is named, or only its tag. @param {string|{sensor: string}} one */
+const tagOf = (one) => (typeof one === 'string' ? one : one.sensor);
+
 
 /** @typedef {'ok'|'alarm'|'instrument'|'learning'|'stale'|'offline'} Health */
 
@@ -75,8 +81,8 @@ export class Asset {
     if (frame ? frame.online === false : !this.info.online) return 'offline';
     if (this.stale()) return 'stale';
     if (!frame) return kind;
-    // An instrument's fault is no alarm of the process, however high the score.
-    if (frame.episode) return frame.episode_kind === 'instrument' ? 'instrument' : 'alarm';
+    // An instrument's fault is no alarm of the process, however high the score, unless it moves the plant.
+    if (this.episode) return isCalm(this.episode) ? 'instrument' : 'alarm';
     if (frame.alarm) return 'alarm';
     return frame.warm === false ? 'learning' : 'ok';
   }
@@ -88,15 +94,22 @@ export class Asset {
 
   /**
    * What is said of the open episode, by the newest frame or else by the slower answer; null when none is open.
-   * @returns {{id: string, kind: string, failed: Failed|null, suspects: Failed[], causes: any[], unknown: number|null, outlook: any}|null}
+   * @returns {{id: string, kind: string, failed: Failed|null, suspects: Failed[], upset: string[], causes: any[], unknown: number|null, outlook: any}|null}
    */
   get episode() {
     const said = this.frame ?? this.info;
     if (!said.episode) return null;
     const named = (one) => (Array.isArray(one) ? { sensor: one[0], fault: one[1] } : one);
-    const { failed = null, suspects, causes = [], unknown = null, outlook = null } = said;
+    const { failed = null, suspects, upset, causes = [], unknown = null, outlook = null } = said;
     return {
-      id: said.episode, kind: said.episode_kind ?? 'process', failed: named(failed), suspects: (suspects ?? []).map(named), causes, unknown, outlook,
+      id: said.episode,
+      kind: said.episode_kind ?? 'process',
+      failed: named(failed),
+      suspects: (suspects ?? []).map(named),
+      upset: (upset ?? []).map(tagOf),
+      causes,
+      unknown,
+      outlook,
     };
   }
 

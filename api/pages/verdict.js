@@ -40,6 +40,14 @@ export const suspectText = (asset, suspects) => suspects?.length
   ? t('page.suspect', { what: suspects.map((one) => failedText(asset, one).what).join(t('page.suspect.and')) })
   : '';
 
+/**
+ * By which sensors the plant left its usual values because of a failed one; an empty text for none.
+ * @param {import('./lab.js').Asset|undefined} asset @param {string[]} upset
+ */
+export const upsetText = (asset, upset) => upset?.length
+  ? t('page.upset', { names: upset.map((tag) => tagName(asset, tag)).join(t('page.suspect.and')) })
+  : '';
+
 /** A forecast's time: no more digits than it deserves. @param {number} seconds */
 export function roughly(seconds) {
   if (seconds < 60) return t('page.outlook.soon');

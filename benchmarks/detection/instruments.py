@@ -20,7 +20,7 @@ from devices.frame import Asset
 from devices.quality import BAD, CODES
 from devices.simulated import channels
 from lab.blocks import RowBlock
-from lab.episodes import Episode
+from lab.episodes import Episode, Known
 from lab.offline import score_table
 from lab.scorer import Scorer
 from lab.tables import Table
@@ -31,6 +31,8 @@ from simulators import tep
 from simulators.tep.control import PV
 
 Floats = NDArray[np.float64]
+Score = Callable[[Floats], list[Episode]]
+"""The episodes of a run (rows, sensors), at their ends."""
 PERIOD_NS: Final = 180 * 10**9
 HOURS: Final = 24.0
 UPON_H: Final = 16.0
@@ -87,45 +89,49 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     if not isinstance(model, LabFitted):
         return []
     runs = min(seeds, RUNS)
-    lines, rows = _told_failed(name, model.model, runs)
+    score = _tep(model.model, model.library)
+    lines, rows = _told_failed(name, score, runs)
     wrong, suspected, total = 0, 0, 0
     for fault in FAULTS:
         first = FAULT_SEED + 100 * fault
         made = simulated.faulty(fault, range(first, first + runs))
         for records, trip_h in zip(made.records, made.trip_h, strict=True):
-            found = _episodes(model.model, records[: None if np.isnan(trip_h) else int(trip_h * 20)])
+            found = score(records[: None if np.isnan(trip_h) else int(trip_h * 20)])
             total += len(found)
             wrong += sum(episode.kind == "instrument" for episode in found)
             suspected += sum(bool(episode.suspects) for episode in found)
     lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
     lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
-    lines += _told_upon(name, model.model, runs)
+    lines += _told_upon(name, score, runs)
     written = []
-    for plant in _plants(model.model):
+    for plant in _plants(score):
         of = [(plant.name, what, *_written(plant, what)) for what in WRITTEN]
         part = sum(row[4] for row in of) / sum(row[3] for row in of)
         lines.append(Line(f"failures written into a record of {plant.name}", {name: part}, digits=3))
         written += of
-    cut = [episode for records in _cut(runs) for episode in _episodes(model.model, records)]
+    cut = [episode for records in _cut(runs) for episode in score(records)]
     hidden = sum(episode.kind == "instrument" for episode in cut)
     lines.append(Line("episodes of faults with flows that read nothing", {name: float(len(cut))}, digits=0))
     lines.append(Line("of these told as an instrument's, reading nothing", {name: float(hidden)}, digits=0))
     told = sum(
         episode.kind == "instrument"
-        for known in (model.model, loads(dumps(fit(simulated.normal()[:SHORT], list(tep.COLUMNS), 180.0))))
+        for each in (score, _tep(loads(dumps(fit(simulated.normal()[:SHORT], list(tep.COLUMNS), 180.0)))))
         for month in range(runs)
-        for episode in _episodes(known, simulated.month(simulated.PROMISE_SEED + month))
+        for episode in each(simulated.month(simulated.PROMISE_SEED + month))
     )
     lines.append(Line(f"instrument's episodes in {2 * runs} normal months", {name: float(told)}, digits=0))
     protocol = (
-        f"Model of the 960 h run. XMEAS 1 to {CONTINUOUS}, one of which fails at 8 h of {HOURS:.0f}, {runs} runs each; "
+        f"Model of the 960 h run, with the library of the odd-numbered faults. XMEAS 1 to {CONTINUOUS}, one of which "
+        f"fails at 8 h of {HOURS:.0f}, {runs} runs each; "
         f"faults 1 to {FAULTS[-1]}, {runs} runs of 48 h each, and some of "
         f"{2 * UPON_H:.0f} h with the fault from {UPON_H:.0f} h on and a sensor that fails from 8 h on (spikes by "
         f"{UPON_SIZE:g} standard deviations): told when an episode of the process is open at a record after the fault "
-        "came, and before the trip. A spike comes in one control step of sixty, also between the records. A row shows "
+        "came, and before the trip, or one of the sensor that says by which others the plant left its usual values. A "
+        "spike comes in one control step of sixty, also between the records. A row shows "
         "a spike: the sensor's record differs from both neighbours by half of its size, in the episode or within "
-        f"{MEMORY} rows before it. That name the sensor: as one to be checked first. "
+        f"{MEMORY} rows before it. And the plant's: of the instrument's those that say by which others the plant left "
+        "its usual values. That name the sensor: as one to be checked first. "
         f"Written into a normal record, in which nothing answers ({WRITTEN_H:.0f} h of the simulator; d00_te by the "
         "model of d00, and rows that follow those the model is of in the normal records of BATADAL and SKAB; of these "
         f"no measuring range is known): each sensor of {FEW} values or more fails; those that rest or fall silent do "
@@ -140,6 +146,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "episodes",
         "instrument's",
         "of that sensor",
+        "and the plant's",
         "process",
         "in which a row shows a spike",
         "that name the sensor",
@@ -149,22 +156,23 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     return [Section("Instruments of the own simulator", protocol, lines, tables)]
 
 
-def _told_failed(name: str, model: Model, runs: int) -> tuple[list[Line], list[tuple[str | int, ...]]]:
+def _told_failed(name: str, score: Score, runs: int) -> tuple[list[Line], list[tuple[str | int, ...]]]:
     """Whose the episodes of sensors that fail are."""
     rows, lines = list[tuple[str | int, ...]](), list[Line]()
     cases = _failures(runs)
     apart = [(0, 0), (0, 0)]
     """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
-    beside, trips = [0, 0], [0, 0]
-    """Process episodes that name the sensor, and all; runs that trip with one of the process open, and all."""
+    beside, trips = [0, 0], [0, 0, 0]
+    """Process episodes that name the sensor, and all; runs that trip: the plant's leaving told, on time, and all."""
     for kind, size in [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]:
         of = [case for case in cases if (case.kind, case.size) == (kind, size)]
-        found = [(case, _episodes(model, case.records)) for case in of]
+        found = [(case, score(case.records)) for case in of]
         told = [(case, episode) for case, episodes in found for episode in episodes]
         for case, episodes in found:
             if len(case.records) < HOURS * 20:
-                here = any(episode.kind == "process" and episode.end is None for episode in episodes)
-                trips = [trips[0] + here, trips[1] + 1]
+                last = [episode for episode in episodes if episode.end is None and _moves(episode)]
+                seen = any(each.outlook is not None and each.outlook.first_at is not None for each in last)
+                trips = [trips[0] + bool(last), trips[1] + seen, trips[2] + 1]
         for steers, (right, count) in enumerate(apart):
             whose = [episode.kind for case, episode in told if (case.sensor in STEERING) == bool(steers)]
             apart[steers] = right + whose.count("instrument"), count + len(whose)
@@ -174,7 +182,9 @@ def _told_failed(name: str, model: Model, runs: int) -> tuple[list[Line], list[t
         named = sum(tep.COLUMNS[case.sensor] in dict(e.suspects) for case, e in told)
         what = kind if not size else f"{kind}, {size:g} standard deviations"
         beside = [beside[0] + named, beside[1] + len(process)]
-        rows.append((what, len(of), len(told), len(told) - len(process), right, len(process), shown, named))
+        upset = sum(bool(episode.upset) for _, episode in told)
+        both = len(told) - len(process)
+        rows.append((what, len(of), len(told), both, right, upset, len(process), shown, named))
     everything = sum(count for _, count in apart)
     right = sum(count for count, _ in apart) / everything
     lines.append(Line("episodes of failed sensors told as the instrument's", {name: right}))
@@ -182,8 +192,9 @@ def _told_failed(name: str, model: Model, runs: int) -> tuple[list[Line], list[t
         lines.append(Line(f"the same, of the {count} of sensors that steer {what}", {name: right / count}, digits=3))
     of_process = f"the {beside[1]} episodes of failed sensors told as the process's, that name the sensor"
     lines.append(Line(of_process, {name: beside[0] / max(beside[1], 1)}))
-    tripped = f"the {trips[1]} runs that a failed sensor makes trip, told as the process's by then"
-    lines.append(Line(tripped, {name: trips[0] / max(trips[1], 1)}))
+    tripped = f"the {trips[2]} runs that a failed sensor makes trip, told by then that the plant moves"
+    lines.append(Line(tripped, {name: trips[0] / max(trips[2], 1)}))
+    lines.append(Line("the same, and that it will trip", {name: trips[1] / max(trips[2], 1)}))
     return lines, rows
 
 
@@ -206,26 +217,31 @@ def _failures(runs: int) -> list[Case]:
     ]
 
 
-def _told_upon(name: str, model: Model, runs: int) -> list[Line]:
-    """In how many runs a process fault is told as such though a sensor fails."""
+def _moves(episode: Episode) -> bool:
+    """Whether it tells that the plant moves."""
+    return episode.kind == "process" or bool(episode.upset)
+
+
+def _told_upon(name: str, score: Score, runs: int) -> list[Line]:
+    """In how many runs a process fault is told though a sensor fails: as such, or as a plant that moves with that."""
     lines, trips, told_trips = [], 0, 0
     first = round(UPON_H * 3600 * 10**9)
     for kind, most in UPON:
-        told = count = 0
+        told = process = count = 0
         for records in _upon(kind, min(runs, most)):
             if (len(records) - 1) * PERIOD_NS < first:  # the failure was enough
                 continue
-            process = [episode for episode in _episodes(model, records) if episode.kind == "process"]
-            here = any(episode.end is None or episode.end > first for episode in process)
+            later = [episode for episode in score(records) if episode.end is None or episode.end > first]
+            here = any(_moves(episode) for episode in later)
+            process += any(episode.kind == "process" for episode in later)
             told, count = told + here, count + 1
             if len(records) * PERIOD_NS < 2 * first:
                 trips, told_trips = trips + 1, told_trips + here
         what = {"spike": "spikes", "freeze": "is frozen", "dropout": "is silent"}[kind]
-        lines.append(
-            Line(f"{count} runs with a fault upon a sensor that {what}, told as the process's", {name: told / count})
-        )
+        lines.append(Line(f"{count} runs with a fault upon a sensor that {what}, told", {name: told / count}))
+        lines.append(Line("of all of these as the process's", {name: process / count}))
     share = told_trips / trips if trips else np.nan
-    return [*lines, Line(f"the same of the {trips} of these runs that trip", {name: share})]
+    return [*lines, Line(f"told of the {trips} of these runs that trip", {name: share})]
 
 
 def _upon(kind: str, runs: int) -> list[Floats]:
@@ -272,14 +288,14 @@ class Plant(NamedTuple):
     sensors: Sequence[str]
     known: Floats
     record: Floats
-    episodes: Callable[[Floats], list[Episode]]
+    episodes: Score
 
 
-def _plants(model: Model) -> list[Plant]:
+def _plants(score: Score) -> list[Plant]:
     """The own simulator and, as far as they are there, other plants."""
     normal, record = simulated.normal(), simulated.normal(WRITTEN_H, WRITTEN_SEED)
     names, measured = tep.COLUMNS[:MEASURED], np.s_[:, :MEASURED]
-    found = [Plant("the simulator", names, normal[measured], record, lambda rows: _episodes(model, rows))]
+    found = [Plant("the simulator", names, normal[measured], record, score)]
     if (files.data() / "tep").is_dir():
         known = files.braatz("d00")
         short = loads(dumps(fit(known, list(tep.COLUMNS), 180.0)))
@@ -296,7 +312,7 @@ def _plants(model: Model) -> list[Plant]:
     return found
 
 
-def _scorer(model: Model, sensors: Sequence[str], period_s: float) -> Callable[[Floats], list[Episode]]:
+def _scorer(model: Model, sensors: Sequence[str], period_s: float) -> Score:
     def episodes(rows: Floats) -> list[Episode]:
         scored = score_table(model, Table(tuple(sensors), rows, None, period_s, Path("record.csv")))
         return [episode for episode, _, _ in scored.episodes]
@@ -357,14 +373,19 @@ def _shown(case: Case, episode: Episode) -> bool:
     return bool(case.size) and bool(((np.minimum(np.abs(before), np.abs(after)) > size) & (before * after > 0)).any())
 
 
-def _episodes(model: Model, records: Floats) -> list[Episode]:
+def _tep(model: Model, library: Known | None = None) -> Score:
+    """For runs of the simulated plant, whose sensors have measuring ranges."""
+    return lambda records: _episodes(model, records, library)
+
+
+def _episodes(model: Model, records: Floats, library: Known | None = None) -> list[Episode]:
     """The episodes of a run (rows, 52), at their ends."""
     listed = channels()[: records.shape[1]]
     low = np.array([-np.inf if channel.lo is None else channel.lo for channel in listed])
     high = np.array([np.inf if channel.hi is None else channel.hi for channel in listed])
     code = np.where((records < low) | (records > high), CODES["bad:range"], 0)
     code[np.isnan(records)] = BAD
-    scorer = Scorer()
+    scorer = Scorer(lambda number, id: library)
     number = scorer.declare(Asset("run", "tep"), listed)
     scorer.use(number, model)
     rows = len(records)

@@ -115,7 +115,7 @@ class LabFitted:
         return self.model.detector.kept if isinstance(self.model.detector, Precursor) else None
 
     @cached_property
-    def _known(self) -> Known | None:
+    def library(self) -> Known | None:
         """The library of the simulated plant's odd-numbered faults, made as `lab model causes` makes it."""
         if tuple(sorted(self.model.detector.sensors)) != tuple(sorted(COLUMNS)) or not self.limits:
             return None
@@ -127,7 +127,7 @@ class LabFitted:
     def score(self, rows: Floats) -> Scored:
         detector = self.model.detector
         table = Table(detector.sensors, np.ascontiguousarray(rows), None, detector.period_s, Path("run"))
-        known = self._known
+        known = self.library
         scores = score_table(self.model, table, known)
         kind = np.zeros(len(rows), dtype=np.int8)
         for episode, first, last in scores.episodes:

@@ -113,6 +113,7 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
                     "leading": episode.leading,
                     "failed": episode.failed,
                     "suspects": episode.suspects,
+                    "upset": episode.upset,
                     "cause": episode.cause,
                     "causes": episode.causes,
                     "unknown": episode.unknown,
@@ -136,6 +137,8 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
         if episode.failed is not None:
             sensor, fault = episode.failed
             typer.echo("  " + text("score.failed", sensor=sensor, fault=text(f"score.fault.{fault}")))
+        if episode.upset:
+            typer.echo("  " + text("score.upset", sensors=", ".join(episode.upset)))
         for sensor, fault in episode.suspects:
             typer.echo("  " + text("score.suspect", sensor=sensor, fault=text(f"score.fault.{fault}")))
         if episode.causes:

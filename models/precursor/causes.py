@@ -64,7 +64,8 @@ def none(sensors: Sequence[str]) -> "Library":
     nothing = np.zeros(0, dtype=np.int64)
     examples = np.zeros((0, 2 * len(sensors)))
     table = np.tile(np.array(DEFAULT), (len(AGES), 1))
-    return Library(tuple(sensors), (), nothing, nothing, examples, np.zeros(0, dtype=np.bool_), table)
+    never = np.zeros(0, dtype=np.bool_)
+    return Library(tuple(sensors), (), nothing, nothing, examples, never, never, table)
 
 
 def initial(assets: int, sensors: int) -> State:
@@ -134,15 +135,17 @@ class Library:
     """(E, 2 S) features."""
     told: NDArray[np.bool_]
     """(E,) whether the user told it."""
+    failed: NDArray[np.bool_]
+    """(E,) whether they told it of an episode put down to a failed sensor."""
     calibration: Floats
     """(ages, 3) temperature of the probabilities, slope and middle of "unknown" over the logarithm of the distance."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What whoever made it wrote of it: plain JSON."""
 
-    def with_example(self, cause: str, state: State) -> "Library":
+    def with_example(self, cause: str, state: State, failed: bool = False) -> "Library":
         """The library and one more example, "this was X": evidence of one open or ended episode, as old as it is.
 
-        Told of the same evidence again, the last word holds.
+        Told of the same evidence again, the last word holds. One put down to a sensor is said to be so by `failed`.
 
         Raises:
             ValueError: no name, no row in the evidence, or other sensors than the library's.
@@ -161,6 +164,7 @@ class Library:
             age=np.append(self.age[keep], nearest_age(rows)),
             examples=np.concatenate([self.examples[keep], found]),
             told=np.append(self.told[keep], True),
+            failed=np.append(self.failed[keep], failed),
         )
 
     def with_told(self, other: "Library") -> "Library":
@@ -182,6 +186,7 @@ class Library:
             age=np.concatenate([self.age, other.age[rows]]),
             examples=np.concatenate([self.examples, examples]),
             told=np.concatenate([self.told, other.told[rows]]),
+            failed=np.concatenate([self.failed, other.failed[rows]]),
         )
 
     def matcher(self, sensors: Sequence[str]) -> "Matcher":
@@ -202,6 +207,7 @@ class Library:
             spaces.append(_space(examples[chosen], self.of[chosen], len(self.causes)))
         return Matcher(
             causes=self.causes,
+            of_process=frozenset(self.causes[of] for of in self.of[~self.failed].tolist()),
             columns=np.concatenate([theirs, theirs + len(sensors)]),
             spaces=tuple(spaces),
             calibration=self.calibration,
@@ -214,11 +220,12 @@ class Library:
                 "cause": self.causes[of],
                 "rows": AGES[age],
                 "told": told,
+                **({"failed": True} if failed else {}),
                 "deviation": [float(value) for value in found[: len(self.sensors)]],
                 "share": [float(value) for value in found[len(self.sensors) :]],
             }
-            for of, age, told, found in zip(
-                self.of.tolist(), self.age.tolist(), self.told.tolist(), self.examples, strict=True
+            for of, age, told, failed, found in zip(
+                *(each.tolist() for each in (self.of, self.age, self.told, self.failed)), self.examples, strict=True
             )
         ]
         whole = {
@@ -251,6 +258,7 @@ class Library:
             of = np.array([causes.index(one["cause"]) for one in listed], dtype=np.int64)
             age = np.array([AGES.index(one["rows"]) for one in listed], dtype=np.int64)
             told = np.array([bool(one["told"]) for one in listed], dtype=np.bool_)
+            failed = np.array([bool(one.get("failed")) for one in listed], dtype=np.bool_)
             calibration = np.array(whole["calibration"], dtype=np.float64)
             about = dict(whole["about"])
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -260,7 +268,7 @@ class Library:
             raise ValueError("not a whole library of causes: numbers out of range")
         if len(set(sensors)) != len(sensors) or len(set(causes)) != len(causes) or not sensors:
             raise ValueError("not a whole library of causes: names that repeat")
-        return cls(sensors, causes, of, age, examples, told, calibration, about)
+        return cls(sensors, causes, of, age, examples, told, failed, calibration, about)
 
 
 class _Space(NamedTuple):
@@ -288,6 +296,8 @@ class Matcher:
     """A library made ready for the sensors of one detector."""
 
     causes: tuple[str, ...]
+    of_process: frozenset[str]
+    """Those that are not only known of failed sensors."""
     columns: NDArray[np.int64]
     """Of the detector's features, those that the library knows."""
     spaces: tuple[_Space, ...]
@@ -348,6 +358,7 @@ def learn(episodes: Sequence[Labelled], sensors: Sequence[str], about: Mapping[s
         np.array(of, dtype=np.int64),
         np.array(ages, dtype=np.int64),
         np.array(rows),
+        np.zeros(len(of), dtype=np.bool_),
         np.zeros(len(of), dtype=np.bool_),
         np.tile(np.array(DEFAULT), (len(AGES), 1)),
         dict(about or {}),

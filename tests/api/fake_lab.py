@@ -151,6 +151,7 @@ class Plant:
             "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
             "failed": failed and [failed["sensor"], failed["fault"]], "cause": row.get("cause"),
             "suspects": [[each["sensor"], each["fault"]] for each in row.get("suspects", [])],
+            "upset": [each["sensor"] for each in row.get("upset", [])],
             "causes": [[each["cause"], each["probability"]] for each in causes][:3], "unknown": row.get("unknown"),
             "outlook": row.get("outlook"),
         }  # fmt: skip
@@ -161,7 +162,7 @@ class Plant:
         names = ("failed", "cause", "unknown", "outlook")
         return {name: row.get(name) for name in names} | {
             "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
-            "causes": row.get("causes", [])[:3], "suspects": row.get("suspects", []),
+            "causes": row.get("causes", [])[:3], "suspects": row.get("suspects", []), "upset": row.get("upset", []),
         }  # fmt: skip
 
     def channels(self) -> list[dict[str, Any]]:
@@ -189,7 +190,7 @@ def _episode(asset: str, id: str, kind: str, start: float, end: float | None, pe
         "id": id, "asset": asset, "kind": kind, "start": start, "end": end, "peak": peak, "peak_at": start + 40,
         "leading": list(tags), "cause": None, "cause_name": None, "causes": [], "unknown": None, "told": False,
         "failed": {"sensor": tags[0][0], "name": tags[0][0], "fault": "frozen"} if kind == "instrument" else None,
-        "suspects": [], "outlook": None,
+        "suspects": [], "upset": [], "outlook": None,
     }  # fmt: skip
 
 

@@ -76,6 +76,26 @@ def test_an_instrument_is_named_with_the_reason_and_is_no_alarm(visit: Open) -> 
         expect(page.locator(".diagnosis .part").nth(2)).to_contain_text(words)
 
 
+def test_a_failed_sensor_that_moves_the_plant_is_an_alarm(visit: Open) -> None:
+    here = visit()
+    plant = here.server.lab.plants[1]
+    plant.ill_from = 0.0
+    row = plant.open_episode()
+    assert row is not None
+    row["upset"] = [{"sensor": "flow", "name": "Flow"}, {"sensor": "bearing_temp", "name": "Bearing temperature"}]
+    page = open_asset(here, "line-2")
+    expect(page.locator(".title-line .badge")).to_have_text("Alarm")
+    expect(page.locator(".diagnosis")).not_to_have_class(re.compile("is-instrument"))
+    assert "Vibration, drive end is frozen\n\nIt failed before the plant moved" in part(page, 0)
+    assert "The plant has left its normal range with it: Flow; Bearing temperature" in part(page, 2)
+    assert "Take its loop to manual" in part(page, 2)
+    listed = page.locator(".episode-table tbody tr").first
+    expect(listed).to_contain_text("Sensor fault moves the plant")
+    expect(listed).to_contain_text("Vibration, drive end is frozen")
+    expect(listed).to_have_class(re.compile("kind-process"))
+    assert here.errors == []
+
+
 def test_a_sensor_that_failed_of_late_is_to_be_checked_first(visit: Open) -> None:
     here = visit()
     row = here.server.lab.plants[0].open_episode()

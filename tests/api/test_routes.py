@@ -342,5 +342,7 @@ def test_a_failed_instrument_is_no_alarm_however_high_the_score() -> None:
     word = AssetState(alarm=True, warm=True, online=True, episode="a-1", episode_kind="instrument")
     opened = ["process"]  # as stored before the instrument was known
     assert queries._health(word, True, time.time_ns(), 30.0, opened, True) == "instrument"
+    word.upset = ["flow"]
+    assert queries._health(word, True, time.time_ns(), 30.0, opened, True) == "alarm", "it moves the plant"
     word.episode_kind = "process"
     assert queries._health(word, True, time.time_ns(), 30.0, opened, True) == "alarm"

@@ -278,6 +278,20 @@ def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path
     assert {(row[2], row[4]) for row in scored[-100:]} == {("0", "instrument")}
 
 
+def test_a_plant_that_moves_with_a_failed_sensor_is_told_with_it(tmp_path: Path) -> None:
+    normal, x = put(tmp_path / "normal.csv", record(600, 1)), record(400, 5)
+    x[150:, 3] = x[149, 3]
+    x[250:, 0] += 30.0
+    out, run = tmp_path / "scores.csv", put(tmp_path / "run.csv", x)
+    told = lab("score", "--normal", normal, "--data", run, "-o", out, "--period", "1s")
+    assert told.exit_code == 0, told.output
+    assert "instrument: level, frozen" in told.output
+    assert "the plant has left its normal range with it: flow" in told.output
+    assert {(row[2], row[4], row[8]) for row in rows(out)[-100:]} == {("1", "instrument", "level frozen")}
+    told = lab("score", "--normal", normal, "--data", run, "-o", out, "--period", "1s", "--json")
+    assert json.loads(told.stdout)["episodes"][-1]["upset"] == ["flow"]
+
+
 def test_showing_a_model(tmp_path: Path) -> None:
     model = tmp_path / "pump.model"
     assert lab("fit", "--normal", put(tmp_path / "n.csv", record(300, 1)), "-o", model).exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
-from lab.episodes import Episode, list_episodes
+from lab.episodes import Episode, list_episodes, unpack
 from lab.groups import BURST, LONGER
 from lab.tracker import HEARD, LASTS
 from models.detector import save
@@ -24,6 +24,14 @@ def failed(rig: Rig, id: str, x: np.ndarray, channels: list[Channel] = CHANNELS,
     rig.commit()
     check_replay(rig, id)
     return {episode.failed for episode in list_episodes(rig.store, id)}
+
+
+def fail(x: np.ndarray, fault: str) -> None:
+    """The level's measurement, from row 150 on."""
+    if fault == "spiking":
+        x[150::8, 3] += 100.0
+    else:
+        x[150:, 3] = x[149, 3] if fault == "frozen" else np.nan
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
@@ -395,20 +403,61 @@ def test_spikes_of_before_are_named_with_what_they_do_not_explain(rig: Rig, size
 
 @pytest.mark.parametrize("size", [1, 7, 500])
 @pytest.mark.parametrize("fault", ["frozen", "silent", "spiking"])
-def test_a_fault_upon_a_failed_sensor_is_an_episode_of_its_own(rig: Rig, fault: str, size: int) -> None:
-    x = record(500, 5)
-    if fault == "spiking":
-        x[150:500:8, 3] += 100.0
-    else:
-        x[150:, 3] = x[149, 3] if fault == "frozen" else np.nan
-    x[300:, 0] += 30.0
+def test_a_fault_long_after_a_sensor_failed_is_an_episode_of_its_own(rig: Rig, fault: str, size: int) -> None:
+    x = record(700, 5)
+    fail(x, fault)
+    x[500:, 0] += 30.0
     assert failed(rig, f"pump-{size}", x, size=size) == {("level", fault), None}
     *rest, first = list_episodes(rig.store, f"pump-{size}")
     process = next(episode for episode in reversed(rest) if episode.kind == "process")
     assert first.failed == ("level", fault)
-    assert START + 300 * SECOND <= process.start <= START + (302 + LASTS) * SECOND
+    assert START + 500 * SECOND <= process.start <= START + (502 + LASTS) * SECOND
     assert process.suspects[0] == ("level", fault)
     assert process.leading[0][0] == "flow"
+    assert all(episode.upset == [] for episode in (first, *rest))
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+@pytest.mark.parametrize(("fault", "moves"), [("frozen", 300), ("silent", 220), ("spiking", 300)])
+def test_a_plant_that_moves_soon_after_a_sensor_failed_is_told_with_it(
+    rig: Rig, fault: str, moves: int, size: int
+) -> None:
+    x = record(500, 5)
+    fail(x, fault)
+    x[moves:, 0] += 30.0
+    assert failed(rig, f"pump-{size}", x, size=size) == {("level", fault)}
+    newest = list_episodes(rig.store, f"pump-{size}")[0]
+    assert newest.upset == ["flow"]
+    assert newest.start <= START + (moves + 1) * SECOND
+    assert newest.end is None, "it is one episode, and its alarm goes on"
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_a_plant_that_moves_as_by_a_known_cause_does_not_do_so_because_of_a_sensor(rig: Rig, size: int) -> None:
+    x = record(500, 5)
+    x[300:, 0] += 30.0
+    assert failed(rig, "known", x, size=size) == {None}
+    (episode,) = list_episodes(rig.store, "known")
+    rig.runtime.label(episode.id, "strainer blocked")
+    x[150:, 3] = x[149, 3]
+    assert failed(rig, "both", x, size=size) == {("level", "frozen"), None}
+    newest, oldest = list_episodes(rig.store, "both")
+    assert (newest.cause, newest.suspects) == ("strainer blocked", [("level", "frozen")])
+    assert START + 300 * SECOND <= newest.start <= START + (304 + LASTS) * SECOND
+    assert (oldest.failed, oldest.upset) == (("level", "frozen"), ["flow"])
+
+
+def test_what_a_user_told_of_a_failed_sensor_is_no_cause_in_the_process(rig: Rig) -> None:
+    x = record(500, 5)
+    x[150:, 3] = x[149, 3]
+    x[300:, 0] += 30.0
+    for id, told in (("one", "level gauge stuck"), ("two", "level gauge stuck"), ("three", "strainer blocked")):
+        assert failed(rig, id, x) == {("level", "frozen")}
+        (episode,) = list_episodes(rig.store, id)
+        rig.runtime.label(episode.id, told)
+    rig.stop()
+    rig.open()
+    assert failed(rig, "four", x) == {("level", "frozen")}
 
 
 def test_what_told_the_truth_once_is_not_doubted_again(rig: Rig) -> None:
@@ -438,20 +487,27 @@ def test_a_valve_that_is_wide_open_shows_that_a_plant_moves(rig: Rig, size: int)
     assert newest.start <= START + 312 * SECOND
 
 
-def test_what_a_plant_does_beside_a_failed_sensor_goes_on_after_a_restart(rig: Rig) -> None:
-    x = record(500, 5)
+@pytest.mark.parametrize(("moves", "kinds"), [(300, ["instrument"]), (500, ["process", "instrument"])])
+def test_what_a_plant_does_beside_a_failed_sensor_goes_on_after_a_restart(
+    rig: Rig, moves: int, kinds: list[str]
+) -> None:
+    x = record(700, 5)
     x[150:, 3] = x[149, 3]
-    x[300:, 0] += 30.0
-    for id, stops in (("pump-1", ()), ("pump-2", (305, 320))):
+    x[moves:, 0] += 30.0
+    for id, stops in (("pump-1", ()), ("pump-2", (moves + 5, moves + 20))):
         rig.declare(Asset(id, "pump"), CHANNELS)
-        for first, last in pairwise((0, *stops, 500)):
+        for first, last in pairwise((0, *stops, 700)):
             rig.feed(id, seconds(last - first, first), x[first:last])
             rig.stop()
             rig.open()
         check_replay(rig, id)
-    one, two = ([(e.kind, e.start, e.suspects) for e in list_episodes(rig.store, id)] for id in ("pump-1", "pump-2"))
-    assert one == two
-    assert [kind for kind, _, _ in one] == ["process", "instrument"]
+    one, two = (list_episodes(rig.store, id) for id in ("pump-1", "pump-2"))
+    for here, there in zip(one, two, strict=True):
+        for name in ("kind", "start", "suspects", "upset"):
+            assert getattr(here, name) == getattr(there, name)
+        assert unpack(here.evidence)["rows"] == unpack(there.evidence)["rows"]
+    assert [each.kind for each in one] == kinds
+    assert bool(one[-1].upset) == (len(kinds) == 1)
 
 
 def test_a_process_names_the_sensor_that_is_known_to_have_failed(rig: Rig) -> None:

@@ -9,7 +9,7 @@ from lab.episodes import Known, Outlook, unpack
 from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
 from lab.tracker import FIRST, HEARD, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Spikes, Tracker
 from models.detector import State
-from models.precursor.causes import none
+from models.precursor.causes import Match, none
 
 SECOND = 10**9
 
@@ -392,9 +392,9 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     fail = move = flags(0, 1, 2)
     rows(3 * LASTS, 1.0, sensor=1)
     assert kind(tracker, 1, 1000) == "instrument"
-    assert not tracker.upset(calm, 0), "only the sensor itself is away"
+    assert not tracker.parts(calm, 0), "only the sensor itself is away"
     rows(3 * LASTS, FAIRLY)
-    assert not tracker.upset(calm, 0), "the other is not far away"
+    assert not tracker.parts(calm, 0), "the other is not far away"
     rows(3 * LASTS, 1.0, still=True)
     assert tracker.away[0] <= 2, "what rests may have failed too"
     move = flags(1, 2)
@@ -402,19 +402,19 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     assert tracker.away[0] <= 2, "it has no usual values"
     move = flags(0, 1, 2)
     rows(LASTS - 2, 1.0)
-    assert not tracker.upset(None, 0), "not for so many rows"
+    assert not tracker.parts(None, 0), "not for so many rows"
     rows(2, 0.0)
     rows(5, 1.0, lost=True)
     rows(1, 1.0)
-    assert not tracker.upset(None, 0)
+    assert not tracker.parts(None, 0)
     rows(2, 1.0)
     tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
-    assert tracker.upset(None, 0)
-    assert tracker.upset(calm, 0)
+    assert tracker.parts(None, 0)
+    assert tracker.parts(calm, 0)
     frozen = ill_of(np.where(flags(0), FAULTS.index("frozen"), 0).astype(np.int8), np.ones(3))
-    assert not tracker.upset(frozen, 0)
+    assert not tracker.parts(frozen, 0)
     tracker.stuck = tracker.rows
-    assert not tracker.upset(None, 0), "then it is the process's from the first"
+    assert not tracker.parts(None, 0), "then it is the process's from the first"
     tracker.judge(frozen, 0)
     assert tracker.failed == ("b", "frozen")
     late = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
@@ -423,21 +423,97 @@ def test_a_plant_that_leaves_its_usual_values_is_more_than_a_failed_sensor() -> 
     late.judge(calm, 0)
     assert late.failed == ("b", "frozen"), "nothing has followed for long"
     late.away[:] = tracker.away
-    assert late.upset(calm, 0), "so it is another matter"
+    assert late.parts(calm, 0), "so it is another matter"
     late.away[:] = 0
     late.off[:] = HEARD, 0, 0
     late = Tracker.restore("pump-1", json.loads(json.dumps(late.dump())))
-    assert late.upset(calm, 0), "be it slow"
+    assert late.parts(calm, 0), "be it slow"
     late.stuck = 0
-    assert not late.upset(calm, 0), "beside others it must be far"
+    assert not late.parts(calm, 0), "beside others it must be far"
     tracker.judge(calm, 0)
     assert tracker.failed is None
-    assert not tracker.upset(None, 0)
+    assert not tracker.parts(None, 0)
     fail = flags(1, 2)
     rows(3 * LASTS, 0.0)
     assert tracker.away[0] == 0
     rows(LASTS, 1.0, still=True)
     assert tracker.away[0] == 2 * LASTS, "a valve that rests does as it is told"
+
+
+class Like:
+    """Knows what an episode is like that is so many rows old."""
+
+    of_process = frozenset({"leak"})
+
+    def __init__(self, cause: str, rows: int) -> None:
+        self.cause, self.rows = cause, rows
+
+    def match(self, state: State) -> list[Match]:
+        return [Match([(self.cause, 0.9)], 0.1 if state["rows"][0] >= self.rows else 0.95)]
+
+
+def test_a_plant_leaves_its_usual_values_because_of_a_sensor_that_failed_not_long_ago() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for run, fault, upset in (
+        (MEMORY, "frozen", True),
+        (MEMORY + 1, "frozen", False),
+        (MEMORY, "silent", True),
+    ):
+        tracker = grown()
+        tracker.evidence["rows"][:] = 4
+        assert kind(tracker, 1, run, fault) == "instrument"
+        tracker.away[:] = 2 * LASTS, 2 * LASTS, 3 * LASTS
+        assert tracker.parts(calm, 0) is not upset
+        episode = tracker.episode()
+        assert (episode.kind, episode.upset) == ("instrument", ["c", "a"] if upset else [])
+        assert tracker.evidence["rows"][0] == (0 if upset else 4), "what it is like counts from there"
+        again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+        assert again.episode() == episode
+        assert again.parts(calm, 0) is not upset
+
+
+def test_a_plant_that_moves_as_by_a_known_cause_is_an_episode_of_its_own() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for cause, rows in (("leak", 2), ("gauge stuck", None)):
+        tracker = grown()
+        assert kind(tracker, 1, 20) == "instrument"
+        tracker.away[:] = 2 * LASTS
+        found: list[int] = []
+        for row in range(4):
+            tracker._matcher = Like(cause, 2)  # type: ignore[assignment]
+            if tracker.parts(calm, 0):
+                found.append(row)
+            tracker.add((9 + row) * SECOND, 3.0, np.ones(3), np.ones(3))
+        assert found == ([] if rows is None else [rows, rows + 1])
+        after = Tracker("pump-1", "m", 13 * SECOND, ["a", "b", "c"])
+        after.succeed(tracker)
+        assert after.evidence["rows"][0] == 4
+        assert after.episode().suspects == [("b", "frozen")]
+
+
+def test_one_spike_does_not_move_a_plant() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for rows, upset in (([90], False), ([70, 90], True)):
+        spikes, tracker = Spikes(), grown()
+        for row in rows:
+            spikes.note(row, flags(1))
+        tracker.failed = "b", "spiking"
+        tracker.away[:] = 2 * LASTS
+        assert tracker.parts(calm, 0, spikes, 100) is not upset
+        assert bool(tracker.upset) == upset
+    tracker.upset, tracker.rows = [], MEMORY + 1
+    assert tracker.parts(calm, 0, spikes, 100), "in so long an episode it is another matter"
+
+
+def test_one_out_of_range_moves_a_plant_soon_after_it_failed() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for period, upset in ((MEMORY + 10, True), (MEMORY + 11, False)):
+        spikes, tracker = Spikes(), grown()
+        for row in range(10, period + 1):
+            spikes.exceed(row, [1])
+        tracker.failed = "b", "range"
+        tracker.away[:] = 2 * LASTS
+        assert tracker.parts(calm, 0, spikes, period) is not upset
 
 
 def test_beside_a_failed_sensor_those_lead_by_which_the_plant_left() -> None:

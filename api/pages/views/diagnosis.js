@@ -2,7 +2,8 @@
 
 import { h, keyed, put } from '../dom.js';
 import { duration, percent, t, when } from '../i18n.js';
-import { causeName, failedText, isUnknown, outlookText, ranked, suspectText, tagName } from '../verdict.js';
+import { isCalm } from '../lab.js';
+import { causeName, failedText, isUnknown, outlookText, ranked, suspectText, tagName, upsetText } from '../verdict.js';
 import { panel } from '../widgets.js';
 import { acceptNormal, tellCause } from './told.js';
 
@@ -48,7 +49,8 @@ export function diagnosisPanel(lab, asset, said) {
     const causes = ranked(episode).slice(0, RANKED).filter(([, chance], k) => k === 0 || chance >= LEAST);
     const none = episode.unknown === null || causes.length === 0;
     const unknown = isUnknown(episode);
-    if (episode.failed) cause.update('–', t('page.cause.instrument'));
+    if (episode.upset.length) cause.update(failedText(asset, episode.failed).what, t('page.cause.upset'));
+    else if (episode.failed) cause.update('–', t('page.cause.instrument'));
     else if (told) cause.update(causeName(told), t('page.cause.told'));
     else if (none) cause.update('–', t('page.cause.none'));
     else if (unknown) cause.update(`${t('page.cause.unknown')}\u00a0${percent(episode.unknown)}`, t('page.cause.unknown_why'));
@@ -72,7 +74,7 @@ export function diagnosisPanel(lab, asset, said) {
       if (!episode) return;
       const open = row(episode);
       const instrument = episode.kind === 'instrument';
-      element.classList.toggle('is-instrument', instrument);
+      element.classList.toggle('is-instrument', isCalm(episode));
       put(since, open ? t('page.episode.open', { time: when(open.start), length: duration(open.duration_s) }) : '');
       showCause(episode, open?.told ? open.cause : null);
       const left = outlookText(asset, episode.outlook);
@@ -83,7 +85,8 @@ export function diagnosisPanel(lab, asset, said) {
       const { what, why } = episode.failed
         ? failedText(asset, episode.failed)
         : { what: suspects, why: instrument ? '' : t(suspects ? 'page.suspect.why' : 'page.kind.process_why') };
-      kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
+      if (episode.upset.length) kind.update(t('page.kind.upset'), upsetText(asset, episode.upset), t('page.upset.why'));
+      else kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
       const leading = (open?.leading ?? []).slice(0, RANKED);
       began.hidden = leading.length === 0;
       keyed(began.list, leading, ([tag]) => tag, ([tag]) => bar(tagName(asset, tag), tag));

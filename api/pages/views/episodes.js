@@ -2,12 +2,15 @@
 
 import { attr, h, icon, keyed, put } from '../dom.js';
 import { duration, number, percent, t, when } from '../i18n.js';
+import { isCalm } from '../lab.js';
 import { causeLine, freshened, leadText, listLine, tagName } from '../verdict.js';
 
-const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument' };
+const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument', upset: 'page.episode.upset' };
 const LEADING = 3;
 
-const kindText = (row) => t(KIND[row.kind] ?? KIND.process);
+const kindText = (row) => t(KIND[row.upset?.length ? 'upset' : row.kind] ?? KIND.process);
+/** How it looks: in alarm once a failed sensor moves the plant. */
+const look = (row) => (isCalm(row) ? 'instrument' : 'process');
 
 /**
  * A list of episodes of all assets; `update(rows)`.
@@ -38,8 +41,8 @@ function episodeRow(lab) {
     const row = freshened(asset, stored);
     const open = !row.end;
     link.href = `#/asset/${encodeURIComponent(row.asset)}`;
-    link.className = `episode ${open ? 'is-open' : ''} kind-${row.kind}`;
-    mark.replaceChildren(icon(row.kind === 'instrument' ? 'instrument' : 'alarm'));
+    link.className = `episode ${open ? 'is-open' : ''} kind-${look(row)}`;
+    mark.replaceChildren(icon(isCalm(row) ? 'instrument' : 'alarm'));
     put(title, asset?.name ?? row.asset);
     const length = duration(row.duration_s ?? 0);
     const time = when(row.start);
@@ -95,10 +98,10 @@ function tableRow(asset, tell) {
     const row = freshened(asset, stored);
     current = row;
     const open = !row.end;
-    attr(element, 'class', `${open ? 'is-open' : ''} kind-${row.kind}`);
+    attr(element, 'class', `${open ? 'is-open' : ''} kind-${look(row)}`);
     put(began, when(row.start));
     put(lasted, open ? `${duration(row.duration_s)} (${t('page.episode.ongoing')})` : duration(row.duration_s));
-    mark.replaceChildren(icon(row.kind === 'instrument' ? 'instrument' : 'alarm'));
+    mark.replaceChildren(icon(isCalm(row) ? 'instrument' : 'alarm'));
     put(kind, kindText(row));
     put(name, causeLine(asset, row) ?? '–');
     told.hidden = !row.told;

@@ -4,6 +4,7 @@ import { Chart } from '../chart.js';
 import { attr, h, keyed, put } from '../dom.js';
 import { History, aborted } from '../history.js';
 import { clock, number, percent, sensorName, t } from '../i18n.js';
+import { isCalm } from '../lab.js';
 import { Series } from '../series.js';
 import { chartTable, errorLine, panel, tableButton } from '../widgets.js';
 
@@ -73,7 +74,7 @@ export function scorePanel(lab, asset, accept) {
       chart.bands = rows.map((row) => ({
         from: Date.parse(row.start),
         to: row.end ? Date.parse(row.end) : Infinity,
-        kind: row.kind,
+        kind: isCalm(row) ? 'instrument' : 'process',
       }));
     },
     frame() {
