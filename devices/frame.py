@@ -86,6 +86,8 @@ class Channel(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     decimals: int | None = None
     driver: str | None = None
     calibrated: str | None = None
+    controlled: bool = False
+    """A controller acts on it, so its failure moves the plant. Where none of an asset's is said to be, any may be."""
 
 
 OUTPUT: Final = re.compile(

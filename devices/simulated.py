@@ -59,6 +59,7 @@ def channels() -> list[Channel]:
                 limits=None if limits == Limits() else limits,
                 expire_s=EXPIRE_S,
                 decimals=variable.decimals,
+                controlled=variable.tag in tep.CONTROLLED,
             )
         )
     found.append(Channel("plant_s", "s", name="Plant clock", role="status", expire_s=EXPIRE_S, decimals=0))

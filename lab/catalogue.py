@@ -30,6 +30,7 @@ room(
     "CREATE INDEX sensor_asset ON sensor (asset, position)",
     """CREATE TABLE birth (
         gateway TEXT NOT NULL, h TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (gateway, h)) WITHOUT ROWID""",
+    "ALTER TABLE sensor ADD COLUMN controlled INTEGER NOT NULL DEFAULT 0",
 )
 
 
@@ -214,7 +215,7 @@ class Catalogue:
                 )
                 db.execute("DELETE FROM sensor WHERE asset = ?", (asset.id,))
                 db.executemany(
-                    "INSERT INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [_sensor(asset.id, position, known.birth.channels[at]) for position, at in enumerate(columns)],
                 )
         db.executemany(
@@ -244,4 +245,5 @@ def _sensor(asset: str, position: int, channel: Channel) -> tuple[object, ...]:
         limits,
         channel.expire_s,
         channel.decimals,
+        channel.controlled,
     )

@@ -100,7 +100,8 @@ class Episode(msgspec.Struct, frozen=True):
     evidence: bytes = b""
     """What it is compared by: rows, then mean deviations and shares of the model's sensors."""
     suspects: list[tuple[str, str]] = []
-    """Of a process episode the sensors that had failed before, and what is wrong with them: perhaps its cause."""
+    """Sensors that had failed before, and what is wrong with them: perhaps the cause; none of an instrument's, unless
+    the plant has left its usual values as well."""
     upset: list[str] = []
     """Of an instrument's episode the sensors by which the plant left its usual values too: a controller acts on it."""
 

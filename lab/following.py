@@ -7,7 +7,7 @@ import numpy as np
 
 from devices.frame import Asset
 from lab.episodes import Change, Known, episode_id
-from lab.groups import IS_BEYOND, IS_SPIKING, JUST, Flags, Floats, Group, Ill, Layout, Seen
+from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.tracker import SHOWN, Spikes, Tracker
 from models.detector import Model, Result
 
@@ -126,7 +126,8 @@ def follow(
     if result.forecast is not None:
         ahead = [field[rows.asset].tolist() for field in result.forecast[:4]]
     ill, spikes = rows.ill, member.spikes
-    if spikes is None and ill is not None and (ill.fault == IS_BEYOND).any():
+    lost = None if ill is None else np.isin(ill.fault, LOST)
+    if spikes is None and lost is not None and lost.any():
         spikes = member.spikes = Spikes()
     lasting = np.zeros(rows.values.shape, dtype=np.bool_) if ill is None else ill.lasting
     for row, (t, period) in enumerate(zip(rows.t, rows.periods, strict=True)):
@@ -149,9 +150,11 @@ def follow(
                 if tracker is None:
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
                 tracker.attend(t, scores[row], ill, row, lasting[row])
+            if tracker is not None and spikes is not None and lost is not None:
+                spikes.fail(period, np.flatnonzero(lost[row]).tolist())
             continue
         ended: Tracker | None = None
-        if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period)):
+        if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period, places.steers)):
             changes += tracker.close(t)
             ended, tracker = tracker, None
         if tracker is None:
@@ -180,6 +183,8 @@ def follow(
                 if tracker.failed is None and tracker.beside is None:
                     tracker.returned(sensor, group.back(sensor, origin - rows.shift[sensor], since))
             tracker.recall(spikes, period, fresh)
+            if lost is not None:
+                spikes.fail(period, np.flatnonzero(lost[row]).tolist())
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         watch(tracker, row)
     member.tracker = tracker

@@ -84,6 +84,8 @@ FAULTS: Final = ("", "frozen", "silent", "spiking", "range", "frozen", "frozen")
 """What can be wrong with an instrument, by the code that stands for it; 0 is nothing."""
 IS_FROZEN, IS_SILENT, IS_SPIKING, IS_BEYOND, IS_STUCK, IS_RESTING = range(1, 7)
 """Resting is what is frozen at a value it never had in normal operation, stuck if others contradict it."""
+LOST: Final = IS_FROZEN, IS_SILENT, IS_BEYOND
+"""Those by which a sensor shows nothing of the plant."""
 
 
 class Ill(NamedTuple):
@@ -175,6 +177,9 @@ class Places:
         """(S,) column of each, -1 where it is not there."""
         self.measured: Flags = np.zeros(len(sensors), dtype=np.bool_)
         """(S,) sensors that can fail: a valve that rests or is wide open, does as it is told."""
+        steers = [channel.controlled for channel in layout.channels]
+        self.steers: Flags = np.full(len(sensors), not any(steers))
+        """(S,) sensors that a controller may act on: those declared so, or all where none is."""
         self.bottom: Floats = np.full(len(sensors), -np.inf)
         self.top: Floats = np.full(len(sensors), np.inf)
         """(S,) signals beyond these say that the instrument failed."""
@@ -184,6 +189,7 @@ class Places:
             channel = layout.channels[column]
             self.column_of[at] = column
             self.measured[at] = channel.role == "measurement"
+            self.steers[at] |= channel.controlled
             if channel.lo is not None and channel.hi is not None and channel.lo < channel.hi:
                 span = channel.hi - channel.lo
                 self.bottom[at], self.top[at] = channel.lo - BELOW * span, channel.hi + ABOVE * span

@@ -196,10 +196,12 @@ def catalogued(store: Store, asset: str) -> tuple[Asset, list[Channel]]:
     if row is None:
         raise KeyError(asset)
     kind, name, clock, period_s = row
-    query = "SELECT tag, unit, role, lo, hi FROM sensor WHERE asset = ? ORDER BY position"
+    query = "SELECT tag, unit, role, lo, hi, controlled FROM sensor WHERE asset = ? ORDER BY position"
     sensors = store.db.execute(query, (asset,)).fetchall()
     channels = [
-        msgspec.convert({"tag": tag, "unit": unit, "role": role, "lo": lo, "hi": hi}, Channel)
-        for tag, unit, role, lo, hi in sensors
+        msgspec.convert(
+            {"tag": tag, "unit": unit, "role": role, "lo": lo, "hi": hi, "controlled": bool(controlled)}, Channel
+        )
+        for tag, unit, role, lo, hi, controlled in sensors
     ]
     return Asset(asset, kind, name, clock=clock, period_s=period_s), channels

@@ -712,7 +712,7 @@ class Scorer:
 def _telling(channel: Channel) -> tuple[object, ...]:
     """What scoring and learning look at: assets alike in it share a layout."""
     limits = None if channel.limits is None else msgspec.structs.astuple(channel.limits)
-    return channel.tag, channel.role, channel.lo, channel.hi, limits
+    return channel.tag, channel.role, channel.lo, channel.hi, limits, channel.controlled
 
 
 def _longest(period_s: float) -> int:

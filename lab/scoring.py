@@ -170,7 +170,7 @@ class ScoringRuntime:
         }
         tracker = self.scorer.tracker(number)
         if tracker is not None:
-            match = tracker.match() if tracker.failed is None else None
+            match = tracker.match() if tracker.failed is None or tracker.upset else None
             told |= {
                 "episode": tracker.id,
                 "episode_kind": "instrument" if tracker.instrument else "process",
@@ -180,7 +180,8 @@ class ScoringRuntime:
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }
             if match is not None:
-                told["cause"], told["unknown"] = match.cause, round(match.unknown, 4)
+                told["cause"] = match.cause if tracker.failed is None else None
+                told["unknown"] = round(match.unknown, 4)
                 told["causes"] = [(name, round(chance, 4)) for name, chance in match.causes[:TOLD]]
         return told
 

@@ -21,6 +21,7 @@ from lab.groups import (
     IS_STUCK,
     JUST,
     LONGER,
+    LOST,
     NEARLY,
     PART,
     SPIKED,
@@ -105,6 +106,8 @@ class Spikes:
         """Row in which each sensor last leapt out of its usual values, the value before and that one."""
         self.beyond: dict[int, tuple[int, int]] = {}
         """First and last row for which each sensor was out of range."""
+        self.since: dict[int, tuple[int, int]] = {}
+        """First and last row in which each sensor failed, in whatever way, with less than `MEMORY` rows between."""
 
     def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
         """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
@@ -116,7 +119,14 @@ class Spikes:
             before = self.last.get(sensor)
             if (before is None or row - before > SPIKED) and (counts is None or counts[sensor]):
                 self.counted.append((row, sensor))
+                self.fail(row, [sensor])
             self.last[sensor] = row
+
+    def fail(self, row: int, sensors: Sequence[int]) -> None:
+        """Take in which sensors failed in a row."""
+        for sensor in sensors:
+            first, last = self.since.get(sensor, (row, row))
+            self.since[sensor] = (first if row - last < MEMORY else row), row
 
     def leave(self, row: int, sensors: Sequence[tuple[int, float, float]]) -> None:
         """Take in which sensors leapt out of their usual values in a row, from which value and to which."""
@@ -162,7 +172,7 @@ class Spikes:
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond")}
+        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond", "since")}
         return {"counted": self.counted, **kept}
 
     @classmethod
@@ -173,6 +183,7 @@ class Spikes:
         spikes.last = dict(dumped["last"])
         spikes.left = {sensor: (row, origin, top) for sensor, (row, origin, top) in dumped["left"]}
         spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
+        spikes.since = {sensor: (first, last) for sensor, (first, last) in dumped["since"]}
         return spikes
 
 
@@ -226,7 +237,9 @@ class Tracker:
         self.age = 0
         """Rows before the first for which what it failed by had lasted."""
         self.upset: list[str] = []
-        """Sensors by which the plant left its usual values because of it."""
+        """Sensors by which the plant left its usual values because of it, in that order."""
+        self.like: tuple[str, int] | None = None
+        """The known cause in the process that it has been like since then, and for how many rows running."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
         self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
@@ -250,7 +263,7 @@ class Tracker:
         self.evidence = causes.initial(1, len(sensors))
         self.know(known)
         self.outlook: Outlook | None = None
-        self.told: tuple[float, tuple[bool, bool, int], int] | None = None
+        self.told: tuple[float, tuple[bool, int, int], int] | None = None
         """Peak, verdict and last row of what was told."""
 
     def know(self, known: Known | None) -> None:
@@ -278,13 +291,16 @@ class Tracker:
         return self.failed is not None
 
     @property
-    def verdict(self) -> tuple[bool, bool, int]:
-        """What to tell at once: whether it is the instrument's, whether that upset the plant, and how many suspects."""
-        return self.instrument, bool(self.upset), len(self.suspects)
+    def verdict(self) -> tuple[bool, int, int]:
+        """What to tell at once: whether it is the instrument's, how many left because of it, and how many suspects."""
+        return self.instrument, len(self.upset), len(self.suspects)
 
     def named_suspects(self) -> list[tuple[str, str]]:
-        """The sensors that had failed before, and what is wrong with them; none where one of them explains it."""
-        return [] if self.instrument else [(self.sensors[at], fault) for at, fault in self.suspects.items()]
+        """The sensors that had failed before, and what is wrong with them; none where one of them explains it all."""
+        if self.instrument and not self.upset:
+            return []
+        known = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
+        return [each for each in known if self.failed is None or each[0] != self.failed[0]]
 
     def add(
         self,
@@ -465,43 +481,71 @@ class Tracker:
         if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
             self.failed = self.sensors[known], FAULTS[IS_SPIKING]
 
-    def parts(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> bool:
+    def parts(
+        self,
+        ill: Ill | None,
+        row: int,
+        spikes: Spikes | None = None,
+        period: int = 0,
+        steers: NDArray[np.bool_] | None = None,
+    ) -> bool:
         """Whether it ends before a row as the plant has left its usual values, and not because a sensor failed.
 
-        It may be because of it (`upset`) if the failure is remembered, unless the plant moves as by a known cause. What
-        rests where it never was may as well have told the truth.
+        It may be because of it (`upset`) if a controller acts on it and the failure is remembered, unless the plant
+        moves as by a known cause. What rests where it never was may as well have told the truth.
 
         Args:
             ill: what is wrong with the measurements in the next row; None for nothing.
             row: which of its rows that is.
             spikes: what is remembered of the asset; None for nothing.
             period: number of the row.
+            steers: (S,) sensors that a controller may act on; None for all.
         """
         if self.failed is None or self.rows <= self.stuck:
             return False
-        if self.upset:
-            match = self.match()
-            return match is not None and self._matcher is not None and match.cause in self._matcher.of_process
         at = self.sensors.index(self.failed[0])
-        if not self._others_away(ill, row, bool(self.stuck))[at]:
+        if self.upset:
+            if self._known():
+                return True
+        elif not self._others_away(ill, row, bool(self.stuck))[at]:
             return False
-        if self.stuck or not self._remembered(at, spikes, period):
+        elif self.stuck or (steers is not None and not steers[at]) or not self._of_late(at, spikes, period):
             return True
-        gone = self._gone(False)
-        gone[at] = False
-        far = np.argsort(-self.away, kind="stable")
-        self.upset = [self.sensors[sensor] for sensor in far[gone[far]][:LEADING].tolist()]
-        self.evidence, self._matched = causes.initial(1, len(self.sensors)), None
+        gone = self._gone(False) & ~_lost(ill, row)
+        gone[[at, *(sensor for sensor, fault in self.suspects.items() if fault != FAULTS[IS_SPIKING])]] = False
+        far = [self.sensors[sensor] for sensor in np.argsort(-self.away, kind="stable").tolist() if gone[sensor]]
+        if far and not self.upset:
+            self._begin_anew(self.failed[0])
+        self.upset = list(dict.fromkeys([*self.upset, *far]))[:LEADING]
         return False
 
-    def _remembered(self, sensor: int, spikes: Spikes | None, period: int) -> bool:
-        """Whether the sensor failed within `MEMORY` rows; one that spikes, more than once."""
+    def _begin_anew(self, failed: str) -> None:
+        """What is seen of the plant counts from here, as in an episode of its own."""
+        self.evidence, self._matched = causes.initial(1, len(self.sensors)), None
+        self.beyond[:] = True
+        if self.outlook is not None and failed in (self.outlook.reached, self.outlook.sensor):
+            self.outlook = None
+
+    def _known(self) -> bool:
+        """Whether the plant has been like one known cause in the process for long."""
+        match, before = self.match(), self.like
+        self.like = None
+        if match is not None and self._matcher is not None and match.cause in self._matcher.of_process:
+            self.like = match.cause, before[1] + 1 if before is not None and before[0] == match.cause else 1
+        return self.like is not None and self.like[1] >= LASTS
+
+    def _of_late(self, sensor: int, spikes: Spikes | None, period: int) -> bool:
+        """Whether the sensor has failed for no more than `MEMORY` rows, now and again or all the time.
+
+        One that spikes must have done so more than once.
+        """
         assert self.failed is not None
-        if self.failed[1] == FAULTS[IS_SPIKING]:
-            return spikes is not None and self.rows <= MEMORY and spikes.of_late(period).count(sensor) >= TWICE
-        if self.failed[1] == FAULTS[IS_BEYOND]:
-            return spikes is not None and period - spikes.beyond.get(sensor, (period, period))[0] <= MEMORY
-        return self.age + self.rows <= MEMORY
+        if spikes is None:
+            return self.failed[1] != FAULTS[IS_SPIKING] and self.age + self.rows <= MEMORY
+        if self.failed[1] == FAULTS[IS_SPIKING] and spikes.of_late(period).count(sensor) < TWICE:
+            return False
+        first, _ = spikes.since.get(sensor, (period, period))
+        return max(period - first, self.age + self.rows) <= MEMORY
 
     def _gone(self, slowly: bool) -> NDArray[np.bool_]:
         """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
@@ -510,13 +554,13 @@ class Tracker:
 
     def _others_away(self, ill: Ill | None, row: int, slowly: bool = False) -> NDArray[np.bool_]:
         """(S,) sensors beside which another is away for long; one that failed as well is no plant."""
-        away = self._gone(slowly)
-        if ill is not None:
-            away &= ~np.isin(ill.fault[row], (IS_SILENT, IS_FROZEN, IS_BEYOND))
+        away = self._gone(slowly) & ~_lost(ill, row)
         return np.asarray(np.count_nonzero(away) > away)
 
     def suspect(self, ill: Ill | None, row: int, lasting: NDArray[np.bool_], of_late: Sequence[int]) -> None:
         """Note which sensors failed before it began or spike in its first rows, whatever their share; after `judge`.
+
+        Of one that is the plant's as well, before the plant left its usual values.
 
         Args:
             ill: what is wrong with its measurements; None for nothing.
@@ -524,10 +568,11 @@ class Tracker:
             lasting: (S,) sensors that have failed for long.
             of_late: those of the spikes that are remembered (`Spikes.of_late`).
         """
-        if self.rows > RECENT:
+        rows = int(self.evidence["rows"][0]) if self.upset else self.rows
+        if rows > RECENT:
             return
         if ill is not None:
-            since = self.beyond | ((ill.run[row] >= self.rows) & (ill.fault[row] != IS_BEYOND))
+            since = self.beyond | ((ill.run[row] >= rows) & (ill.fault[row] != IS_BEYOND))
             for sensor in np.flatnonzero(lasting & since).tolist():
                 self.suspects.setdefault(sensor, FAULTS[ill.fault[row, sensor]])
         for sensor in of_late:
@@ -559,7 +604,7 @@ class Tracker:
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
-        match = self.match() if self.failed is None else None
+        match = self.match() if self.failed is None or self.upset else None
         return Episode(
             id=self.id,
             asset=self.asset,
@@ -569,7 +614,7 @@ class Tracker:
             peak=float(self.peak),
             peak_at=self.peak_at,
             leading=named,
-            cause=match.cause if match else None,
+            cause=match.cause if match and self.failed is None else None,
             model=self.model,
             failed=self.failed,
             causes=[(name, round(chance, 4)) for name, chance in match.causes[:NAMED]] if match else [],
@@ -606,6 +651,7 @@ class Tracker:
         return {
             "age": self.age,
             "upset": self.upset,
+            "like": self.like,
             "start": self.start,
             "sensors": list(self.sensors),
             "model": self.model,
@@ -650,6 +696,7 @@ class Tracker:
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
         tracker.age, tracker.upset = dumped["age"], list(dumped["upset"])
+        tracker.like = None if dumped["like"] is None else (dumped["like"][0], dumped["like"][1])
         tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
         tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
@@ -672,6 +719,13 @@ def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray
     two = np.sort(outside)[-2:]
     others = np.where(outside >= two[-1], two[0], two[-1]) if len(two) > 1 else np.zeros(1)
     return np.asarray(others <= allowed(outside, part, most))
+
+
+def _lost(ill: Ill | None, row: int) -> NDArray[np.bool_] | np.bool_:
+    """(S,) sensors that show nothing of the plant in a row; no more than one answer for all where nothing is wrong."""
+    if ill is None:
+        return np.False_
+    return np.asarray(np.isin(ill.fault[row], LOST))
 
 
 def _number(value: float) -> float | None:

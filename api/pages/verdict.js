@@ -108,8 +108,8 @@ export const isUnknown = (episode) => episode.unknown !== null && episode.unknow
  * @param {any} episode  of the API, or of `Asset.episode`: causes as [cause, probability] or as objects
  */
 export function causeLine(asset, episode) {
-  if (episode.failed) return failedText(asset, episode.failed).what;
   if (episode.told) return causeName(episode.cause);
+  if (episode.failed) return failedText(asset, episode.failed).what;
   const [first] = ranked(episode);
   if ((!first || isUnknown(episode)) && episode.suspects?.length) return suspectText(asset, episode.suspects.slice(0, 1));
   if (!first) return null;

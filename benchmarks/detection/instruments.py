@@ -28,7 +28,6 @@ from lab.tracker import MEMORY
 from models.detector import Model, dumps, loads
 from models.precursor import fit
 from simulators import tep
-from simulators.tep.control import PV
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], list[Episode]]
@@ -46,9 +45,7 @@ CONTINUOUS: Final = 22
 SIZES: Final = (6.0, 12.0, 25.0, 60.0)
 """Of spikes, in standard deviations of normal records."""
 UPON_SIZE: Final = 12.0
-PRESSURE: Final = 12
-"""Column of XMEAS 13, which overrides the purge."""
-STEERING: Final = {*PV, PRESSURE}
+STEERING: Final = {tep.COLUMNS.index(tag) for tag in tep.CONTROLLED}
 """Sensors that a controller acts on, by their columns."""
 WRITTEN_SEED: Final = 820_001
 WRITTEN_H: Final = 48.0

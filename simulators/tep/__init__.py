@@ -10,6 +10,7 @@ from simulators.tep.runs import Change, Run, round_records, run, run_many, simul
 from simulators.tep.state import ACTUATOR_FAULTS, REFERENCE_SEED, SENSOR_FAULTS, Generator, Inputs, State
 from simulators.tep.variables import (
     COLUMNS,
+    CONTROLLED,
     DISTURBANCES,
     EXTRA_DISTURBANCES,
     LOOP_INDEX,
@@ -25,6 +26,7 @@ from simulators.tep.variables import (
 __all__ = [
     "ACTUATOR_FAULTS",
     "COLUMNS",
+    "CONTROLLED",
     "DISTURBANCES",
     "EXTRA_DISTURBANCES",
     "LOOPS",

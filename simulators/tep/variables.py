@@ -181,6 +181,8 @@ LOOPS: Final = (
 """The 19 loops in the order they run when due; there is no loop 12. Arrays "per loop" follow this order."""
 LOOP_INDEX: Final[dict[int, int]] = {loop.number: k for k, loop in enumerate(LOOPS)}
 """Loop number -> position in `LOOPS` and in arrays per loop."""
+CONTROLLED: Final = frozenset({*(loop.pv for loop in LOOPS), "xmeas_13"})
+"""Tags of the measurements that a controller acts on: process variables, and the pressure that overrides the purge."""
 
 DISTURBANCES: Final = (
     Disturbance(1, "A/C feed ratio in stream 4, B constant", "step"),

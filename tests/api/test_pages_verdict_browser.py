@@ -86,13 +86,17 @@ def test_a_failed_sensor_that_moves_the_plant_is_an_alarm(visit: Open) -> None:
     page = open_asset(here, "line-2")
     expect(page.locator(".title-line .badge")).to_have_text("Alarm")
     expect(page.locator(".diagnosis")).not_to_have_class(re.compile("is-instrument"))
-    assert "Vibration, drive end is frozen\n\nIt failed before the plant moved" in part(page, 0)
+    assert "Vibration, drive end is frozen\n\nIt failed before the plant moved." in part(page, 0)
     assert "The plant has left its normal range with it: Flow; Bearing temperature" in part(page, 2)
     assert "Take its loop to manual" in part(page, 2)
     listed = page.locator(".episode-table tbody tr").first
     expect(listed).to_contain_text("Sensor fault moves the plant")
     expect(listed).to_contain_text("Vibration, drive end is frozen")
     expect(listed).to_have_class(re.compile("kind-process"))
+    row["unknown"] = 0.9
+    expect(page.locator(".diagnosis .part").first).to_contain_text("no known cause in the process looks like this")
+    row |= {"told": True, "cause": "gauge stuck"}
+    expect(listed).to_contain_text("gauge stuck")
     assert here.errors == []
 
 

@@ -98,8 +98,9 @@ class Rig:
             db.execute("INSERT OR REPLACE INTO asset VALUES (?, ?, ?, ?, ?, ?)", row)
             for at, channel in enumerate(channels):
                 row = (f"{asset.id}/{channel.tag}", asset.id, channel.tag, at, channel.unit, "", channel.role)
-                ends = channel.lo, channel.hi
-                db.execute("INSERT OR REPLACE INTO sensor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0)", (*row, *ends))
+                rest = channel.lo, channel.hi, channel.controlled
+                places = "?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, ?"
+                db.execute(f"INSERT OR REPLACE INTO sensor VALUES ({places})", (*row, *rest))
         number = self.numbers[asset.id] = self.runtime.declare(asset, channels)
         return number
 

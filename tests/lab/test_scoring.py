@@ -456,7 +456,9 @@ def test_an_instrument_and_a_process_are_told_apart(rig: Rig) -> None:
     frozen = moved.copy()
     frozen[90:, 0] = frozen[89, 0]
     assert kinds(rig, "frozen", frozen) == {"instrument"}
-    frozen[200:, 3] += 40.0
+    frozen = np.concatenate([frozen, record(400, 6)])
+    frozen[90:, 0] = frozen[89, 0]
+    frozen[400:, 3] += 60.0
     assert kinds(rig, "frozen-and-far", frozen) == {"instrument", "process"}  # beside a sensor only what is far out
     assert kinds(rig, "resting-valve", frozen, role="manipulated") == {"process"}
     later = moved.copy()
@@ -545,21 +547,30 @@ def test_a_lost_feed_is_the_processs_and_a_failed_sensor_the_instruments(
             assert {episode.kind for episode in others} <= {"process"}, plant
         else:  # the reactor's temperature: its controller acts on it, and the plant leaves its usual values
             assert first.failed[0] == "xmeas_9"
-            assert others
+            assert first.upset
             assert all(first.failed in (episode.failed, *episode.suspects) for episode in others), plant
 
 
-def test_a_lost_feed_is_told_though_a_sensor_spikes(upsets: tuple[Model, list[str], np.ndarray]) -> None:
+@pytest.mark.parametrize("controlled", ["xmeas_12", "xmeas_9"])
+def test_a_lost_feed_is_told_though_a_sensor_spikes(
+    upsets: tuple[Model, list[str], np.ndarray], controlled: str
+) -> None:
     model, columns, records = upsets
     scorer = Scorer()
-    number = scorer.declare(Asset("tep-1", "tep"), [Channel(tag, role=role_by_name(tag)) for tag in columns])
+    channels = [Channel(tag, role=role_by_name(tag), controlled=tag == controlled) for tag in columns]
+    number = scorer.declare(Asset("tep-1", "tep"), channels)
     scorer.use(number, model)
     x, times = records[5, :240], START + 180 * SECOND * np.arange(240)  # before the trip
     block = RowBlock(np.full(240, number, np.int32), times, x, np.zeros(x.shape, np.uint8))
     told = {change.episode.id: change.episode for change in scorer.ingest(block).changes}
     *before, last = told.values()
+    assert last.end is None
+    if controlled == "xmeas_12":
+        assert last.failed == ("xmeas_12", "spiking")
+        assert last.upset[0] in ("xmeas_1", "xmv_3")
+        return
     assert {episode.kind for episode in before} == {"instrument"}
-    assert (last.kind, last.end) == ("process", None)
+    assert last.kind == "process"
     assert ("xmeas_12", "spiking") in last.suspects
     assert times[160] < last.start < times[200]
 

@@ -479,15 +479,16 @@ def test_a_plant_that_moves_as_by_a_known_cause_is_an_episode_of_its_own() -> No
         assert kind(tracker, 1, 20) == "instrument"
         tracker.away[:] = 2 * LASTS
         found: list[int] = []
-        for row in range(4):
+        for row in range(LASTS + 4):
+            tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
             tracker._matcher = Like(cause, 2)  # type: ignore[assignment]
             if tracker.parts(calm, 0):
                 found.append(row)
             tracker.add((9 + row) * SECOND, 3.0, np.ones(3), np.ones(3))
-        assert found == ([] if rows is None else [rows, rows + 1])
-        after = Tracker("pump-1", "m", 13 * SECOND, ["a", "b", "c"])
+        assert found == ([] if rows is None else list(range(rows + LASTS - 1, LASTS + 4))), "for so many rows running"
+        after = Tracker("pump-1", "m", 30 * SECOND, ["a", "b", "c"])
         after.succeed(tracker)
-        assert after.evidence["rows"][0] == 4
+        assert after.evidence["rows"][0] == LASTS + 4
         assert after.episode().suspects == [("b", "frozen")]
 
 
@@ -510,10 +511,52 @@ def test_one_out_of_range_moves_a_plant_soon_after_it_failed() -> None:
     for period, upset in ((MEMORY + 10, True), (MEMORY + 11, False)):
         spikes, tracker = Spikes(), grown()
         for row in range(10, period + 1):
-            spikes.exceed(row, [1])
+            spikes.fail(row, [1])
         tracker.failed = "b", "range"
         tracker.away[:] = 2 * LASTS
         assert tracker.parts(calm, 0, spikes, period) is not upset
+
+
+def test_one_that_failed_now_and_again_is_as_old_as_the_first_time() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for gap, upset in ((MEMORY - 1, False), (MEMORY, True)):
+        spikes, tracker = Spikes(), grown()
+        for row in (5, 5 + gap, 5 + gap + 20):
+            spikes.note(row, flags(1))
+        spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+        tracker.failed = "b", "spiking"
+        tracker.away[:] = 2 * LASTS
+        assert tracker.parts(calm, 0, spikes, 5 + gap + 30) is not upset
+
+
+def test_what_is_lost_too_is_no_plant_and_is_named() -> None:
+    tracker = grown()
+    assert kind(tracker, 1, 20) == "instrument"
+    tracker.suspects[0] = "silent"
+    tracker.away[:] = 2 * LASTS, 0, 0
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    assert not tracker.parts(calm, 0)
+    assert tracker.upset == [], "only another failed one is away"
+    assert tracker.episode().suspects == []
+    tracker.away[2] = 2 * LASTS
+    silent = ill_of(np.where(flags(0), FAULTS.index("silent"), 0).astype(np.int8), np.ones(3))
+    assert not tracker.parts(silent, 0)
+    assert tracker.upset == ["c"]
+    assert tracker.episode().suspects == [("a", "silent")]
+    steers = flags(0)
+    tracker.upset = []
+    assert tracker.parts(silent, 0, steers=steers), "no controller acts on it"
+
+
+def test_what_the_failed_sensor_itself_reached_is_forgotten_when_the_plant_moves() -> None:
+    calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
+    for sensor, kept in ((0, True), (1, False)):
+        tracker = grown()
+        tracker.foresee(0, 0.0, 0.0, 0.0, sensor)
+        assert kind(tracker, 1, 20) == "instrument"
+        tracker.away[:] = 2 * LASTS
+        assert not tracker.parts(calm, 0)
+        assert (tracker.outlook is not None) == kept
 
 
 def test_beside_a_failed_sensor_those_lead_by_which_the_plant_left() -> None:

@@ -49,9 +49,10 @@ export function diagnosisPanel(lab, asset, said) {
     const causes = ranked(episode).slice(0, RANKED).filter(([, chance], k) => k === 0 || chance >= LEAST);
     const none = episode.unknown === null || causes.length === 0;
     const unknown = isUnknown(episode);
-    if (episode.upset.length) cause.update(failedText(asset, episode.failed).what, t('page.cause.upset'));
+    const why = episode.unknown === null ? 'page.cause.upset_alone' : 'page.cause.upset';
+    if (told) cause.update(causeName(told), t('page.cause.told'));
+    else if (episode.upset.length) cause.update(failedText(asset, episode.failed).what, t(why));
     else if (episode.failed) cause.update('–', t('page.cause.instrument'));
-    else if (told) cause.update(causeName(told), t('page.cause.told'));
     else if (none) cause.update('–', t('page.cause.none'));
     else if (unknown) cause.update(`${t('page.cause.unknown')}\u00a0${percent(episode.unknown)}`, t('page.cause.unknown_why'));
     else cause.update(`${causeName(causes[0][0])}\u00a0${percent(causes[0][1])}`, t('page.cause.compared'));
@@ -85,7 +86,8 @@ export function diagnosisPanel(lab, asset, said) {
       const { what, why } = episode.failed
         ? failedText(asset, episode.failed)
         : { what: suspects, why: instrument ? '' : t(suspects ? 'page.suspect.why' : 'page.kind.process_why') };
-      if (episode.upset.length) kind.update(t('page.kind.upset'), upsetText(asset, episode.upset), t('page.upset.why'));
+      const moved = upsetText(asset, episode.upset);
+      if (moved) kind.update(t('page.kind.upset'), [moved, suspects].filter(Boolean).join(' '), t('page.upset.why'));
       else kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
       const leading = (open?.leading ?? []).slice(0, RANKED);
       began.hidden = leading.length === 0;
