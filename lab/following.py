@@ -8,7 +8,8 @@ import numpy as np
 from devices.frame import Asset
 from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
-from lab.tracker import SHOWN, Spikes, Tracker
+from lab.spikes import Spikes
+from lab.tracker import SHOWN, Tracker
 from models.detector import Model, Result
 
 

@@ -31,7 +31,8 @@ from lab.blocks import (
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
 from lab.groups import Group, Layout, Places, Seen, together, unpacked
-from lab.tracker import Spikes, Tracker
+from lab.spikes import Spikes
+from lab.tracker import Tracker
 from models.detector import Model
 
 GAP_PERIODS: Final = 5

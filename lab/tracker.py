@@ -1,4 +1,4 @@
-"""Whose an episode is, row by row: what is remembered of an asset's sensors, and the episode that is open."""
+"""Whose an episode is, row by row: the one that is open."""
 
 import base64
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lab.episodes import Change, Episode, Known, Outlook, episode_id, pack
 from lab.groups import (
-    BURST,
     FAIRLY,
     FAULTS,
     IS_BEYOND,
@@ -20,15 +19,14 @@ from lab.groups import (
     IS_SPIKING,
     IS_STUCK,
     JUST,
-    LONGER,
     LOST,
     NEARLY,
     PART,
-    SPIKED,
     WHOLE,
     Ill,
     allowed,
 )
+from lab.spikes import MEMORY, Spikes
 from models.detector import Floats
 from models.precursor import causes
 from models.precursor.causes import Match
@@ -64,8 +62,6 @@ ISOLATED: Final = 10.0
 """A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
 SUDDEN: Final = 3.0
 """And if it is so many times the change right before it: what runs away leaps ever farther."""
-MEMORY: Final = 300
-"""Rows for which it is remembered that a sensor spikes."""
 FOLLOWS: Final = 0.01
 """Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
 LASTS: Final = 10
@@ -73,12 +69,8 @@ LASTS: Final = 10
 HEARD: Final = 45
 """Rows after it was told for which a resting sensor may yet be seen to have told the truth, as others follow; and rows
 for which one must stay out by more than a little to show it later, longer than by chance in normal operation."""
-STAYED: Final = 0.5
-"""What leapt to a value rests there if it has had it for so much of the time since."""
 ONCE: Final = 0.5
 """What it was outside in single rows counts by this part."""
-OFTEN: Final = 3
-"""So many spikes within them, more than of all others together, make a sensor known to fail."""
 TWICE: Final = 2
 """So many make it suspected; where the normal record is short, chance makes one."""
 WEIGHT: Final = 0.1
@@ -89,102 +81,6 @@ QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
 HIGHER: Final = 1.01
 """A peak higher by this factor is written at once."""
-
-
-class Spikes:
-    """What is remembered of an asset's sensors that spiked, leapt or are out of range, by their positions in the model.
-
-    Rows are numbered; where some are missing, so are their numbers.
-    """
-
-    def __init__(self) -> None:
-        self.counted: list[tuple[int, int]] = []
-        """Row and sensor of the spikes that count."""
-        self.last: dict[int, int] = {}
-        """Row of each sensor's last spike, whether it counts or not."""
-        self.left: dict[int, tuple[int, float, float]] = {}
-        """Row in which each sensor last leapt out of its usual values, the value before and that one."""
-        self.beyond: dict[int, tuple[int, int]] = {}
-        """First and last row for which each sensor was out of range."""
-        self.since: dict[int, tuple[int, int]] = {}
-        """First and last row in which each sensor failed, in whatever way, with less than `MEMORY` rows between."""
-
-    def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
-        """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
-
-        One that comes right after another does not: what leaps to and fro is no spike.
-        """
-        self.counted = [each for each in self.counted if row - each[0] < MEMORY]
-        for sensor in np.flatnonzero(fresh).tolist():
-            before = self.last.get(sensor)
-            if (before is None or row - before > SPIKED) and (counts is None or counts[sensor]):
-                self.counted.append((row, sensor))
-                self.fail(row, [sensor])
-            self.last[sensor] = row
-
-    def fail(self, row: int, sensors: Sequence[int]) -> None:
-        """Take in which sensors failed in a row."""
-        for sensor in sensors:
-            first, last = self.since.get(sensor, (row, row))
-            self.since[sensor] = (first if row - last < MEMORY else row), row
-
-    def leave(self, row: int, sensors: Sequence[tuple[int, float, float]]) -> None:
-        """Take in which sensors leapt out of their usual values in a row, from which value and to which."""
-        self.left.update((sensor, (row, origin, top)) for sensor, origin, top in sensors)
-
-    def exceed(self, row: int, sensors: Sequence[int]) -> list[int]:
-        """Take in which sensors are out of range in a row; those that have been so for long."""
-        for sensor in sensors:
-            first, last = self.beyond.get(sensor, (row, row))
-            self.beyond[sensor] = (first if row - last <= 1 else row), row
-        return [sensor for sensor in sensors if row - self.beyond[sensor][0] >= LONGER]
-
-    def rests(self, row: int, same: NDArray[np.int32], values: Floats) -> NDArray[np.bool_]:
-        """(S,) which of the sensors that have had the same `values` for so many rows (S,) leapt there, and stayed.
-
-        Rows may be missing, and clocks inexact: most of the time since is enough.
-        """
-        found = np.zeros(len(same), dtype=np.bool_)
-        for sensor, (at, _, top) in self.left.items():
-            found[sensor] = values[sensor] == top and same[sensor] > STAYED * (row - at)
-        return found
-
-    def bursts(self, row: int, rows: int, far: Floats) -> list[tuple[int, float]]:
-        """Sensors that leapt `far` (S,) out, and from where: a burst's length before an episode of so many rows."""
-        return [
-            (sensor, origin)
-            for sensor, (at, origin, top) in self.left.items()
-            if rows - 1 <= row - at <= BURST and abs(top - origin) >= far[sensor]
-        ]
-
-    def of_late(self, row: int) -> list[int]:
-        """The sensors of the spikes that count and are remembered in a row."""
-        return [sensor for at, sensor in self.counted if row - at < MEMORY]
-
-    def failing(self, row: int) -> int | None:
-        """The one sensor that is known to fail."""
-        of_late = self.of_late(row)
-        if len(of_late) < OFTEN:
-            return None
-        sensor = max(sorted(set(of_late)), key=of_late.count)
-        count = of_late.count(sensor)
-        return sensor if count >= OFTEN and 2 * count > len(of_late) else None
-
-    def dump(self) -> dict[str, Any]:
-        """For a snapshot, as plain JSON."""
-        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond", "since")}
-        return {"counted": self.counted, **kept}
-
-    @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> "Spikes":
-        """What was dumped."""
-        spikes = cls()
-        spikes.counted = [(row, sensor) for row, sensor in dumped["counted"]]
-        spikes.last = dict(dumped["last"])
-        spikes.left = {sensor: (row, origin, top) for sensor, (row, origin, top) in dumped["left"]}
-        spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
-        spikes.since = {sensor: (first, last) for sensor, (first, last) in dumped["since"]}
-        return spikes
 
 
 class Tracker:

@@ -23,8 +23,8 @@ from lab.blocks import RowBlock
 from lab.episodes import Episode, Known
 from lab.offline import score_table
 from lab.scorer import Scorer
+from lab.spikes import MEMORY
 from lab.tables import Table
-from lab.tracker import MEMORY
 from models.detector import Model, dumps, loads
 from models.precursor import fit
 from simulators import tep

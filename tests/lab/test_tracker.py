@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lab.episodes import Known, Outlook, unpack
-from lab.groups import BURST, FAIRLY, FAULTS, IS_RESTING, IS_STUCK, LONGER, Ill
-from lab.tracker import FIRST, HEARD, LASTS, MEMORY, QUIET_NS, RECENT, SETTLED, SHOWN, Spikes, Tracker
+from lab.groups import FAIRLY, FAULTS, IS_RESTING, IS_STUCK, Ill
+from lab.spikes import MEMORY, Spikes
+from lab.tracker import FIRST, HEARD, LASTS, QUIET_NS, RECENT, SETTLED, SHOWN, Tracker
 from models.detector import State
 from models.precursor.causes import Match, none
 
@@ -113,24 +114,6 @@ def test_a_spike_that_stands_out_explains_an_episode_that_was_there(
     assert kind(tracker, 2, 2, "spiking") == "process"  # it hardly has a share
     assert kind(tracker, 0, 3, "spiking") == "process"  # that was known a row ago
     assert kind(tracker, 0, 2, "spiking") == kind(again, 0, 2, "spiking") == kind_then
-
-
-def test_who_spikes_often_and_more_than_all_others_is_known_to_fail() -> None:
-    spikes = Spikes()
-    for row in (0, 50, 100):
-        assert spikes.failing(row) is None
-        spikes.note(row, flags(0))
-    assert spikes.failing(100) == spikes.failing(MEMORY - 1) == 0
-    assert spikes.failing(MEMORY) is None  # the first one is forgotten
-    for row in (102, 104, 106):
-        spikes.note(row, flags(1))  # to and fro: only the first of them counts
-    assert spikes.failing(106) == 0
-    again = Spikes.restore(json.loads(json.dumps(spikes.dump())))
-    for row in (150, 200):
-        spikes.note(row, flags(1))
-        again.note(row, flags(0, 1), flags(0))
-    assert spikes.failing(200) is None  # the process makes both leap
-    assert again.failing(200) == 0
 
 
 @pytest.mark.parametrize(("noted", "share", "whose"), [(3, 0.1, "a"), (3, 0.09, None), (2, 0.4, None)])
@@ -281,19 +264,6 @@ def test_what_leapt_to_where_it_rests_failed_though_nothing_contradicts(
             tracker.add(row * SECOND, 5.0, shares, values=np.zeros(3), outside=outside)
         tracker.judge(ill, 0, spikes, 1000)
         assert tracker.episode().kind == (kind_then if leapt else "process")
-
-
-def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
-    spikes = Spikes()
-    spikes.leave(100, [(0, 5.0, 9.0), (2, 7.0, 9.0)])
-    far = np.full(3, 2.0)
-    assert spikes.bursts(103, 4, far) == [(0, 5.0), (2, 7.0)]
-    assert spikes.bursts(103, 4, 1.01 * far) == [(0, 5.0)]
-    assert spikes.bursts(103, 5, far) == []  # the episode was there before
-    assert spikes.bursts(100 + BURST, 1, far) == [(0, 5.0), (2, 7.0)]
-    assert spikes.bursts(101 + BURST, 1, far) == []  # too long for a burst
-    spikes.leave(101, [(0, 9.0, 5.0)])
-    assert sorted(spikes.bursts(103, 3, far)) == [(0, 9.0), (2, 7.0)]
 
 
 @pytest.mark.parametrize(
@@ -596,14 +566,6 @@ def test_no_failure_explains_what_the_plant_does_beside_it() -> None:
     tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
     assert kind(tracker, 2, 1000) == "process"
     assert tracker.episode().suspects == [("b", "spiking")]
-
-
-def test_how_long_sensors_are_out_of_range_is_counted() -> None:
-    spikes = Spikes()
-    assert [spikes.exceed(row, [1]) for row in range(5, 5 + LONGER)] == [[]] * LONGER
-    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
-    assert spikes.exceed(5 + LONGER, [0, 1]) == [1]
-    assert spikes.exceed(7 + LONGER, [0, 1]) == []  # it was well for a row
 
 
 def test_out_of_range_explains_what_it_began_with() -> None:

@@ -1,0 +1,60 @@
+"""What is remembered of sensors that spiked, leapt, were out of range or failed."""
+
+import json
+
+import numpy as np
+
+from lab.groups import BURST, LONGER
+from lab.spikes import MEMORY, Spikes
+
+
+def flags(*sensors: int) -> np.ndarray:
+    return np.isin(np.arange(3), sensors)
+
+
+def test_failures_with_little_between_are_one_series() -> None:
+    spikes = Spikes()
+    spikes.fail(10, [0, 1])
+    spikes.fail(10 + MEMORY - 1, [0])
+    spikes.note(10 + MEMORY, flags(1))
+    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    assert spikes.since == {0: (10, 9 + MEMORY), 1: (10 + MEMORY, 10 + MEMORY)}
+
+
+def test_who_spikes_often_and_more_than_all_others_is_known_to_fail() -> None:
+    spikes = Spikes()
+    for row in (0, 50, 100):
+        assert spikes.failing(row) is None
+        spikes.note(row, flags(0))
+    assert spikes.failing(100) == spikes.failing(MEMORY - 1) == 0
+    assert spikes.failing(MEMORY) is None  # the first one is forgotten
+    for row in (102, 104, 106):
+        spikes.note(row, flags(1))  # to and fro: only the first of them counts
+    assert spikes.failing(106) == 0
+    again = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    for row in (150, 200):
+        spikes.note(row, flags(1))
+        again.note(row, flags(0, 1), flags(0))
+    assert spikes.failing(200) is None  # the process makes both leap
+    assert again.failing(200) == 0
+
+
+def test_a_burst_is_looked_for_where_a_leap_came_before_the_episode() -> None:
+    spikes = Spikes()
+    spikes.leave(100, [(0, 5.0, 9.0), (2, 7.0, 9.0)])
+    far = np.full(3, 2.0)
+    assert spikes.bursts(103, 4, far) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(103, 4, 1.01 * far) == [(0, 5.0)]
+    assert spikes.bursts(103, 5, far) == []  # the episode was there before
+    assert spikes.bursts(100 + BURST, 1, far) == [(0, 5.0), (2, 7.0)]
+    assert spikes.bursts(101 + BURST, 1, far) == []  # too long for a burst
+    spikes.leave(101, [(0, 9.0, 5.0)])
+    assert sorted(spikes.bursts(103, 3, far)) == [(0, 9.0), (2, 7.0)]
+
+
+def test_how_long_sensors_are_out_of_range_is_counted() -> None:
+    spikes = Spikes()
+    assert [spikes.exceed(row, [1]) for row in range(5, 5 + LONGER)] == [[]] * LONGER
+    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    assert spikes.exceed(5 + LONGER, [0, 1]) == [1]
+    assert spikes.exceed(7 + LONGER, [0, 1]) == []  # it was well for a row
