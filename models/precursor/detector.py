@@ -32,6 +32,8 @@ FAR: Final = 1e4
 """No value counts as further away, in standard deviations."""
 DOUBT: Final = 0.5
 """A residual is left out when values that were put in for missing ones may have so much of its variance."""
+RULES: Final = 64
+"""Sets of sensors that are missing whose rules are kept."""
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
@@ -60,6 +62,17 @@ class Charts(NamedTuple):
     """(3, Q, M) centre, gain and cap of the mean squared residual of each sensor."""
     shift: Floats
     """(3, Q, M) the same of the size of its mean residual."""
+
+
+class Window(NamedTuple):
+    """How the `P = (L + 1) * M` values of a row and its lags move together, the newest row's first."""
+
+    mean: Floats
+    """(P,) in standard deviations."""
+    size: Floats
+    """(P,) their own standard deviations, positive."""
+    correlation: Floats
+    """(P, P) shrunk, positive definite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +105,8 @@ class Precursor:
     """False alarms a month that the normal record is long enough to promise; not less than `promised`."""
     prognosis: Prognosis | None = None
     """Of the sensors that have a limit."""
+    window: Window | None = None
+    """What `weights` come from; None in a file of before, or where no sensor moves."""
 
     @property
     def limit(self) -> float:
@@ -118,6 +133,7 @@ class Precursor:
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
             "past": np.zeros((assets, depth, m), dtype=np.float32),
             "guessed": np.zeros((assets, depth, m), dtype=np.bool_),
+            "out": np.zeros((assets, m), dtype=np.bool_),
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
@@ -203,7 +219,13 @@ class Precursor:
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to; `from_arrays` makes the same detector of it."""
         ahead = {} if self.prognosis is None else self.prognosis.arrays()
+        window = {}
+        if self.window is not None:
+            mean, size, correlation = self.window
+            half = correlation[np.triu_indices(len(mean))]
+            window = {"window_mean": mean, "window_size": size, "window_correlation": half}
         return {
+            **window,
             "sensors": np.array(self.sensors, dtype=np.str_),
             "period_s": np.array(self.period_s),
             **{f"usual_{name}": array for name, array in self.usual._asdict().items()},
@@ -261,6 +283,7 @@ class Precursor:
             raise ValueError("names or columns that repeat")
         ahead = {name.removeprefix(OF_LIMITS): array for name, array in arrays.items() if name.startswith(OF_LIMITS)}
         prognosis = Prognosis.from_arrays(ahead) if ahead else None
+        window = _window(arrays, wide - 1) if "window_mean" in arrays else None
         if prognosis is not None and (prognosis.width != width or prognosis.period_s != period_s):
             raise ValueError("a prognosis of other sensors")
         return cls(
@@ -272,8 +295,58 @@ class Precursor:
             promised=promised,
             kept=kept,
             prognosis=prognosis,
+            window=window,
             **floats,
         )
+
+
+def _window(arrays: Mapping[str, NDArray[Any]], wide: int) -> Window:
+    """The window of a file, of so many values; ValueError if it is none."""
+    mean, size, half = (
+        np.ascontiguousarray(arrays[f"window_{name}"], dtype=np.float64) for name in ("mean", "size", "correlation")
+    )
+    if mean.shape != (wide,) or size.shape != (wide,) or half.shape != (wide * (wide + 1) // 2,):
+        raise ValueError("arrays of different widths")
+    correlation = np.zeros((wide, wide))
+    correlation[np.triu_indices(wide)] = half
+    correlation = correlation + np.triu(correlation, 1).T
+    if not all(np.isfinite(array).all() for array in (mean, size, half)) or (size <= 0).any():
+        raise ValueError("numbers out of range")
+    try:
+        np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError as error:
+        raise ValueError("numbers out of range") from error
+    return Window(mean, size, correlation)
+
+
+class _Rules(NamedTuple):
+    """How residuals come from rows with their lags."""
+
+    constant: Singles
+    """(M,)"""
+    weights: Singles
+    """(P, M)"""
+    now: Floats
+    """(M, M) of the newest row."""
+    doubt: Singles
+    """(P, M) by how much a value that was put in adds to the variance of each residual."""
+    trusted: NDArray[np.bool_]
+    """(M,) residuals that are told."""
+
+
+def _rules(constant: Floats, weights: Floats, trusted: NDArray[np.bool_]) -> _Rules:
+    """Of a constant (M,), weights (M, P) and whom to trust (M,)."""
+    m = len(weights)
+    # values put in err by about a standard deviation of their own residual
+    spread = 1.0 / np.maximum(np.abs(np.diagonal(weights[:, :m])), 1e-30)
+    doubt = np.square(weights * np.tile(spread, weights.shape[1] // max(1, m)))
+    return _Rules(
+        constant.astype(np.float32),
+        np.ascontiguousarray(weights.T, dtype=np.float32),
+        weights[:, :m],
+        np.ascontiguousarray(doubt.T, dtype=np.float32),
+        trusted,
+    )
 
 
 class _Parts(NamedTuple):
@@ -302,13 +375,10 @@ class _Fast:
         self.every = m == self.width
         self.place = np.argsort(model.moving)
         """Where each sensor stands among those that move, if every one does."""
-        self.constant = model.weights[:, 0].astype(single)
-        self.weights = np.ascontiguousarray(model.weights[:, 1:].T, dtype=single)
-        # values put in err by about a standard deviation of their own residual
-        spread = 1.0 / np.maximum(np.abs(np.diagonal(model.weights[:, 1 : m + 1])), 1e-30)
-        lags = model.lags + 1
-        self.doubt = np.ascontiguousarray(np.square(model.weights[:, 1:] * np.tile(spread, lags)).T, dtype=single)
-        self.now = model.weights[:, 1 : m + 1]
+        self.rules = _rules(model.weights[:, 0], model.weights[:, 1:], np.ones(m, dtype=np.bool_))
+        self.constant, self.weights = self.rules.constant, self.rules.weights
+        self.window, self.deviation = model.window, 1.0 / np.diagonal(model.weights[:, 1 : m + 1])
+        self._without: dict[bytes, _Rules] = {}
         self.baseline = np.divide(1.0, model.baseline, out=np.zeros(m), where=model.baseline > 0).astype(single)
         self.based = bool(self.baseline.any())
         self.count = single(max(1, m))
@@ -402,43 +472,61 @@ class _Fast:
     def _guess(self, state: State, x: Singles, known: NDArray[np.bool_]) -> tuple[Singles, NDArray[np.bool_]]:
         """Residuals (A, M) of one row with missing values, and which of them can be trusted.
 
-        What is missing is put in as expected from everything else, which makes its residual zero.
+        What is missing is put in as expected from everything else, which makes its residual zero. A sensor that is
+        missing with all its lags is left out, until its lags are whole again: what is put in then would rest on what
+        was put in before.
         """
         assets, m = x.shape
         if not m:
             return x, known
-        depth = self.lags + 1
-        padded = np.zeros((-(-assets // TILE) * TILE, depth, m), dtype=np.float32)
-        lagged = padded[:assets]
-        past, guessed = state["past"], state["guessed"]
-        lagged[:, 0] = np.where(known, x, 0.0)
-        lagged[:, 1:] = past[:, : self.lags]
-
-        def residuals() -> Singles:
-            out = np.matmul(padded.reshape(-1, TILE, depth * m), self.weights).reshape(-1, m)[:assets]
-            return np.asarray(out + self.constant)
-
-        residual = residuals()
-        missing = ~known
-        gaps = missing.any(axis=1)
-        if gaps.any():
-            for asset in np.flatnonzero(gaps).tolist():
-                at = np.flatnonzero(missing[asset])
-                put = -np.linalg.solve(self.now[np.ix_(at, at)], residual[asset, at].astype(np.float64))
-                lagged[asset, 0, at] = np.clip(put, -FAR, FAR)
-            residual = residuals()
-        of_lags = np.concatenate([missing[:, None], guessed[:, : self.lags]], axis=1)
-        if of_lags.any():
-            flags = np.zeros_like(padded)
-            flags[:assets] = of_lags
-            doubt = np.matmul(flags.reshape(-1, TILE, depth * m), self.doubt).reshape(-1, m)[:assets]
-            valid = known & (doubt < DOUBT)
-        else:
-            valid = known
+        past, guessed, out = state["past"], state["guessed"], state["out"]
+        lagged = np.concatenate([np.where(known, x, 0.0)[:, None], past[:, : self.lags]], axis=1, dtype=np.float32)
+        missing = np.concatenate([~known[:, None], guessed[:, : self.lags]], axis=1)
+        if self.window is not None:
+            out |= np.logical_and.reduce(missing, axis=1)
+        residual, valid = np.empty((assets, m), dtype=np.float32), np.empty((assets, m), dtype=np.bool_)
+        whole = ~np.logical_or.reduce(out, axis=1)
+        parts = [(np.zeros(m, dtype=np.bool_), np.flatnonzero(whole))]
+        if not whole.all():
+            lacking = np.flatnonzero(~whole)
+            masks, which = np.unique(out[lacking], axis=0, return_inverse=True)
+            parts += [(mask, lacking[which.ravel() == at]) for at, mask in enumerate(masks)]
+        for mask, some in parts:
+            if not len(some):
+                continue
+            rules = self._rules_without(mask)
+            lagged[np.ix_(some, np.arange(self.lags + 1), np.flatnonzero(mask))] = 0.0
+            residual[some], lagged[some], sure = _put(rules, lagged[some], missing[some] & ~mask)
+            valid[some] = sure & known[some] & rules.trusted
         past[:, 1:] = past[:, :-1].copy()
         guessed[:, 1:] = guessed[:, :-1].copy()
-        past[:, 0], guessed[:, 0] = lagged[:, 0], missing
+        past[:, 0], guessed[:, 0] = np.where(known & out, x, lagged[:, 0]), ~known
+        out &= np.logical_or.reduce(guessed, axis=1)
         return residual, valid
+
+    def _rules_without(self, out: NDArray[np.bool_]) -> _Rules:
+        """Those that would have been fitted without the sensors (M,) that are `out`."""
+        if not out.any():
+            return self.rules
+        key = out.tobytes()
+        if key not in self._without:
+            if len(self._without) >= RULES:
+                self._without.pop(next(iter(self._without)))
+            assert self.window is not None
+            mean, size, correlation = self.window
+            stay = np.flatnonzero(np.tile(~out, self.lags + 1))
+            at = stay[stay < self.m]
+            weights = np.zeros((self.m, len(mean)))
+            inverse = np.linalg.inv(correlation[np.ix_(stay, stay)])[: len(at)]
+            own = np.diagonal(inverse)
+            # a residual is as much larger as the sensor is less foretold; far larger ones no chart was fitted to
+            larger = np.diagonal(np.linalg.inv(correlation))[at] / own
+            weights[np.ix_(at, stay)] = inverse / own[:, None] * (size[at, None] / size[stay])
+            weights[at] /= (self.deviation[at] * np.sqrt(larger))[:, None]
+            trusted = np.zeros(self.m, dtype=np.bool_)
+            trusted[at] = larger * DOUBT < 1.0
+            self._without[key] = _rules(-(weights @ mean), weights, trusted)
+        return self._without[key]
 
     def _rows(
         self,
@@ -595,6 +683,26 @@ class _Fast:
         rows = np.minimum(np.where(begins, 0, rows), OFF_ROWS)
         alarm[:] = begins | (alarm & (rows < OFF_ROWS))
         below[:] = np.where(alarm, rows, 0)
+
+
+def _put(rules: _Rules, lagged: Singles, missing: NDArray[np.bool_]) -> tuple[Singles, Singles, NDArray[np.bool_]]:
+    """Residuals (A, M) of rows with their lags (A, L + 1, M), these with what is missing put in, whom to trust."""
+    assets, depth, m = lagged.shape
+    padded = np.zeros((-(-assets // TILE) * TILE, depth, m), dtype=np.float32)
+    padded[:assets] = lagged
+
+    def product(weights: Singles) -> Singles:
+        return np.asarray(np.matmul(padded.reshape(-1, TILE, depth * m), weights).reshape(-1, m)[:assets])
+
+    residual = np.asarray(product(rules.weights) + rules.constant)
+    for asset in np.flatnonzero(missing[:, 0].any(axis=1)).tolist():
+        at = np.flatnonzero(missing[asset, 0])
+        put = -np.linalg.solve(rules.now[np.ix_(at, at)], residual[asset, at].astype(np.float64))
+        padded[asset, 0, at] = np.clip(put, -FAR, FAR)
+    residual = np.asarray(product(rules.weights) + rules.constant)
+    filled = padded[:assets].copy()
+    padded[:assets] = missing
+    return residual, filled, product(rules.doubt) < DOUBT
 
 
 def _spread_out(most: Singles, places: list[int]) -> Singles:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.detector import Floats, usual
 from models.precursor import prognosis
 from models.precursor.calibration import MEMORIES, Segments, calibrate, choose_baseline, log_likelihood, take_baseline
-from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor
+from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor, Window
 
 FOLDS: Final = 8
 LAGS: Final = (1, 2, 3, 5)
@@ -62,12 +62,12 @@ def fit(
     tables = [table[:, moving] for table in standard]
     n, m, memory = sum(len(record) for record in records), len(moving), 1.0
     weights, residuals, own = np.zeros((0, 1)), np.zeros((n, 0)), np.zeros((n, 0))  # of sensors that all rest
-    segments = Segments([(0, n)])
+    segments, window = Segments([(0, n)]), None
     if m:
         lagged = _Lagged(tables)
         n, segments, memory = lagged.rows, lagged.segments, lagged.memory
         lags, shrinkage, residuals = _choose(lagged)
-        weights = lagged.weights(lagged.gram, lags, shrinkage)
+        weights, window = lagged.weights(lagged.gram, lags, shrinkage), lagged.together(lagged.gram, lags, shrinkage)
         own = lagged.residuals(0, n, weights)
     deviation = np.sqrt(np.square(residuals).mean(axis=0)) + 1e-9
     baseline = choose_baseline(residuals / deviation, segments)
@@ -98,6 +98,7 @@ def fit(
         coarse=_coarse(standard, moving, memory, n),
         moving=moving,
         weights=weights / deviation[:, None],
+        window=window,
         baseline=baseline,
         charts=calibration.charts,
         promised=float(false_alarms_per_month),
@@ -266,17 +267,22 @@ class _Lagged:
         ]
         return np.concatenate(parts)
 
-    def weights(self, gram: _Gram, lags: int, shrinkage: float) -> Floats:
-        """Constant and weights (M, 1 + (lags + 1) * M) of each sensor's residual: rows of the inverse covariance."""
-        from scipy.linalg import cho_factor, cho_solve  # 16 MB that scoring need not hold
-
-        m, wide = self.width, self.width * (lags + 1)
+    def together(self, gram: _Gram, lags: int, shrinkage: float) -> Window:
+        """How the values of rows with so many lags move together."""
+        wide = self.width * (lags + 1)
         mean = gram.sums[:wide] / gram.rows
         covariance = gram.products[:wide, :wide] / gram.rows - np.outer(mean, mean)
         size = np.sqrt(np.maximum(np.diag(covariance), 1e-10))
         correlation = covariance / np.outer(size, size) * (1.0 - shrinkage)
         correlation[np.diag_indices(wide)] += shrinkage
-        inverse = cho_solve(cho_factor(correlation, lower=True), np.eye(wide, m)).T
+        return Window(mean, size, np.tril(correlation) + np.tril(correlation, -1).T)
+
+    def weights(self, gram: _Gram, lags: int, shrinkage: float) -> Floats:
+        """Constant and weights (M, 1 + (lags + 1) * M) of each sensor's residual: rows of the inverse covariance."""
+        from scipy.linalg import cho_factor, cho_solve  # 16 MB that scoring need not hold
+
+        m, (mean, size, correlation) = self.width, self.together(gram, lags, shrinkage)
+        inverse = cho_solve(cho_factor(correlation, lower=True), np.eye(len(mean), m)).T
         weights = inverse / np.diag(inverse)[:, None] * (size[:m, None] / size[None, :])
         return np.concatenate([-(weights @ mean)[:, None], weights], axis=1)
 

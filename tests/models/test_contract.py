@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.detector import Detector, Floats, Forecast, ModelError, Result, State, load, loads, save
+from models.detector import Detector, Floats, Forecast, ModelError, Result, State, dumps, load, loads, save
 from tests.models.plants import FITS, SENSORS, fitted, record, refit
 
 pytestmark = pytest.mark.parametrize("kind", sorted(FITS))
@@ -194,6 +194,60 @@ def test_missing_values(kind: str) -> None:
     assert not result.alarm.any()
     assert (result.contributions[0, 130:, 4] < 1e-3).all()
     assert (result.score[0, 50:53] != run(model, x).score[0, 50:53]).any()
+
+
+def controlled(rows: int, seed: int) -> Floats:
+    """Of a variable, its valve, one that follows the valve and one of its own.
+
+    What the valve does tells the variable only from what that was before, with an error that grows.
+    """
+    rng = np.random.default_rng(seed)
+    noise, pressure, level = rng.normal(size=rows + 50), np.zeros(rows + 50), np.zeros(rows + 50)
+    for t in range(2, rows + 50):
+        pressure[t] = 0.95 * pressure[t - 1] + noise[t]
+        level[t] = 0.8 * level[t - 1] - 0.5 * (pressure[t - 1] - 1.6 * pressure[t - 2])
+    other = 0.5 * level + np.convolve(rng.normal(size=rows + 50), np.ones(5) / 5, "same")
+    level += 0.02 * rng.normal(size=rows + 50)
+    return np.stack([55.0 + pressure, 100.0 + level, other, rng.normal(size=rows + 50)], axis=1)[50:]
+
+
+def test_a_sensor_that_is_missing_for_long_is_left_out_of_all(kind: str) -> None:
+    model, x = refit(kind, controlled(3000, 1), ["pressure", "level", "a", "b"]), controlled(1500, 2)
+    for sensor in range(4):
+        for first in (0, 100):
+            gone = x.copy()
+            gone[first:1000, sensor] = np.nan
+            result = run(model, gone)
+            assert not result.alarm.any()
+            assert np.isfinite(result.score[0, 20:]).all()
+            assert (result.contributions[0, 100:1000, sensor] == 0.0).all()
+        gone[600:, 2 if sensor == 3 else 3] += 5.0
+        assert run(model, gone).alarm[0, 610:].mean() > 0.9, "what happens to others is seen"
+        back = x.copy()
+        back[100:1000, sensor] = np.nan
+        back[1100:, sensor] += 8.0
+        result = run(model, back)
+        assert not result.alarm[0, :1100].any()
+        assert result.alarm[0, 1110:].all()
+
+
+def test_several_sensors_that_are_missing_for_long_come_and_go(kind: str) -> None:
+    model, x = fitted(kind), record(700, 5)
+    for first, last, sensors in ((50, 500, [0, 3]), (100, 300, [1]), (250, 270, [2, 4]), (520, 620, [5])):
+        x[first:last, sensors] = np.nan
+    whole = run(model, x)
+    assert not whole.alarm.any()
+    assert np.isfinite(whole.score[0, 20:]).all()
+    state, parts = model.initial(2), []
+    others = np.stack([x, record(700, 6)])  # beside one that misses nothing
+    for first in range(0, 700, 7):
+        state, part = model.score(state, others[:, first : first + 7])
+        parts.append(part)
+    both = joined(parts)
+    np.testing.assert_array_equal(both.score[0], whole.score[0])
+    np.testing.assert_array_equal(both.contributions[0], whole.contributions[0])
+    np.testing.assert_array_equal(both.score[1], run(model, others[1]).score[0])
+    np.testing.assert_array_equal(run(loads(dumps(model)).detector, x).score, whole.score)
 
 
 def test_a_row_without_any_value_has_no_score(kind: str) -> None:
