@@ -65,6 +65,9 @@ CUT: Final = 0.05
 """Part of its normal value below which a flow meter reads nothing."""
 FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
 """Columns of the flow meters."""
+NORMAL: Final = 160
+"""Records of a published test file before its fault."""
+BLOCK: Final = 480
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -118,6 +121,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         for episode in each(simulated.month(simulated.PROMISE_SEED + month))
     )
     lines.append(Line(f"instrument's episodes in {2 * runs} normal months", {name: float(told)}, digits=0))
+    lines += _lacking(name, model.model)
     protocol = (
         f"Model of the 960 h run, with the library of the odd-numbered faults. XMEAS 1 to {CONTINUOUS}, one of which "
         f"fails at 8 h of {HOURS:.0f}, {runs} runs each; "
@@ -133,7 +137,9 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "model of d00, and rows that follow those the model is of in the normal records of BATADAL and SKAB; of these "
         f"no measuring range is known): each sensor of {FEW} values or more fails; those that rest or fall silent do "
         f"so from row {AT} on, of bursts and spikes there are {OFTEN}, of 15 and of so many standard deviations. "
-        f"Normal months: by the model and by one of the first {SHORT} rows of its record. "
+        f"Normal months: by the model and by one of the first {SHORT} rows of its record. Without one sensor: by the "
+        f"detector alone, which has no value of one of the {len(tep.COLUMNS)} from the first row on; odd faults: mean "
+        f"share of the published test files' records {NORMAL + 1} to 960 in alarm. "
         "Flows that read nothing: the runs of the faults, with flow meters that show 0 below "
         f"{100 * CUT:.0f} % of their normal value, as far as one did."
     )
@@ -193,6 +199,40 @@ def _told_failed(name: str, score: Score, runs: int) -> tuple[list[Line], list[t
     lines.append(Line(tripped, {name: trips[0] / max(trips[2], 1)}))
     lines.append(Line("the same, and that it will trip", {name: trips[1] / max(trips[2], 1)}))
     return lines, rows
+
+
+def _lacking(name: str, model: Model) -> list[Line]:
+    """False alarms and faults found by a detector that has no value of one of the sensors."""
+    sensors = model.detector.sensors
+
+    def alarms(rows: Floats) -> NDArray[np.bool_]:
+        """(1 + S, rows) with all sensors, and without each of them."""
+        runs = np.repeat(rows[None], 1 + len(sensors), axis=0)
+        for at in range(len(sensors)):
+            runs[1 + at, :, at] = np.nan
+        state, parts = model.detector.initial(len(runs)), []
+        for first in range(0, len(rows), BLOCK):
+            state, result = model.detector.score(state, runs[:, first : first + BLOCK])
+            parts.append(result.alarm)
+        return np.concatenate(parts, axis=1)
+
+    month = alarms(simulated.month(simulated.PROMISE_SEED))
+    begun = (month & ~np.pad(month, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)
+    lines = [
+        Line("false alarms of a month in which all sensors are there", {name: float(begun[0])}, digits=0),
+        Line("the same without one of them, mean", {name: float(begun[1:].mean())}),
+        Line("the same, most", {name: float(begun[1:].max())}, digits=0),
+    ]
+    if not (files.data() / "tep").is_dir():
+        return lines
+    odd = [fault for fault in FAULTS if fault % 2]
+    found = np.mean([alarms(files.braatz(f"d{fault:02d}_te"))[:, NORMAL:].mean(axis=1) for fault in odd], axis=0)
+    return [
+        *lines,
+        Line("odd faults with all sensors", {name: float(found[0])}),
+        Line("the same without one of them, mean", {name: float(found[1:].mean())}),
+        Line("the same, least", {name: float(found[1:].min())}),
+    ]
 
 
 def _failures(runs: int) -> list[Case]:

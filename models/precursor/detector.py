@@ -133,6 +133,7 @@ class Precursor:
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
             "past": np.zeros((assets, depth, m), dtype=np.float32),
             "guessed": np.zeros((assets, depth, m), dtype=np.bool_),
+            "gone": np.zeros((assets, m), dtype=np.int32),
             "out": np.zeros((assets, m), dtype=np.bool_),
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
@@ -377,6 +378,8 @@ class _Fast:
         """Where each sensor stands among those that move, if every one does."""
         self.rules = _rules(model.weights[:, 0], model.weights[:, 1:], np.ones(m, dtype=np.bool_))
         self.constant, self.weights = self.rules.constant, self.rules.weights
+        self.bridged = np.maximum(model.usual.missing[model.moving], self.lags)
+        """(M,) rows for which values are put in for those of a sensor that are missing."""
         self.window, self.deviation = model.window, 1.0 / np.diagonal(model.weights[:, 1 : m + 1])
         self._without: dict[bytes, _Rules] = {}
         self.baseline = np.divide(1.0, model.baseline, out=np.zeros(m), where=model.baseline > 0).astype(single)
@@ -473,17 +476,18 @@ class _Fast:
         """Residuals (A, M) of one row with missing values, and which of them can be trusted.
 
         What is missing is put in as expected from everything else, which makes its residual zero. A sensor that is
-        missing with all its lags is left out, until its lags are whole again: what is put in then would rest on what
-        was put in before.
+        missing with all its lags, and for longer than it was in the normal record, is left out until its lags are whole
+        again: what is put in would rest on what was put in before.
         """
         assets, m = x.shape
         if not m:
             return x, known
-        past, guessed, out = state["past"], state["guessed"], state["out"]
+        past, guessed, gone, out = state["past"], state["guessed"], state["gone"], state["out"]
         lagged = np.concatenate([np.where(known, x, 0.0)[:, None], past[:, : self.lags]], axis=1, dtype=np.float32)
         missing = np.concatenate([~known[:, None], guessed[:, : self.lags]], axis=1)
+        gone[:] = np.where(known, 0, gone + 1)
         if self.window is not None:
-            out |= np.logical_and.reduce(missing, axis=1)
+            out |= gone > self.bridged
         residual, valid = np.empty((assets, m), dtype=np.float32), np.empty((assets, m), dtype=np.bool_)
         whole = ~np.logical_or.reduce(out, axis=1)
         parts = [(np.zeros(m, dtype=np.bool_), np.flatnonzero(whole))]
@@ -504,6 +508,12 @@ class _Fast:
         out &= np.logical_or.reduce(guessed, axis=1)
         return residual, valid
 
+    @cached_property
+    def _precision(self) -> Floats:
+        """(M,) one over the variance of each residual, in the sensors' own."""
+        assert self.window is not None
+        return np.diagonal(np.linalg.inv(self.window.correlation))[: self.m].copy()
+
     def _rules_without(self, out: NDArray[np.bool_]) -> _Rules:
         """Those that would have been fitted without the sensors (M,) that are `out`."""
         if not out.any():
@@ -520,7 +530,7 @@ class _Fast:
             inverse = np.linalg.inv(correlation[np.ix_(stay, stay)])[: len(at)]
             own = np.diagonal(inverse)
             # a residual is as much larger as the sensor is less foretold; far larger ones no chart was fitted to
-            larger = np.diagonal(np.linalg.inv(correlation))[at] / own
+            larger = self._precision[at] / own
             weights[np.ix_(at, stay)] = inverse / own[:, None] * (size[at, None] / size[stay])
             weights[at] /= (self.deviation[at] * np.sqrt(larger))[:, None]
             trusted = np.zeros(self.m, dtype=np.bool_)

@@ -231,6 +231,21 @@ def test_a_sensor_that_is_missing_for_long_is_left_out_of_all(kind: str) -> None
         assert result.alarm[0, 1110:].all()
 
 
+def test_a_sensor_that_seldom_has_a_value_hides_no_other(kind: str) -> None:
+    def seldom(seed: int) -> Floats:
+        x = record(2000, seed)
+        x[np.arange(2000) % 12 > 0, 5] = np.nan
+        return x
+
+    model, x = refit(kind, seldom(1)), seldom(2)
+    assert not run(model, x).alarm.any()
+    x[600:, 0] += 8.0 * np.nanstd(x[:, 0])
+    assert run(model, x).alarm[0, 610:].mean() > 0.99
+    x = seldom(2)
+    x[600:1500, 5] = np.nan  # for longer than it ever was in the normal record
+    assert not run(model, x).alarm.any()
+
+
 def test_several_sensors_that_are_missing_for_long_come_and_go(kind: str) -> None:
     model, x = fitted(kind), record(700, 5)
     for first, last, sensors in ((50, 500, [0, 3]), (100, 300, [1]), (250, 270, [2, 4]), (520, 620, [5])):
