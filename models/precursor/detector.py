@@ -34,6 +34,8 @@ DOUBT: Final = 0.5
 """A residual is left out when values that were put in for missing ones may have so much of its variance."""
 RULES: Final = 64
 """Sets of sensors that are missing whose rules are kept."""
+LACKING: Final = 0.3
+"""It is left out as well when so much of its variance comes of a sensor that the model has to do without."""
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
@@ -534,7 +536,7 @@ class _Fast:
             weights[np.ix_(at, stay)] = inverse / own[:, None] * (size[at, None] / size[stay])
             weights[at] /= (self.deviation[at] * np.sqrt(larger))[:, None]
             trusted = np.zeros(self.m, dtype=np.bool_)
-            trusted[at] = larger * DOUBT < 1.0
+            trusted[at] = larger * (1.0 - LACKING) < 1.0
             self._without[key] = _rules(-(weights @ mean), weights, trusted)
         return self._without[key]
 
