@@ -15,7 +15,7 @@ from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded
 from models.precursor.resolution import LOOK
 
-TEP_FIT: Final = 3
+TEP_FIT: Final = 4
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_LONG: Final = (1, 960.0)
 """Runs and plant hours of each: one unbroken record, where numba makes that a matter of seconds."""
