@@ -50,6 +50,7 @@ from benchmarks.detection.measures import above, episodes, poisson_interval, qua
 from benchmarks.detection.others import SKAB_TRAIN, well_start
 from benchmarks.report import say, table
 from models.precursor import calibration, fit, fitting
+from models.precursor.detector import Window
 from simulators.tep import COLUMNS
 
 Floats = NDArray[np.float64]
@@ -160,6 +161,7 @@ def applied(setup: Setup) -> Iterator[None]:
         changes.append((fitting, "widening", lambda memory, rows: 1.0))
     if setup.shrinkage == "each":
         changes += [(fitting, "_choose", _choose_each), (fitting._Lagged, "weights", _weights_each)]
+        changes.append((fitting._Lagged, "together", _together_each))
     with ExitStack() as stack:
         for where, name, value in changes:
             stack.enter_context(patch.object(where, name, value))
@@ -167,6 +169,12 @@ def applied(setup: Setup) -> Iterator[None]:
 
 
 _weights = fitting._Lagged.weights
+_together = fitting._Lagged.together
+
+
+def _together_each(lagged: fitting._Lagged, gram: fitting._Gram, lags: int, shrinkage: Any) -> Window:
+    """What scores rows with gaps, of which there are none here; by the mean shrinkage."""
+    return _together(lagged, gram, lags, float(np.mean(shrinkage)))
 
 
 def _weights_each(lagged: fitting._Lagged, gram: fitting._Gram, lags: int, shrinkage: Any) -> Floats:
