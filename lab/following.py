@@ -187,6 +187,8 @@ def follow(
             if lost is not None:
                 spikes.fail(period, np.flatnonzero(lost[row]).tolist())
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
+        if places.declared:
+            tracker.attribute(spikes, period, places.steers)
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

@@ -177,8 +177,9 @@ class Places:
         """(S,) column of each, -1 where it is not there."""
         self.measured: Flags = np.zeros(len(sensors), dtype=np.bool_)
         """(S,) sensors that can fail: a valve that rests or is wide open, does as it is told."""
-        steers = [channel.controlled for channel in layout.channels]
-        self.steers: Flags = np.full(len(sensors), not any(steers))
+        self.declared = any(channel.controlled for channel in layout.channels)
+        """It is known on which sensors controllers act."""
+        self.steers: Flags = np.full(len(sensors), not self.declared)
         """(S,) sensors that a controller may act on: those declared so, or all where none is."""
         self.bottom: Floats = np.full(len(sensors), -np.inf)
         self.top: Floats = np.full(len(sensors), np.inf)

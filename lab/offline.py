@@ -51,17 +51,20 @@ class Scores(NamedTuple):
     """Sensors of the model that the file does not have."""
 
 
-def score_table(model: Model, table: Table, known: Known | None = None) -> Scores:
+def score_table(model: Model, table: Table, known: Known | None = None, controlled: Sequence[str] = ()) -> Scores:
     """Score a file's rows in order.
 
     Args:
         model: what is normal.
         table: the file.
         known: a library of causes to compare episodes with.
+        controlled: columns that a controller acts on; none: any may be.
 
     Raises:
-        TableError: the file has less than half of the model's sensors.
+        TableError: the file has less than half of the model's sensors, or not all that are `controlled`.
     """
+    if strange := [name for name in controlled if name not in table.columns]:
+        raise TableError(text("table.no_controlled", path=table.path, sensors=", ".join(strange)))
     matches: list[Match | None] = [None] * len(table.values)
     suspects = [""] * len(table.values)
 
@@ -71,7 +74,8 @@ def score_table(model: Model, table: Table, known: Known | None = None) -> Score
             suspects[row] = " ".join(suspect)
 
     scorer = Scorer(lambda number, id: known, note)
-    number = scorer.declare(Asset("run", "file"), [Channel(name, role=role_by_name(name)) for name in table.columns])
+    channels = [Channel(name, role=role_by_name(name), controlled=name in controlled) for name in table.columns]
+    number = scorer.declare(Asset("run", "file"), channels)
     missing = [name for name in model.detector.sensors if name not in table.columns]
     if not scorer.fits(number, model):
         raise TableError(text("table.lacks", path=table.path, sensors=", ".join(missing[:10])))

@@ -138,6 +138,10 @@ class Tracker:
         """The known cause in the process that it has been like since then, and for how many rows running."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
+        self.apart = False
+        """It is known to be the process's, whatever sensor fails."""
+        self.attributed = False
+        """It was put down to a suspect (`attribute`)."""
         self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) sensors that may lead: beside a failed one those by which the plant was seen to leave."""
         self.suspects: dict[int, str] = {}
@@ -172,6 +176,7 @@ class Tracker:
         """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
         assert before.failed is not None
         sensor, fault = self.beside = before.failed
+        self.apart = before.apart
         at = self.sensors.index(sensor)
         self.suspects[at] = fault
         self.moved = before._gone(bool(before.stuck))
@@ -402,24 +407,31 @@ class Tracker:
         at = self.sensors.index(self.failed[0])
         if self.upset:
             if self._known():
+                self.apart = True
                 return True
         elif not self._others_away(ill, row, bool(self.stuck))[at]:
             return False
-        elif self.stuck or (steers is not None and not steers[at]) or not self._of_late(at, spikes, period):
+        elif self.stuck or not self._may_move(self.failed, spikes, period, steers):
+            self.apart = bool(self.stuck)
             return True
         gone = self._gone(False) & ~_lost(ill, row)
         gone[[at, *(sensor for sensor, fault in self.suspects.items() if fault != FAULTS[IS_SPIKING])]] = False
         far = [self.sensors[sensor] for sensor in np.argsort(-self.away, kind="stable").tolist() if gone[sensor]]
         if far and not self.upset:
-            self._begin_anew(self.failed[0])
+            self._begin_anew()
         self.upset = list(dict.fromkeys([*self.upset, *far]))[:LEADING]
         return False
 
-    def _begin_anew(self, failed: str) -> None:
+    def _begin_anew(self) -> None:
         """What is seen of the plant counts from here, as in an episode of its own."""
         self.evidence, self._matched = causes.initial(1, len(self.sensors)), None
         self.beyond[:] = True
-        if self.outlook is not None and failed in (self.outlook.reached, self.outlook.sensor):
+        self._forget_own_limit()
+
+    def _forget_own_limit(self) -> None:
+        """What the failed sensor itself reads reaches no limit."""
+        assert self.failed is not None
+        if self.outlook is not None and self.failed[0] in (self.outlook.reached, self.outlook.sensor):
             self.outlook = None
 
     def _known(self) -> bool:
@@ -430,18 +442,53 @@ class Tracker:
             self.like = match.cause, before[1] + 1 if before is not None and before[0] == match.cause else 1
         return self.like is not None and self.like[1] >= LASTS
 
-    def _of_late(self, sensor: int, spikes: Spikes | None, period: int) -> bool:
-        """Whether the sensor has failed for no more than `MEMORY` rows, now and again or all the time.
+    def _may_move(
+        self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_] | None
+    ) -> bool:
+        """Whether the plant may move because of a sensor that failed, as a controller acts on it.
 
-        One that spikes must have done so more than once.
+        It must have failed for no more than `MEMORY` rows, now and again or all the time, and more than once if it
+        spikes.
         """
-        assert self.failed is not None
-        if spikes is None:
-            return self.failed[1] != FAULTS[IS_SPIKING] and self.age + self.rows <= MEMORY
-        if self.failed[1] == FAULTS[IS_SPIKING] and spikes.of_late(period).count(sensor) < TWICE:
+        at = self.sensors.index(failed[0])
+        age = self.age + self.rows if failed == self.failed else 0
+        if steers is not None and not steers[at]:
             return False
-        first, _ = spikes.since.get(sensor, (period, period))
-        return max(period - first, self.age + self.rows) <= MEMORY
+        if spikes is None:
+            return failed[1] != FAULTS[IS_SPIKING] and age <= MEMORY
+        if failed[1] == FAULTS[IS_SPIKING] and spikes.of_late(period).count(at) < TWICE:
+            return False
+        first, _ = spikes.since.get(at, (period, period))
+        return max(period - first, age) <= MEMORY
+
+    def attribute(self, spikes: Spikes | None, period: int, steers: NDArray[np.bool_]) -> None:
+        """Put it down to a sensor that had failed before and moves the plant; after `suspect` of the same row.
+
+        Not while a library finds it like one known cause in the process. The plant moves by the others that lead.
+
+        Args:
+            spikes: what is remembered of the asset; None for nothing.
+            period: number of the row.
+            steers: (S,) sensors that a controller is known to act on.
+        """
+        begun = self.attributed and self.rows <= FIRST
+        if self.failed is None and self.suspects and not self.apart:
+            failed = {at: (self.sensors[at], fault) for at, fault in self.suspects.items()}
+            since = {at: period if spikes is None else spikes.since.get(at, (period, period))[0] for at in failed}
+            early = [at for at in failed if self.rows - (period - since[at]) <= RECENT]
+            of = [at for at in early if self._may_move(failed[at], spikes, period, steers)]
+            self.apart = bool(of) and self._known()
+            if of and self.like is None:
+                at = max(of, key=lambda sensor: self.shares[sensor])
+                self.failed, self.attributed, begun = failed[at], True, True
+                self.age = max(period - since[at] - self.rows, 0)
+                self._forget_own_limit()
+        if begun:
+            weighed = self._weighed()
+            weighed[list(self.suspects)] = 0.0
+            lead = np.argsort(-weighed, kind="stable")[:LEADING].tolist()
+            moving = [self.sensors[at] for at in lead if weighed[at] >= PARTNER * self.shares.max()]
+            self.upset = list(dict.fromkeys([*self.upset, *moving]))[:LEADING]
 
     def _gone(self, slowly: bool) -> NDArray[np.bool_]:
         """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
@@ -494,8 +541,7 @@ class Tracker:
 
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
-        weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
-        weighed = weighed * self.moved if (weighed * self.moved).any() else weighed
+        weighed = self._weighed()
         total = float(weighed.sum())
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
@@ -521,6 +567,11 @@ class Tracker:
             suspects=self.named_suspects(),
             upset=self.upset,
         )
+
+    def _weighed(self) -> Floats:
+        """(S,) how much each has to do with what it began with."""
+        weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
+        return weighed * self.moved if (weighed * self.moved).any() else weighed
 
     def update(self) -> Change | None:
         """What to tell of it now, if it says something new."""
@@ -566,6 +617,8 @@ class Tracker:
             "beside": self.beside,
             "moved": self.moved.tolist(),
             "followed": self.followed,
+            "apart": self.apart,
+            "attributed": self.attributed,
             "away": self.away.tolist(),
             "off": self.off.tolist(),
             "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
@@ -591,7 +644,8 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
-        tracker.age, tracker.upset = dumped["age"], list(dumped["upset"])
+        tracker.age, tracker.upset, tracker.apart = dumped["age"], list(dumped["upset"]), dumped["apart"]
+        tracker.attributed = dumped["attributed"]
         tracker.like = None if dumped["like"] is None else (dumped["like"][0], dumped["like"][1])
         tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))

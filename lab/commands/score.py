@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
         limits: Annotated[Path | None, typer.Option("--limits", help=text("fit.option.limits"))] = None,
         causes: Annotated[Path | None, typer.Option("--causes", help=text("score.option.causes"))] = None,
         period: Annotated[str | None, typer.Option("--period", help=text("score.option.period"))] = None,
+        controlled: Annotated[str, typer.Option("--controlled", help=text("score.option.controlled"))] = "",
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
@@ -70,7 +71,7 @@ def register(app: typer.Typer) -> None:
             else:
                 beside = [] if model is None else [model.parent]
                 known = find_causes(judge, [*beside, load_config().models])
-            scores = score_table(judge, table, known)
+            scores = score_table(judge, table, known, split_names(controlled))
             write_scores(output, table, scores)
         except (TableError, LibraryError) as error:
             typer.echo(str(error), err=True)

@@ -87,7 +87,7 @@ def test_a_failed_sensor_that_moves_the_plant_is_an_alarm(visit: Open) -> None:
     expect(page.locator(".title-line .badge")).to_have_text("Alarm")
     expect(page.locator(".diagnosis")).not_to_have_class(re.compile("is-instrument"))
     assert "Vibration, drive end is frozen\n\nIt failed before the plant moved." in part(page, 0)
-    assert "The plant has left its normal range with it: Flow; Bearing temperature" in part(page, 2)
+    assert "The plant moves with it: Flow; Bearing temperature" in part(page, 2)
     assert "Take its loop to manual" in part(page, 2)
     listed = page.locator(".episode-table tbody tr").first
     expect(listed).to_contain_text("Sensor fault moves the plant")

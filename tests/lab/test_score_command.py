@@ -278,6 +278,24 @@ def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path
     assert {(row[2], row[4]) for row in scored[-100:]} == {("0", "instrument")}
 
 
+def test_what_a_controller_acts_on_is_told(tmp_path: Path) -> None:
+    def apart(count: int, seed: int) -> np.ndarray:
+        return np.column_stack([record(count, seed)[:, :5], np.random.default_rng(seed).normal(size=count)])
+
+    normal, x, out = put(tmp_path / "normal.csv", apart(600, 1)), apart(400, 5), tmp_path / "scores.csv"
+    x[100:, 5] = 0.5
+    x[300:, 0] += 20.0
+    command = ("score", "--normal", normal, "--data", put(tmp_path / "run.csv", x), "-o", out, "--period", "1s")
+    told = lab(*command, "--controlled", "level, current")
+    assert told.exit_code == 0, told.output
+    assert "the plant moves with it: flow" in told.output
+    assert {(row[2], row[4], row[8]) for row in rows(out)[301:]} == {("1", "instrument", "current frozen")}
+    told = lab(*command, "--controlled", "level,curent")
+    assert told.exit_code == 1
+    assert "run.csv" in told.output
+    assert "curent" in told.output
+
+
 def test_a_plant_that_moves_with_a_failed_sensor_is_told_with_it(tmp_path: Path) -> None:
     normal, x = put(tmp_path / "normal.csv", record(600, 1)), record(400, 5)
     x[150:, 3] = x[149, 3]
@@ -286,7 +304,7 @@ def test_a_plant_that_moves_with_a_failed_sensor_is_told_with_it(tmp_path: Path)
     told = lab("score", "--normal", normal, "--data", run, "-o", out, "--period", "1s")
     assert told.exit_code == 0, told.output
     assert "instrument: level, frozen" in told.output
-    assert "the plant has left its normal range with it: flow" in told.output
+    assert "the plant moves with it: flow" in told.output
     assert {(row[2], row[4], row[8]) for row in rows(out)[-100:]} == {("1", "instrument", "level frozen")}
     told = lab("score", "--normal", normal, "--data", run, "-o", out, "--period", "1s", "--json")
     assert json.loads(told.stdout)["episodes"][-1]["upset"] == ["flow"]

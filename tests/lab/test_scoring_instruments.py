@@ -582,6 +582,66 @@ def test_a_process_names_the_sensor_that_is_known_to_have_failed(rig: Rig) -> No
     check_replay(rig, "pump-1")
 
 
+@pytest.mark.parametrize("size", [1, 7, 800])
+@pytest.mark.parametrize(
+    ("failed_at", "moves_at", "controlled", "kind"),
+    [
+        (200, 400, "current", "instrument"),
+        (200, 400, "flow", "process"),  # no controller acts on what failed
+        (200, 540, "current", "process"),  # it has failed for long
+        (430, 400, "current", "process"),  # it failed later
+    ],
+)
+def test_what_begins_soon_after_a_sensor_in_a_loop_failed_is_put_down_to_it(
+    rig: Rig, failed_at: int, moves_at: int, controlled: str, kind: str, size: int
+) -> None:
+    """Whatever its share: what a controller does with it, others show."""
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == controlled) for tag in SENSORS]
+    x, id = apart(800, 9), f"{kind}-{size}"
+    x[failed_at:, 5] = x[failed_at - 1, 5]
+    x[moves_at:, 0] += 20.0
+    failed(rig, id, x, channels, size)
+    alarm = next(each for each in list_episodes(rig.store, id) if each.leading[0][0] == "flow")
+    assert alarm.start < START + (moves_at + 5) * SECOND
+    assert alarm.end is None
+    assert alarm.kind == kind
+    if kind == "instrument":
+        assert (alarm.failed, alarm.upset[0], alarm.suspects) == (("current", "frozen"), "flow", [])
+        assert alarm.outlook is not None
+    else:
+        assert (alarm.failed, alarm.upset) == (None, [])
+
+
+def test_what_spiked_and_goes_on_to_explains_an_episode_of_others(rig: Rig) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    for id, spikes in (("one", (330,)), ("two", (250, 330)), ("later", (330, 440))):
+        x = apart(600, 9)
+        x[list(spikes), 5] += 30.0
+        x[400:, 0] += 20.0
+        failed(rig, id, x, channels)
+        newest = list_episodes(rig.store, id)[0]
+        assert newest.kind == ("process" if id == "one" else "instrument")
+
+
+def test_what_is_like_a_known_cause_is_the_processs_whatever_failed(rig: Rig) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(600, 9)
+    x[400:, 0] += 20.0
+    for id in ("one", "two", "three"):
+        failed(rig, id, x, channels)
+        rig.runtime.label(list_episodes(rig.store, id)[0].id, "strainer blocked")
+    rig.stop()
+    rig.open()
+    x[200:, 5] = x[199, 5]
+    failed(rig, "four", x, channels, 7)
+    newest = list_episodes(rig.store, "four")[0]
+    assert (newest.kind, newest.cause) == ("process", "strainer blocked")
+    assert newest.suspects == [("current", "frozen")]
+
+
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
     x = spiky(4, 8.0)
     for id, gap in (("pump-1", 0), ("pump-2", 60)):
