@@ -126,6 +126,7 @@ def follow(
     outside, ahead, places = group.outside(rows.values - rows.shift), None, member.layout.places(group.model)
     if result.forecast is not None:
         ahead = [field[rows.asset].tolist() for field in result.forecast[:4]]
+    steers = places.steers if places.declared else None
     ill, spikes = rows.ill, member.spikes
     lost = None if ill is None else np.isin(ill.fault, LOST)
     if spikes is None and lost is not None and lost.any():
@@ -155,7 +156,7 @@ def follow(
                 spikes.fail(period, np.flatnonzero(lost[row]).tolist())
             continue
         ended: Tracker | None = None
-        if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period, places.steers)):
+        if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period, steers)):
             changes += tracker.close(t)
             ended, tracker = tracker, None
         if tracker is None:
@@ -187,8 +188,8 @@ def follow(
             if lost is not None:
                 spikes.fail(period, np.flatnonzero(lost[row]).tolist())
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
-        if places.declared:
-            tracker.attribute(spikes, period, places.steers)
+        if steers is not None:
+            tracker.blame(spikes, period, steers)
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

@@ -238,6 +238,8 @@ class Group:
         """(S,) the least leap out of the usual values with which a burst begins."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
+        self.states: Rows = np.flatnonzero((usual.leap == 0) & self.moves)
+        """Positions of those that had two, as what is switched has."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
         """(S,) rows with one value, beyond which a sensor is frozen."""
         self.silent: NDArray[np.int64] = SILENT * (usual.missing + 1)
@@ -443,8 +445,17 @@ class Group:
         past &= _past(before, top, after, (usual.low[sensor], usual.high[sensor]), RETURN)
         spike &= (np.abs(after - before) <= RETURN * np.abs(top - before)) | past
         spike &= self.moves[sensor] | (before == usual.low[sensor])
+        if len(self.states):
+            spike &= ~self._switched(outer[where[:2]], inner[where[:2]], x[where[:2]])
         at, row = at[spike], row[spike]
         return np.asarray(at[np.bincount(row)[row] <= max(1, width // 10)])
+
+    def _switched(self, before: Floats, row: Floats, after: Floats) -> Flags:
+        """Whether a state was another in some rows (..., S), and then what it had been: so others leapt to and fro."""
+        was, now, then = (values[..., self.states] for values in (before, row, after))
+        usual = self.model.detector.usual
+        known = (now == usual.low[self.states]) | (now == usual.high[self.states])
+        return np.asarray((known & (now != was) & (was == then)).any(axis=-1))
 
     def outside(self, x: Floats) -> Floats:
         """How far outside the usual ones values (..., S) are, in spans of these; 0 within, or where there is none."""
@@ -461,7 +472,7 @@ class Group:
             places: where the sensors stand.
             x: (T, S) the row before the episode and its rows so far; 0 of less than three.
         """
-        if len(x) < 3:
+        if len(x) < 3 or self._switched(x[0], x[1], x[2]):
             return np.zeros(x.shape[1])
         before, top, after = x[0], x[1], x[2:].mean(axis=0)
         leaps = np.abs(top - (before + after) / 2) / self.leap
@@ -480,7 +491,7 @@ class Group:
         Where it is not known how far a sensor leaps, it is 1. What was outside by their whole span is back anywhere
         among them: in the same row a pump may have been switched.
         """
-        if len(x) > SHORT + 2:
+        if len(x) > SHORT + 2 or (len(x) == SHORT + 1 and self._switched(x[0], x[1], x[2])):
             return np.zeros(x.shape[1])
         usual = self.model.detector.usual
         span = usual.high - usual.low
@@ -505,6 +516,8 @@ class Group:
         far, top, after = self.outside(x), x[-2, sensor], x[-1, sensor]
         others = np.delete(far, sensor, axis=1).max(initial=0.0)
         if others > allowed(far[:, sensor].max()) or not (far[-2, sensor] > 0 and far[-1, sensor] <= NEARLY):
+            return 0.0
+        if len(x) <= SHORT + 1 and self._switched(x[0], x[-2], x[-1]):
             return 0.0
         least = SPIKE * (usual.high[sensor] - usual.low[sensor])
         if not (abs(top - after) >= least and abs(after - origin) <= BACK * abs(top - origin)):

@@ -170,17 +170,17 @@ class ScoringRuntime:
         }
         tracker = self.scorer.tracker(number)
         if tracker is not None:
-            match = tracker.match() if tracker.failed is None or tracker.upset else None
+            match = tracker.match() if not tracker.instrument or tracker.upset else None
             told |= {
                 "episode": tracker.id,
                 "episode_kind": "instrument" if tracker.instrument else "process",
-                "failed": tracker.failed,
+                "failed": tracker.whose,
                 "suspects": tracker.named_suspects(),
                 "upset": tracker.upset,
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }
             if match is not None:
-                told["cause"] = match.cause if tracker.failed is None else None
+                told["cause"] = match.cause if not tracker.instrument else None
                 told["unknown"] = round(match.unknown, 4)
                 told["causes"] = [(name, round(chance, 4)) for name, chance in match.causes[:TOLD]]
         return told

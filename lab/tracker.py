@@ -138,10 +138,10 @@ class Tracker:
         """The known cause in the process that it has been like since then, and for how many rows running."""
         self.beside: tuple[str, str] | None = None
         """What had failed before the plant left its usual values; no failure explains that."""
+        self.blamed: tuple[str, str] | None = None
+        """What had failed before it began and does not explain it, but moves the plant (`blame`)."""
         self.apart = False
-        """It is known to be the process's, whatever sensor fails."""
-        self.attributed = False
-        """It was put down to a suspect (`attribute`)."""
+        """It is like a known cause in the process, whatever failed."""
         self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
         """(S,) sensors that may lead: beside a failed one those by which the plant was seen to leave."""
         self.suspects: dict[int, str] = {}
@@ -176,7 +176,6 @@ class Tracker:
         """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
         assert before.failed is not None
         sensor, fault = self.beside = before.failed
-        self.apart = before.apart
         at = self.sensors.index(sensor)
         self.suspects[at] = fault
         self.moved = before._gone(bool(before.stuck))
@@ -187,9 +186,14 @@ class Tracker:
             self.outlook = before.outlook
 
     @property
+    def whose(self) -> tuple[str, str] | None:
+        """The sensor whose it is, and what is wrong with it; None for the process."""
+        return self.failed or self.blamed
+
+    @property
     def instrument(self) -> bool:
         """Whether it is the instrument's."""
-        return self.failed is not None
+        return self.whose is not None
 
     @property
     def verdict(self) -> tuple[bool, int, int]:
@@ -201,7 +205,7 @@ class Tracker:
         if self.instrument and not self.upset:
             return []
         known = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
-        return [each for each in known if self.failed is None or each[0] != self.failed[0]]
+        return [each for each in known if self.whose is None or each[0] != self.whose[0]]
 
     def add(
         self,
@@ -279,9 +283,12 @@ class Tracker:
         before = self.outlook or Outlook(None, None, None, None)
         seen = sensor >= 0
         name = self.sensors[sensor] if seen else None
-        whose = self.failed or self.beside
-        if seen and time_s <= 0 and whose is not None and whose[0] == name:
-            return
+        whose = self.whose or self.beside
+        foretold = self.blamed is not None and before.sensor == name
+        if seen and time_s <= 0 and whose is not None and whose[0] == name and not foretold:
+            if self.outlook is None or before.reached is not None:
+                return
+            seen, name, time_s, low_s, high_s = False, None, np.inf, np.inf, np.inf
         reached, lead_s = before.reached, before.lead_s
         if seen and time_s <= 0 and reached is None:
             reached, lead_s = name, (self.rows - 1) * self.period_s
@@ -407,31 +414,24 @@ class Tracker:
         at = self.sensors.index(self.failed[0])
         if self.upset:
             if self._known():
-                self.apart = True
                 return True
         elif not self._others_away(ill, row, bool(self.stuck))[at]:
             return False
-        elif self.stuck or not self._may_move(self.failed, spikes, period, steers):
-            self.apart = bool(self.stuck)
+        elif self.stuck or not self._may_move(self.failed, self.age + self.rows, spikes, period, steers):
             return True
         gone = self._gone(False) & ~_lost(ill, row)
         gone[[at, *(sensor for sensor, fault in self.suspects.items() if fault != FAULTS[IS_SPIKING])]] = False
         far = [self.sensors[sensor] for sensor in np.argsort(-self.away, kind="stable").tolist() if gone[sensor]]
         if far and not self.upset:
-            self._begin_anew()
+            self._begin_anew(self.failed[0])
         self.upset = list(dict.fromkeys([*self.upset, *far]))[:LEADING]
         return False
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, failed: str) -> None:
         """What is seen of the plant counts from here, as in an episode of its own."""
         self.evidence, self._matched = causes.initial(1, len(self.sensors)), None
         self.beyond[:] = True
-        self._forget_own_limit()
-
-    def _forget_own_limit(self) -> None:
-        """What the failed sensor itself reads reaches no limit."""
-        assert self.failed is not None
-        if self.outlook is not None and self.failed[0] in (self.outlook.reached, self.outlook.sensor):
+        if self.outlook is not None and failed in (self.outlook.reached, self.outlook.sensor):
             self.outlook = None
 
     def _known(self) -> bool:
@@ -443,52 +443,66 @@ class Tracker:
         return self.like is not None and self.like[1] >= LASTS
 
     def _may_move(
-        self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_] | None
+        self,
+        failed: tuple[str, str],
+        age: int,
+        spikes: Spikes | None,
+        period: int,
+        steers: NDArray[np.bool_] | None,
     ) -> bool:
-        """Whether the plant may move because of a sensor that failed, as a controller acts on it.
+        """Whether a sensor that failed may move the plant, as a controller acts on it.
 
-        It must have failed for no more than `MEMORY` rows, now and again or all the time, and more than once if it
-        spikes.
+        It must have failed for no more than `MEMORY` rows, now and again or all the time. Where it is not known whether
+        a controller acts on it, one that spikes must have done so more than once.
         """
-        at = self.sensors.index(failed[0])
-        age = self.age + self.rows if failed == self.failed else 0
+        at, spiking = self.sensors.index(failed[0]), failed[1] == FAULTS[IS_SPIKING]
         if steers is not None and not steers[at]:
             return False
         if spikes is None:
-            return failed[1] != FAULTS[IS_SPIKING] and age <= MEMORY
-        if failed[1] == FAULTS[IS_SPIKING] and spikes.of_late(period).count(at) < TWICE:
+            return not spiking and age <= MEMORY
+        if spiking and steers is None and spikes.of_late(period).count(at) < TWICE:
             return False
-        first, _ = spikes.since.get(at, (period, period))
-        return max(period - first, age) <= MEMORY
+        return max(_failing_for(at, spikes, period), age) <= MEMORY
 
-    def attribute(self, spikes: Spikes | None, period: int, steers: NDArray[np.bool_]) -> None:
-        """Put it down to a sensor that had failed before and moves the plant; after `suspect` of the same row.
+    def blame(self, spikes: Spikes | None, period: int, steers: NDArray[np.bool_]) -> None:
+        """See whether a sensor that had failed before moves the plant, as others lead; after `suspect` of the same row.
 
-        Not while a library finds it like one known cause in the process. The plant moves by the others that lead.
+        Not if a library finds it like one known cause in the process for long, nor while a failure explains it.
 
         Args:
             spikes: what is remembered of the asset; None for nothing.
             period: number of the row.
             steers: (S,) sensors that a controller is known to act on.
         """
-        begun = self.attributed and self.rows <= FIRST
-        if self.failed is None and self.suspects and not self.apart:
-            failed = {at: (self.sensors[at], fault) for at, fault in self.suspects.items()}
-            since = {at: period if spikes is None else spikes.since.get(at, (period, period))[0] for at in failed}
-            early = [at for at in failed if self.rows - (period - since[at]) <= RECENT]
-            of = [at for at in early if self._may_move(failed[at], spikes, period, steers)]
-            self.apart = bool(of) and self._known()
-            if of and self.like is None:
-                at = max(of, key=lambda sensor: self.shares[sensor])
-                self.failed, self.attributed, begun = failed[at], True, True
-                self.age = max(period - since[at] - self.rows, 0)
-                self._forget_own_limit()
-        if begun:
+        if self.failed is not None or self.beside is not None or self.followed or self.apart:
+            if self.blamed is not None and (self.failed is None or self.failed[0] != self.blamed[0]):
+                self.upset = []
+            self.blamed = None
+            return
+        whose = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
+        whose = [each for each in whose if self._may_move(each, 0, spikes, period, steers)]
+        whose = [
+            each for each in whose if each[1] != FAULTS[IS_SPIKING] or self._spiked_before(each[0], spikes, period)
+        ]
+        if self.blamed is None and not whose:
+            return
+        if self._known():
+            self.blamed, self.upset, self.apart = None, [], True
+        elif self.blamed is not None or self.like is None:
             weighed = self._weighed()
+            least = PARTNER * max(weighed.max(), 1e-300)
             weighed[list(self.suspects)] = 0.0
-            lead = np.argsort(-weighed, kind="stable")[:LEADING].tolist()
-            moving = [self.sensors[at] for at in lead if weighed[at] >= PARTNER * self.shares.max()]
-            self.upset = list(dict.fromkeys([*self.upset, *moving]))[:LEADING]
+            lead = [at for at in np.argsort(-weighed, kind="stable")[:LEADING].tolist() if weighed[at] >= least]
+            if lead and self.blamed is None:
+                self.blamed = max(whose, key=lambda each: self.shares[self.sensors.index(each[0])])
+            if lead and (self.rows <= FIRST or not self.upset):
+                self.upset = [self.sensors[at] for at in lead]
+
+    def _spiked_before(self, name: str, spikes: Spikes | None, period: int) -> bool:
+        """Whether a sensor spiked not long before the first row, or with it."""
+        first, sensor = period - self.rows + 1, self.sensors.index(name)
+        counted = [] if spikes is None else spikes.counted
+        return any(at == sensor and -1 <= first - row <= RECENT for row, at in counted)
 
     def _gone(self, slowly: bool) -> NDArray[np.bool_]:
         """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
@@ -546,19 +560,19 @@ class Tracker:
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
-        match = self.match() if self.failed is None or self.upset else None
+        match = self.match() if not self.instrument or self.upset else None
         return Episode(
             id=self.id,
             asset=self.asset,
-            kind="process" if self.failed is None else "instrument",
+            kind="instrument" if self.instrument else "process",
             start=self.start,
             end=end,
             peak=float(self.peak),
             peak_at=self.peak_at,
             leading=named,
-            cause=match.cause if match and self.failed is None else None,
+            cause=match.cause if match and not self.instrument else None,
             model=self.model,
-            failed=self.failed,
+            failed=self.whose,
             causes=[(name, round(chance, 4)) for name, chance in match.causes[:NAMED]] if match else [],
             unknown=round(match.unknown, 4) if match else None,
             library=self.library,
@@ -617,8 +631,8 @@ class Tracker:
             "beside": self.beside,
             "moved": self.moved.tolist(),
             "followed": self.followed,
+            "blamed": self.blamed,
             "apart": self.apart,
-            "attributed": self.attributed,
             "away": self.away.tolist(),
             "off": self.off.tolist(),
             "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
@@ -644,14 +658,15 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
-        tracker.age, tracker.upset, tracker.apart = dumped["age"], list(dumped["upset"]), dumped["apart"]
-        tracker.attributed = dumped["attributed"]
+        tracker.age, tracker.upset = dumped["age"], list(dumped["upset"])
         tracker.like = None if dumped["like"] is None else (dumped["like"][0], dumped["like"][1])
         tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
         tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
         tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
         tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
+        tracker.blamed = None if dumped["blamed"] is None else (dumped["blamed"][0], dumped["blamed"][1])
+        tracker.apart = dumped["apart"]
         tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
         tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
         if dumped["outlook"] is not None:
@@ -669,6 +684,11 @@ def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray
     two = np.sort(outside)[-2:]
     others = np.where(outside >= two[-1], two[0], two[-1]) if len(two) > 1 else np.zeros(1)
     return np.asarray(others <= allowed(outside, part, most))
+
+
+def _failing_for(sensor: int, spikes: Spikes | None, period: int) -> int:
+    """For how many rows a sensor has failed, now and again or all the time."""
+    return 0 if spikes is None else period - spikes.since.get(sensor, (period, period))[0]
 
 
 def _lost(ill: Ill | None, row: int) -> NDArray[np.bool_] | np.bool_:

@@ -85,7 +85,9 @@ class Usual(NamedTuple):
     missing: NDArray[np.int64]
     """(S,) its longest run without a value, rows."""
     leap: Floats
-    """(S,) how far one of its values stood from the middle of the two beside it, at most; inf: not known."""
+    """(S,) how far one of its values stood from the middle of the two beside it, at most; inf: not known.
+
+    0 of what never moved, and of a state (on, off), which had two values."""
 
 
 @runtime_checkable
@@ -189,7 +191,10 @@ def usual(records: Sequence[Floats]) -> Usual:
         high = np.maximum(high, np.where(gone, -np.inf, record).max(axis=0, initial=-np.inf))
         apart = np.abs(record[1:-1] - (record[:-2] + record[2:]) / 2)
         leap = np.fmax(leap, np.fmax.reduce(apart, axis=0, initial=-np.inf))
-    return Usual(low, high, same, missing, np.where(leap < 0, np.inf, leap))
+    state = low < high
+    for record in records:
+        state &= ((record == low) | (record == high) | np.isnan(record)).all(axis=0)
+    return Usual(low, high, same, missing, np.where(state, 0.0, np.where(leap < 0, np.inf, leap)))
 
 
 def _longest_wait(events: NDArray[np.bool_]) -> NDArray[np.int64]:

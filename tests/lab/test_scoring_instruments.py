@@ -10,7 +10,7 @@ from devices.quality import CODES
 from lab.episodes import Episode, list_episodes, unpack
 from lab.groups import BURST, LONGER
 from lab.tracker import HEARD, LASTS
-from models.detector import save
+from models.detector import save, usual
 from models.precursor import Precursor
 from tests.lab.scoring_rig import SECOND, START, Rig, only
 from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, seconds
@@ -313,6 +313,30 @@ def test_a_step_and_a_spike_of_all_are_no_instruments(rig: Rig) -> None:
     assert failed(rig, "valve", spike, valves) == {None}
 
 
+def test_what_is_switched_is_no_sensor_and_makes_others_leap(rig: Rig) -> None:
+    """A pump that is off for a row, as it never was in the normal record, has not failed, nor has its flow."""
+
+    def switched(count: int, seed: int, off: list[int]) -> np.ndarray:
+        x = apart(count, seed)
+        x[:, 4] = 1.0
+        for row in off:
+            x[row : row + 20, 4] = 0.0
+        x[:, 0] += 30.0 * x[:, 4]
+        return x
+
+    known = switched(600, 1, [100, 300, 500])
+    save(refit("precursor", [known]), rig.models / "pump.model")
+    assert usual([known]).leap[4] == 0
+    x = switched(400, 9, [])
+    for id, state in (("both", 0.0), ("flow alone", 1.0)):
+        x[200, 4] = state
+        x[200, 0] = -40.0
+        assert failed(rig, id, x) == {None if id == "both" else ("flow", "spiking")}
+    x = switched(400, 9, [])
+    x[200, 4] = 7.0  # as nothing that is switched can be
+    assert failed(rig, "state", x) == {("valve", "spiking")}
+
+
 @pytest.mark.parametrize("size", [1, 7, 400])
 def test_a_sensor_that_never_moved_spikes_only_from_its_value(rig: Rig, size: int) -> None:
     """One that goes to another value and stays there, with noise or without, tells the truth."""
@@ -613,16 +637,51 @@ def test_what_begins_soon_after_a_sensor_in_a_loop_failed_is_put_down_to_it(
         assert (alarm.failed, alarm.upset) == (None, [])
 
 
-def test_what_spiked_and_goes_on_to_explains_an_episode_of_others(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("spikes", "by", "kind"),
+    [
+        ((330,), 20.0, "process"),  # one may be chance
+        ((250, 330), 20.0, "instrument"),
+        ((250, 310), 20.0, "process"),  # it is over
+        ((420, 440), 20.0, "process"),  # it began later
+    ],
+)
+def test_what_spiked_twice_of_late_is_blamed(rig: Rig, spikes: tuple[int, ...], by: float, kind: str) -> None:
     save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
     channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
-    for id, spikes in (("one", (330,)), ("two", (250, 330)), ("later", (330, 440))):
-        x = apart(600, 9)
-        x[list(spikes), 5] += 30.0
-        x[400:, 0] += 20.0
-        failed(rig, id, x, channels)
-        newest = list_episodes(rig.store, id)[0]
-        assert newest.kind == ("process" if id == "one" else "instrument")
+    x = apart(600, 9)
+    x[list(spikes), 5] += 30.0
+    x[400:, 0] += by
+    failed(rig, "pump-1", x, channels, 7)
+    newest = list_episodes(rig.store, "pump-1")[0]
+    assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
+
+
+def test_what_leads_itself_is_not_blamed_for_what_it_shows(rig: Rig) -> None:
+    """That would be told as a sensor's alone, and the plant may move."""
+    save(refit("precursor", [apart(700, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(700, 9)
+    x[[250, 330], 5] += 30.0
+    x[400:, 5] += 6.0
+    failed(rig, "itself", x, channels)
+    newest = list_episodes(rig.store, "itself")[0]
+    assert (newest.kind, newest.suspects) == ("process", [("current", "spiking")])
+
+
+@pytest.mark.parametrize(("rows", "by"), [(1, 40.0), (3, 40.0), (300, None)])
+@pytest.mark.parametrize("size", [1, 7, 700])
+def test_another_sensors_own_failure_is_not_put_down_to_what_had_failed_before(
+    rig: Rig, rows: int, by: float | None, size: int
+) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(700, 9)
+    x[200:, 5] = np.nan
+    x[400 : 400 + rows, 0] = 0.0 if by is None else x[400 : 400 + rows, 0] + by
+    told = failed(rig, f"both-{size}", x, channels, size)
+    assert told == {("current", "silent"), ("flow", "frozen" if by is None else "spiking")}
+    assert all(each.upset == [] for each in list_episodes(rig.store, f"both-{size}"))
 
 
 def test_what_is_like_a_known_cause_is_the_processs_whatever_failed(rig: Rig) -> None:
