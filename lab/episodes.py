@@ -103,7 +103,7 @@ class Episode(msgspec.Struct, frozen=True):
     """Sensors that had failed before, and what is wrong with them: perhaps the cause; none of an instrument's, unless
     the plant has left its usual values as well."""
     upset: list[str] = []
-    """Of an instrument's episode the sensors by which the plant left its usual values too: a controller acts on it."""
+    """Of an instrument's episode the sensors by which the plant moves with it: a controller acts on it."""
 
 
 def pack(state: State) -> bytes:

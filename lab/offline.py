@@ -58,13 +58,12 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
         model: what is normal.
         table: the file.
         known: a library of causes to compare episodes with.
-        controlled: columns that a controller acts on; none: any may be.
+        controlled: sensors that feed a controller; none: it is not known which do.
 
     Raises:
-        TableError: the file has less than half of the model's sensors, or not all that are `controlled`.
+        TableError: the file has less than half of the model's sensors; what is `controlled` is none of them.
     """
-    if strange := [name for name in controlled if name not in table.columns]:
-        raise TableError(text("table.no_controlled", path=table.path, sensors=", ".join(strange)))
+    check_controlled(table, controlled, model.detector.sensors)
     matches: list[Match | None] = [None] * len(table.values)
     suspects = [""] * len(table.values)
 
@@ -106,6 +105,19 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
     return Scores(
         scored.score, scored.alarm, episode, matches, suspects, scored.ahead, scored.ahead_of, top, episodes, missing
     )
+
+
+def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[str] | None = None) -> None:
+    """See that these are measured columns of a file, and of a model with these sensors.
+
+    Raises:
+        TableError: one is not.
+    """
+    strange = [name for name in controlled if name not in table.columns or role_by_name(name) != "measurement"]
+    if strange:
+        raise TableError(text("table.no_controlled", path=table.path, sensors=", ".join(strange)))
+    if sensors is not None and (strange := [name for name in controlled if name not in sensors]):
+        raise TableError(text("table.controlled_unknown", path=table.path, sensors=", ".join(strange)))
 
 
 def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:

@@ -55,7 +55,8 @@ RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
 one that spikes may."""
 PARTNER: Final = 0.5
-"""A sensor that failed earlier must have so much of the leading share to be the cause."""
+"""A sensor that failed earlier must have so much of the leading share to be the cause; by others with as much of it the
+plant moves."""
 SETTLED: Final = 20
 """Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
 ISOLATED: Final = 10.0
@@ -97,7 +98,8 @@ class Tracker:
 
     Once the plant itself has left its usual values, it did so because a controller acts on the sensor (`upset`), or a
     fault came upon the plant while that fails: then it is an episode of its own, and the process's (`parts`). What had
-    failed before and does not explain an episode is named with it (`suspect`).
+    failed before and does not explain an episode is named with it (`suspect`); and blamed for it if it is known that a
+    controller acts on it, while nothing else explains the episode (`blame`).
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class Tracker:
         self.age = 0
         """Rows before the first for which what it failed by had lasted."""
         self.upset: list[str] = []
-        """Sensors by which the plant left its usual values because of it, in that order."""
+        """Sensors by which the plant moves because of it: that left their usual values, or lead."""
         self.like: tuple[str, int] | None = None
         """The known cause in the process that it has been like since then, and for how many rows running."""
         self.beside: tuple[str, str] | None = None

@@ -21,7 +21,7 @@ from benchmarks.detection.measures import (
     pooled,
     skab_changepoints,
 )
-from benchmarks.detection.subject import Subject
+from benchmarks.detection.subject import PROCESS, Scored, Subject
 from benchmarks.report import table
 
 Floats = NDArray[np.float64]
@@ -35,17 +35,33 @@ WELL_TRAIN = 0.6
 """Share of the normal rows of a well to calibrate on."""
 
 
+def as_process(scored: Scored, where: Flags) -> bool | None:
+    """Whether some of these rows (n,) are in an episode of the process; None where the detector tells no kinds."""
+    return None if scored.kind is None else bool((scored.kind[where] == PROCESS).any())
+
+
+def _as_process(what: str, found: dict[str, list[bool | None]]) -> Line:
+    """How many were, of the detectors that tell."""
+    told = {name: float(sum(map(bool, each))) for name, each in found.items() if None not in each}
+    return Line(f"{what} told as the process's, not a sensor's", told, digits=0)
+
+
 def skab(subjects: Sequence[Subject]) -> list[Section]:
     """Every file by a model of its own first 400 rows."""
     rows: dict[str, Confusion] = {}
     points: dict[str, Changepoints] = {}
     by_file: dict[str, list[float]] = {}
+    whose: dict[str, list[bool | None]] = {subject.name: [] for subject in subjects}
+    found: dict[str, float] = {}
     for subject in subjects:
         counts, changes = [], []
         for file in files.skab():
             stream = file.rows[SKAB_TRAIN:]
-            alarm = subject.fit([file.rows[:SKAB_TRAIN]], file.sensors, 1.0, stream[:HEAD]).score(stream).alarm
-            counts.append(confusion(file.truth[SKAB_TRAIN:], alarm))
+            scored = subject.fit([file.rows[:SKAB_TRAIN]], file.sensors, 1.0, stream[:HEAD]).score(stream)
+            alarm, truth = scored.alarm, file.truth[SKAB_TRAIN:]
+            whose[subject.name].append(as_process(scored, truth))
+            found[subject.name] = found.get(subject.name, 0.0) + bool(alarm[truth].any())
+            counts.append(confusion(truth, alarm))
             changes.append(skab_changepoints(file.seconds[SKAB_TRAIN:], file.changes[SKAB_TRAIN:], alarm))
         rows[subject.name], points[subject.name] = pooled(counts), changepoints_pooled(changes)
         by_file[subject.name] = [each.f1 for each in counts]
@@ -54,6 +70,8 @@ def skab(subjects: Sequence[Subject]) -> list[Section]:
         Line("false alarm rate", {name: each.far for name, each in rows.items()}, most(0.22), most(0.20)),
         Line("missed alarm rate", {name: each.mar for name, each in rows.items()}),
         Line("changepoint NAB", {name: each.normalised for name, each in points.items()}, least(25), least(32), 1),
+        Line("files in which the anomaly is found", found, digits=0),
+        _as_process("files", whose),
     ]
     names = [subject.name for subject in subjects]
     head = ("F1 by file", *names)
@@ -93,9 +111,12 @@ def _wells(
     title: str, what: str, listed: Sequence[files.Well], subjects: Sequence[Subject], bars: Sequence[Bars]
 ) -> Section:
     found: dict[str, list[tuple[float, int, int]]] = {subject.name: [] for subject in subjects}
+    whose: dict[str, list[bool | None]] = {subject.name: [] for subject in subjects}
     for subject in subjects:
         for well in listed:
-            found[subject.name].append(_well(subject, well))
+            *figures, process = _well(subject, well)
+            found[subject.name].append((figures[0], figures[1], figures[2]))
+            whose[subject.name].append(process)
     detected = {name: float(sum(np.isfinite(delay) for delay, _, _ in each)) for name, each in found.items()}
     clean = {name: float(sum(false == 0 for _, false, _ in each)) for name, each in found.items()}
     far = {name: sum(x[1] for x in each) / sum(x[2] for x in each) for name, each in found.items()}
@@ -107,6 +128,7 @@ def _wells(
         Line("clean", clean, *bars[1], 0),
         Line("false alarm rate", far, *bars[2], 4),
         Line("median delay, s", delay, *bars[3], 0),
+        _as_process("transients", whose),
     ]
     body = [
         (well.name, *(f"{found[s.name][at][0]:.0f} / {found[s.name][at][1]}" for s in subjects))
@@ -121,15 +143,16 @@ def well_start(well: files.Well) -> Floats:
     return np.asarray(well.rows[normal[normal < int(normal[int(WELL_TRAIN * len(normal))])]])
 
 
-def _well(subject: Subject, well: files.Well) -> tuple[float, int, int]:
-    """Delay in s (infinite: not detected), false alarm rows, and of how many."""
+def _well(subject: Subject, well: files.Well) -> tuple[float, int, int, bool | None]:
+    """Delay in s (infinite: not detected), false alarm rows, of how many, and whether the process is told."""
     train = well_start(well)
     normal = np.flatnonzero(well.label == 0)
     cut = int(normal[int(WELL_TRAIN * len(normal))])
     known: Flags = np.asarray(np.isfinite(train).any(axis=0))
     sensors = tuple(name for name, there in zip(well.sensors, known, strict=True) if there)
     stream, label = well.rows[cut:, known], well.label[cut:]
-    alarm = subject.fit([train[:, known]], sensors, 1.0, stream[:HEAD]).score(stream).alarm
+    scored = subject.fit([train[:, known]], sensors, 1.0, stream[:HEAD]).score(stream)
+    alarm = scored.alarm
     transient = np.flatnonzero(label == 100 + well.event)
     steady = np.flatnonzero(label == well.event)
     if len(steady):
@@ -137,21 +160,26 @@ def _well(subject: Subject, well: files.Well) -> tuple[float, int, int]:
     hits = transient[alarm[transient]]
     seconds = well.seconds[cut:]
     delay = float(seconds[hits[0]] - seconds[transient[0]]) if len(hits) else float("inf")
-    return delay, int(alarm[label == 0].sum()), int((label == 0).sum())
+    process = as_process(scored, np.isin(np.arange(len(label)), transient))
+    return delay, int(alarm[label == 0].sum()), int((label == 0).sum()), process
 
 
 def water(subjects: Sequence[Subject]) -> list[Section]:
     """BATADAL's record with attacks by a model of its year without."""
     data = files.batadal()
     found: dict[str, Batadal] = {}
+    whose: dict[str, list[bool | None]] = {}
+    attack = np.cumsum(data.truth & ~np.pad(data.truth, (1, 0))[:-1]) * data.truth  # its number, 0 for none
     for subject in subjects:
-        fitted = subject.fit([data.normal], data.sensors, 3600.0, data.rows[:HEAD])
-        found[subject.name] = batadal(data.truth, fitted.score(data.rows).alarm)
+        scored = subject.fit([data.normal], data.sensors, 3600.0, data.rows[:HEAD]).score(data.rows)
+        found[subject.name] = batadal(data.truth, scored.alarm)
+        whose[subject.name] = [as_process(scored, attack == number) for number in range(1, attack.max() + 1)]
     lines = [
         Line("S", {name: each.score for name, each in found.items()}, least(0.95), least(0.97)),
         Line("S_TTD", {name: each.time for name, each in found.items()}),
         Line("S_CLF", {name: each.rows for name, each in found.items()}),
         Line("attacks detected", {name: float(each.detected) for name, each in found.items()}, digits=0),
+        _as_process("attacks", whose),
         Line(
             "false episodes", {name: float(each.false_episodes) for name, each in found.items()}, most(10), most(8), 0
         ),

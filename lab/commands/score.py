@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         from lab.config import load_config
         from lab.episodes import Known
         from lab.fitting import coarser_columns, fit_tables, promise, read_limits
-        from lab.offline import find_causes, score_table, write_scores
+        from lab.offline import check_controlled, find_causes, score_table, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
 
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
         names = split_names(ignore)
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
+            check_controlled(table, fed := split_names(controlled))
             if model is not None:
                 judge = load(model)
                 if coarse := coarser_columns(judge, table):
@@ -71,7 +72,7 @@ def register(app: typer.Typer) -> None:
             else:
                 beside = [] if model is None else [model.parent]
                 known = find_causes(judge, [*beside, load_config().models])
-            scores = score_table(judge, table, known, split_names(controlled))
+            scores = score_table(judge, table, known, fed)
             write_scores(output, table, scores)
         except (TableError, LibraryError) as error:
             typer.echo(str(error), err=True)

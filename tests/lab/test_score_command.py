@@ -290,10 +290,12 @@ def test_what_a_controller_acts_on_is_told(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "the plant moves with it: flow" in told.output
     assert {(row[2], row[4], row[8]) for row in rows(out)[301:]} == {("1", "instrument", "current frozen")}
-    told = lab(*command, "--controlled", "level,curent")
-    assert told.exit_code == 1
-    assert "run.csv" in told.output
-    assert "curent" in told.output
+    for wrong, more in (("level,curent", ()), ("current", ("--ignore", "current")), ("level,xmv_1", ())):
+        told = lab(*command, "--controlled", wrong, *more)
+        assert told.exit_code == 1
+        assert "run.csv: --controlled" in told.output
+        assert wrong.split(",")[-1] in told.output
+        assert "record" not in told.output, "before anything is learned"
 
 
 def test_a_plant_that_moves_with_a_failed_sensor_is_told_with_it(tmp_path: Path) -> None:
