@@ -70,6 +70,8 @@ LONGER: Final = 10
 ROUNDED: Final = 1e-6
 """Part of a value that single precision, in which an accepted operating point is kept, may be off."""
 NEVER: Final = np.iinfo(np.int32).max
+SPAN: Final = 3
+"""Rows of a spike, the ones before and after it among them."""
 SPIKED: Final = 10
 """Rows for which a spike is remembered."""
 JUST: Final = 2
@@ -238,8 +240,11 @@ class Group:
         """(S,) the least leap out of the usual values with which a burst begins."""
         self.moves: Flags = usual.low < usual.high
         """(S,) sensors that had more than one value in the normal record; others cannot freeze."""
-        self.states: Rows = np.flatnonzero((usual.leap == 0) & self.moves)
+        self.states: Rows = np.flatnonzero(self.moves & (usual.leap == span))
         """Positions of those that had two, as what is switched has."""
+        moved = np.array([model.detector.echo(at, 0) * span[at] for at in self.states.tolist()]).reshape(-1, len(span))
+        self.bound: Flags = (np.abs(moved) >= ECHO) | ~moved.any(axis=1, keepdims=True)
+        """(states, S) sensors that move with a state, by the model or because it knows nothing of that."""
         self.frozen: NDArray[np.int64] = np.maximum(FROZEN * usual.same, usual.same + 10)
         """(S,) rows with one value, beyond which a sensor is frozen."""
         self.silent: NDArray[np.int64] = SILENT * (usual.missing + 1)
@@ -445,17 +450,24 @@ class Group:
         past &= _past(before, top, after, (usual.low[sensor], usual.high[sensor]), RETURN)
         spike &= (np.abs(after - before) <= RETURN * np.abs(top - before)) | past
         spike &= self.moves[sensor] | (before == usual.low[sensor])
-        if len(self.states):
-            spike &= ~self._switched(outer[where[:2]], inner[where[:2]], x[where[:2]])
+        if len(self.states) and np.logical_or.reduce(spike):
+            asset, time = (each[spike, None] for each in where[:2])
+            switched = self._switched(*(each[asset, time, self.states] for each in (outer, inner, x)))
+            spike[spike] = ~(switched & self.bound[:, sensor[spike]].T).any(axis=1)
         at, row = at[spike], row[spike]
         return np.asarray(at[np.bincount(row)[row] <= max(1, width // 10)])
 
     def _switched(self, before: Floats, row: Floats, after: Floats) -> Flags:
-        """Whether a state was another in some rows (..., S), and then what it had been: so others leapt to and fro."""
-        was, now, then = (values[..., self.states] for values in (before, row, after))
+        """(..., states) whether one was another in a row, and what it had been in the one after it."""
         usual = self.model.detector.usual
-        known = (now == usual.low[self.states]) | (now == usual.high[self.states])
-        return np.asarray((known & (now != was) & (was == then)).any(axis=-1))
+        known = (row == usual.low[self.states]) | (row == usual.high[self.states])
+        return np.asarray(known & (row != before) & (before == after))
+
+    def _led(self, x: Floats) -> Flags:
+        """(S,) sensors bound to a state that was another one in the second of three rows (T, S); else none."""
+        if len(x) != SPAN or not len(self.states):
+            return np.zeros(x.shape[1], dtype=np.bool_)
+        return np.asarray((self._switched(*x[:, self.states])[:, None] & self.bound).any(axis=0))
 
     def outside(self, x: Floats) -> Floats:
         """How far outside the usual ones values (..., S) are, in spans of these; 0 within, or where there is none."""
@@ -472,7 +484,7 @@ class Group:
             places: where the sensors stand.
             x: (T, S) the row before the episode and its rows so far; 0 of less than three.
         """
-        if len(x) < 3 or self._switched(x[0], x[1], x[2]):
+        if len(x) < 3:
             return np.zeros(x.shape[1])
         before, top, after = x[0], x[1], x[2:].mean(axis=0)
         leaps = np.abs(top - (before + after) / 2) / self.leap
@@ -482,7 +494,7 @@ class Group:
         back = ((np.abs(x[2:] - before) <= BACK * jump) | large & _past(before, top, x[2:], ends, BACK)).all(axis=0)
         if len(x) > 3:  # noise averages out, a step does not
             back &= (np.abs(after - before) <= RETURN * jump) | large & _past(before, top, after, ends, RETURN)
-        return np.where(back & self.told & self.moves & places.measured, leaps, 0.0)
+        return np.where(back & self.told & self.moves & places.measured & ~self._led(x[:SPAN]), leaps, 0.0)
 
     def burst(self, places: Places, x: Floats) -> Floats:
         """(S,) the same of a measurement that was outside its usual values, a row or two, and leapt back in the last.
@@ -491,7 +503,7 @@ class Group:
         Where it is not known how far a sensor leaps, it is 1. What was outside by their whole span is back anywhere
         among them: in the same row a pump may have been switched.
         """
-        if len(x) > SHORT + 2 or (len(x) == SHORT + 1 and self._switched(x[0], x[1], x[2])):
+        if len(x) > SHORT + 2:
             return np.zeros(x.shape[1])
         usual = self.model.detector.usual
         span = usual.high - usual.low
@@ -505,7 +517,7 @@ class Group:
         most = far.max(axis=0)
         others = np.array([np.delete(most, sensor).max(initial=0.0) for sensor in np.flatnonzero(found).tolist()])
         found[found] = others <= allowed(most[found])
-        return np.where(found, np.where(self.told, jump / self.leap, 1.0), 0.0)
+        return np.where(found & ~self._led(x), np.where(self.told, jump / self.leap, 1.0), 0.0)
 
     def back(self, sensor: int, origin: float, x: Floats) -> float:
         """By how many of its usual leaps a sensor leapt back in the last row of `x` (T, S) to where it had been.
@@ -517,7 +529,7 @@ class Group:
         others = np.delete(far, sensor, axis=1).max(initial=0.0)
         if others > allowed(far[:, sensor].max()) or not (far[-2, sensor] > 0 and far[-1, sensor] <= NEARLY):
             return 0.0
-        if len(x) <= SHORT + 1 and self._switched(x[0], x[-2], x[-1]):
+        if self._led(x)[sensor]:
             return 0.0
         least = SPIKE * (usual.high[sensor] - usual.low[sensor])
         if not (abs(top - after) >= least and abs(after - origin) <= BACK * abs(top - origin)):

@@ -170,13 +170,13 @@ class ScoringRuntime:
         }
         tracker = self.scorer.tracker(number)
         if tracker is not None:
-            match = tracker.match() if not tracker.instrument or tracker.upset else None
+            match = tracker.match() if not tracker.instrument or tracker.moving else None
             told |= {
                 "episode": tracker.id,
                 "episode_kind": "instrument" if tracker.instrument else "process",
                 "failed": tracker.whose,
                 "suspects": tracker.named_suspects(),
-                "upset": tracker.upset,
+                "upset": tracker.moving,
                 "outlook": None if tracker.outlook is None else msgspec.to_builtins(tracker.outlook),
             }
             if match is not None:

@@ -135,7 +135,9 @@ class Tracker:
         self.age = 0
         """Rows before the first for which what it failed by had lasted."""
         self.upset: list[str] = []
-        """Sensors by which the plant moves because of it: that left their usual values, or lead."""
+        """Sensors by which the plant left its usual values because of it, in that order."""
+        self.leads: list[str] = []
+        """Sensors that lead, because of what failed (`blame`)."""
         self.like: tuple[str, int] | None = None
         """The known cause in the process that it has been like since then, and for how many rows running."""
         self.beside: tuple[str, str] | None = None
@@ -200,11 +202,16 @@ class Tracker:
     @property
     def verdict(self) -> tuple[bool, int, int]:
         """What to tell at once: whether it is the instrument's, how many left because of it, and how many suspects."""
-        return self.instrument, len(self.upset), len(self.suspects)
+        return self.instrument, len(self.moving), len(self.suspects)
+
+    @property
+    def moving(self) -> list[str]:
+        """Of the instrument's, the sensors by which the plant moves with it."""
+        return list(dict.fromkeys([*self.upset, *self.leads]))[:LEADING]
 
     def named_suspects(self) -> list[tuple[str, str]]:
         """The sensors that had failed before, and what is wrong with them; none where one of them explains it all."""
-        if self.instrument and not self.upset:
+        if self.instrument and not self.moving:
             return []
         known = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
         return [each for each in known if self.whose is None or each[0] != self.whose[0]]
@@ -288,7 +295,7 @@ class Tracker:
         whose = self.whose or self.beside
         foretold = self.blamed is not None and before.sensor == name
         if seen and time_s <= 0 and whose is not None and whose[0] == name and not foretold:
-            if self.outlook is None or before.reached is not None:
+            if self.outlook is None:
                 return
             seen, name, time_s, low_s, high_s = False, None, np.inf, np.inf, np.inf
         reached, lead_s = before.reached, before.lead_s
@@ -467,44 +474,60 @@ class Tracker:
         return max(_failing_for(at, spikes, period), age) <= MEMORY
 
     def blame(self, spikes: Spikes | None, period: int, steers: NDArray[np.bool_]) -> None:
-        """See whether a sensor that had failed before moves the plant, as others lead; after `suspect` of the same row.
+        """See whether others lead because of a sensor that failed; after `suspect` of the same row.
 
-        Not if a library finds it like one known cause in the process for long, nor while a failure explains it.
+        Of one that explains the episode, without leading it. Else of one that had failed before, unless a library finds
+        the episode like one known cause in the process for long.
 
         Args:
             spikes: what is remembered of the asset; None for nothing.
             period: number of the row.
             steers: (S,) sensors that a controller is known to act on.
         """
-        if self.failed is not None or self.beside is not None or self.followed or self.apart:
-            if self.blamed is not None and (self.failed is None or self.failed[0] != self.blamed[0]):
-                self.upset = []
-            self.blamed = None
+        if self.failed is not None:
+            before, self.blamed = self.blamed, None
+            if before is not None and before[0] != self.failed[0]:
+                self.leads = []
+            at, silent = self.sensors.index(self.failed[0]), self.failed[1] != FAULTS[IS_SPIKING]
+            if steers[at] and silent and not self.stuck and self.rows <= FIRST and at not in self._leading():
+                self.leads = self._others_leading()
             return
-        whose = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
-        whose = [each for each in whose if self._may_move(each, 0, spikes, period, steers)]
-        whose = [
-            each for each in whose if each[1] != FAULTS[IS_SPIKING] or self._spiked_before(each[0], spikes, period)
-        ]
+        if self.beside is not None or self.followed or self.apart:
+            self.blamed, self.leads = None, []
+            return
+        named = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
+        whose = [each for each in named if self._may_have_moved(each, spikes, period, steers)]
         if self.blamed is None and not whose:
             return
         if self._known():
-            self.blamed, self.upset, self.apart = None, [], True
-        elif self.blamed is not None or self.like is None:
-            weighed = self._weighed()
-            least = PARTNER * max(weighed.max(), 1e-300)
-            weighed[list(self.suspects)] = 0.0
-            lead = [at for at in np.argsort(-weighed, kind="stable")[:LEADING].tolist() if weighed[at] >= least]
-            if lead and self.blamed is None:
+            self.blamed, self.leads, self.apart = None, [], True
+        elif (self.blamed is not None or self.like is None) and (others := self._others_leading()):
+            if self.blamed is None:
                 self.blamed = max(whose, key=lambda each: self.shares[self.sensors.index(each[0])])
-            if lead and (self.rows <= FIRST or not self.upset):
-                self.upset = [self.sensors[at] for at in lead]
+            if self.rows <= FIRST or not self.leads:
+                self.leads = others
 
-    def _spiked_before(self, name: str, spikes: Spikes | None, period: int) -> bool:
-        """Whether a sensor spiked not long before the first row, or with it."""
-        first, sensor = period - self.rows + 1, self.sensors.index(name)
-        counted = [] if spikes is None else spikes.counted
-        return any(at == sensor and -1 <= first - row <= RECENT for row, at in counted)
+    def _may_have_moved(
+        self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_]
+    ) -> bool:
+        """Whether a suspect may move the plant; one that spikes did so more than once before, the last time of late."""
+        if not self._may_move(failed, 0, spikes, period, steers):
+            return False
+        if failed[1] != FAULTS[IS_SPIKING]:
+            return True
+        first, sensor = period - self.rows + 1, self.sensors.index(failed[0])
+        rows = [first - row for row, at in spikes.counted if at == sensor and row <= first + 1] if spikes else []
+        return len(rows) >= TWICE and min(rows) <= RECENT
+
+    def _leading(self) -> list[int]:
+        """Positions of those that lead, by half of the largest at least; none without a score."""
+        weighed = self._weighed()
+        most = np.argsort(-weighed, kind="stable")[:LEADING].tolist()
+        return [at for at in most if weighed[at] >= PARTNER * max(weighed.max(), 1e-300)]
+
+    def _others_leading(self) -> list[str]:
+        """Those of them that had not failed."""
+        return [self.sensors[at] for at in self._leading() if at not in self.suspects]
 
     def _gone(self, slowly: bool) -> NDArray[np.bool_]:
         """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
@@ -562,7 +585,7 @@ class Tracker:
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
         named = [(self.sensors[at], round(float(parts[at]), 4)) for at in leading if parts[at] > 0]
-        match = self.match() if not self.instrument or self.upset else None
+        match = self.match() if not self.instrument or self.moving else None
         return Episode(
             id=self.id,
             asset=self.asset,
@@ -581,7 +604,7 @@ class Tracker:
             outlook=self.outlook,
             evidence=pack(self.evidence) if self.evidence["rows"][0] else b"",
             suspects=self.named_suspects(),
-            upset=self.upset,
+            upset=self.moving,
         )
 
     def _weighed(self) -> Floats:
@@ -614,6 +637,7 @@ class Tracker:
         return {
             "age": self.age,
             "upset": self.upset,
+            "leads": self.leads,
             "like": self.like,
             "start": self.start,
             "sensors": list(self.sensors),
@@ -660,7 +684,7 @@ class Tracker:
         tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
         tracker.outside = np.array(dumped["outside"])
         tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
-        tracker.age, tracker.upset = dumped["age"], list(dumped["upset"])
+        tracker.age, tracker.upset, tracker.leads = dumped["age"], list(dumped["upset"]), list(dumped["leads"])
         tracker.like = None if dumped["like"] is None else (dumped["like"][0], dumped["like"][1])
         tracker.off = np.array(dumped["off"], dtype=np.int64)
         tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))

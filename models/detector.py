@@ -87,7 +87,7 @@ class Usual(NamedTuple):
     leap: Floats
     """(S,) how far one of its values stood from the middle of the two beside it, at most; inf: not known.
 
-    0 of what never moved, and of a state (on, off), which had two values."""
+    Of a state (on, off), which had two values, how far these are apart."""
 
 
 @runtime_checkable
@@ -194,7 +194,7 @@ def usual(records: Sequence[Floats]) -> Usual:
     state = low < high
     for record in records:
         state &= ((record == low) | (record == high) | np.isnan(record)).all(axis=0)
-    return Usual(low, high, same, missing, np.where(state, 0.0, np.where(leap < 0, np.inf, leap)))
+    return Usual(low, high, same, missing, np.where(state, high - low, np.where(leap < 0, np.inf, leap)))
 
 
 def _longest_wait(events: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -326,7 +326,7 @@ def test_what_is_switched_is_no_sensor_and_makes_others_leap(rig: Rig) -> None:
 
     known = switched(600, 1, [100, 300, 500])
     save(refit("precursor", [known]), rig.models / "pump.model")
-    assert usual([known]).leap[4] == 0
+    assert usual([known]).leap[4] == 1
     x = switched(400, 9, [])
     for id, state in (("both", 0.0), ("flow alone", 1.0)):
         x[200, 4] = state
@@ -335,6 +335,20 @@ def test_what_is_switched_is_no_sensor_and_makes_others_leap(rig: Rig) -> None:
     x = switched(400, 9, [])
     x[200, 4] = 7.0  # as nothing that is switched can be
     assert failed(rig, "state", x) == {("valve", "spiking")}
+
+
+def test_a_sensor_of_two_values_hides_no_spikes_of_what_does_not_move_with_it(rig: Rig) -> None:
+
+    def coarse(count: int, seed: int) -> np.ndarray:
+        x = apart(count, seed)
+        x[:, 5] = np.round(20.0 + np.random.default_rng(seed).uniform(0.0, 0.1, count), 1)
+        return x
+
+    save(refit("precursor", [coarse(600, 1)]), rig.models / "pump.model")
+    for seed in range(8):
+        x = coarse(400, 20 + seed)
+        x[200, 3] += 60.0
+        assert failed(rig, f"spike-{seed}", x) == {("level", "spiking")}
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
@@ -644,6 +658,7 @@ def test_what_begins_soon_after_a_sensor_in_a_loop_failed_is_put_down_to_it(
         ((250, 330), 20.0, "instrument"),
         ((250, 310), 20.0, "process"),  # it is over
         ((420, 440), 20.0, "process"),  # it began later
+        ((330, 440), 20.0, "process"),
     ],
 )
 def test_what_spiked_twice_of_late_is_blamed(rig: Rig, spikes: tuple[int, ...], by: float, kind: str) -> None:
@@ -655,6 +670,18 @@ def test_what_spiked_twice_of_late_is_blamed(rig: Rig, spikes: tuple[int, ...], 
     failed(rig, "pump-1", x, channels, 7)
     newest = list_episodes(rig.store, "pump-1")[0]
     assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
+
+
+@pytest.mark.parametrize(("controlled", "moving"), [("current", ["flow"]), ("flow", [])])
+def test_who_leads_beside_a_sensor_that_just_failed_is_named(rig: Rig, controlled: str, moving: list[str]) -> None:
+    """It explains the episode whatever its share, but the plant may move."""
+    save(refit("precursor", [apart(700, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == controlled) for tag in SENSORS]
+    x = apart(700, 9)
+    x[200:, 5] = x[199, 5]
+    x[260:, 0] += 5.0
+    assert failed(rig, "pump-1", x, channels, 7) == {("current", "frozen")}
+    assert list_episodes(rig.store, "pump-1")[0].upset == moving
 
 
 def test_what_leads_itself_is_not_blamed_for_what_it_shows(rig: Rig) -> None:

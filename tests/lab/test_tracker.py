@@ -551,7 +551,8 @@ def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
         assert (later.outlook == tracker.outlook) == carried
         assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
         later.foresee(10 * SECOND, 0.0, 0.0, 1.0, 1)
-        assert later.outlook == (tracker.outlook if carried else None), "what it reads reaches no limit"
+        reached = None if later.outlook is None else (later.outlook.sensor, later.outlook.reached)
+        assert reached == ((None, "a") if carried else None), "what it reads reaches no limit, and nothing is foretold"
 
 
 def test_no_failure_explains_what_the_plant_does_beside_it() -> None:

@@ -62,13 +62,13 @@ def test_usual() -> None:
     assert found.high.tolist() == [7, 5, 0]
     assert found.same.tolist() == [3, 3, 1]
     assert found.missing.tolist() == [0, 3, 2]
-    assert found.leap.tolist() == [0.5, 0, np.inf]
+    assert found.leap.tolist() == [0.5, 6, np.inf]
     switched = np.array([[0.0, 3.0], [1, 3], [0, 3], [nan, 4], [1, 3], [1, 5]])
-    assert usual([switched]).leap.tolist() == [0, 1.5]
+    assert usual([switched]).leap.tolist() == [1, 1.5]
     twice = usual([a, a])
     assert [array.tolist() for array in twice[:4]] == [[1, 5, 0], [3, 5, 0], [3, 3, 1], [0, 3, 2]]
     spike = np.array([[1.0, nan], [2, 1], [9, 4], [2, nan], [3, 4]])
-    assert usual([spike, spike[::-1]]).leap.tolist() == [7, 0]
+    assert usual([spike, spike[::-1]]).leap.tolist() == [7, 3]
 
 
 @pytest.mark.parametrize(
