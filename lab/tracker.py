@@ -288,7 +288,10 @@ class Tracker:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
     def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
-        """Take in what a row says of the limits; after `add` of it. What a failed sensor reads reaches none."""
+        """Take in what a row says of the limits; after `add` of it.
+
+        What a failed sensor reads reaches none, unless it is only blamed and that was foretold.
+        """
         before = self.outlook or Outlook(None, None, None, None)
         seen = sensor >= 0
         name = self.sensors[sensor] if seen else None

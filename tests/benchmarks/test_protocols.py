@@ -8,7 +8,7 @@ import pytest
 from benchmarks import detection
 from benchmarks.bars import Line, Section, least, shortfalls, summary
 from benchmarks.detection import files, others, own_simulator, simulated
-from benchmarks.detection.subject import Scored
+from benchmarks.detection.subject import INSTRUMENT, NONE, PROCESS, Scored
 from simulators.tep import TRIP_LIMITS
 
 ROWS = 960
@@ -130,7 +130,7 @@ class TestWell:
         rows[110:, 0] = 1.0
         level = Level()
         well = files.Well("WELL-1", 2, ("P", "T"), np.arange(200.0) * 2, rows, label)
-        assert others._well(level, well) == (20.0, 5, 40)
+        assert others._well(level, well) == (20.0, 5, 40, None)  # it tells no kinds
         (train, sensors, head) = level.seen[0]
         assert len(train) == 60
         assert sensors == ("P",)  # nothing is known of the other
@@ -140,9 +140,16 @@ class TestWell:
         label = np.repeat([0, 102, 2], [100, 50, 50])
         rows = np.zeros((200, 1))
         rows[150:, 0] = 1.0
-        delay, false, of = others._well(Level(), files.Well("WELL-1", 2, ("P",), np.arange(200.0), rows, label))
+        delay, false, of, _ = others._well(Level(), files.Well("WELL-1", 2, ("P",), np.arange(200.0), rows, label))
         assert np.isinf(delay)
         assert (false, of) == (0, 40)
+
+
+def test_who_tells_the_process() -> None:
+    alarm = np.array([False, True, True, True])
+    kinds = np.array([NONE, INSTRUMENT, INSTRUMENT, PROCESS], dtype=np.int8)
+    for kind, rows, told in ((kinds, [0, 1, 1, 0], False), (kinds, [0, 1, 1, 1], True), (None, [0, 1, 1, 1], None)):
+        assert others.as_process(Scored(alarm * 1.0, alarm, kind), np.array(rows, dtype=np.bool_)) is told
 
 
 class TestReport:
