@@ -1,6 +1,7 @@
 """What several rooms' tests share."""
 
 import os
+import random
 import shutil
 import socket
 from pathlib import Path
@@ -22,12 +23,22 @@ def shared() -> Path:
     return folder
 
 
+def a_free_port() -> int:
+    """A TCP port on the loopback that nobody listens on, below those that outgoing connections are given."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port")
+
+
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """`a_free_port`."""
+    return a_free_port()
 
 
 def needs(program: str) -> pytest.MarkDecorator:

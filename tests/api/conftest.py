@@ -29,6 +29,7 @@ from lab.config import Config
 from lab.historian import open_historian
 from lab.historian.base import Batch
 from lab.store import Store
+from tests.conftest import a_free_port
 
 PATH = "kyushu/lab/demo/line1"
 PLANT_CHANNELS = [
@@ -52,12 +53,6 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"waited in vain for {what}")
 
 
-def free() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def births() -> dict[str, Birth]:
     plant = [Asset("tep-1", "tep", "Tennessee Eastman", clock="plant_s", period_s=180.0)]
     pump = [Asset("pump-2", "csv", "Cooling water pump 2")]
@@ -71,7 +66,7 @@ class Broker:
     """A mosquitto of our own."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free()
+        self.port = a_free_port()
         self._config = folder / "mosquitto.conf"
         self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
         self._program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -266,7 +261,7 @@ def configure(folder: Path, broker_port: int) -> Config:
     config = Config(data_dir=str(folder))
     config.broker.kind = "external"
     config.broker.port = broker_port
-    config.api.port = free()
+    config.api.port = a_free_port()
     return config
 
 
