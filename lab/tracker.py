@@ -290,13 +290,14 @@ class Tracker:
     def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
         """Take in what a row says of the limits; after `add` of it.
 
-        What a failed sensor reads reaches none, unless it is only blamed and that was foretold.
+        What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold.
         """
         before = self.outlook or Outlook(None, None, None, None)
         seen = sensor >= 0
         name = self.sensors[sensor] if seen else None
         whose = self.whose or self.beside
-        foretold = self.blamed is not None and before.sensor == name
+        spiking = self.failed is None and self.blamed is not None and self.blamed[1] == FAULTS[IS_SPIKING]
+        foretold = spiking and before.sensor == name
         if seen and time_s <= 0 and whose is not None and whose[0] == name and not foretold:
             if self.outlook is None:
                 return

@@ -540,6 +540,24 @@ def test_beside_a_failed_sensor_those_lead_by_which_the_plant_left() -> None:
     assert again.episode() == tracker.episode()
 
 
+@pytest.mark.parametrize(
+    ("fault", "foretold", "reached"), [("spiking", 1, "b"), ("spiking", 0, None), ("silent", 1, None)]
+)
+def test_what_a_blamed_sensor_reads_reaches_its_limit_if_that_was_foretold(
+    fault: str, foretold: int, reached: str | None
+) -> None:
+    """Between its spikes it tells the truth; one without values tells nothing."""
+    tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
+    tracker.add(0, 2.0, np.array([1.0, 0.0, 0.0]))
+    tracker.blamed = "b", fault
+    tracker.foresee(0, 5.0, 1.0, 9.0, foretold)
+    tracker.add(SECOND, 2.0, np.array([1.0, 0.0, 0.0]))
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1)
+    assert tracker.outlook is not None
+    assert tracker.outlook.reached == reached
+    assert tracker.outlook.sensor == reached, "and no forecast stays standing"
+
+
 def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
     for limit, carried in ((0, True), (1, False)):
         tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
