@@ -322,5 +322,5 @@ async def post_cause(
     body: Annotated[schema.Told, Body(openapi_examples=schema.CAUSES)],
 ) -> Response:
     cause = body.cause.strip()
-    reply = await context(request).bus.order("label", {"episode": id, "cause": cause})
+    reply = await context(request).bus.order("label", {"episode": id, "cause": cause, "kind": body.kind})
     return answer({"episode": id, "cause": cause, "library": reply.result.get("library", "")})

@@ -442,6 +442,8 @@ class Told(Request):
     """What an episode was: one of the known causes, or a name of one's own."""
 
     cause: str = Field(min_length=1, max_length=80, pattern=r"\S")
+    kind: Literal["process", "instrument"] | None = None
+    """Where the cause was; where the lab put it if null."""
 
 
 class Reset(Request):
@@ -491,6 +493,7 @@ PACES: Final = {"speed": {"value": {"speed": 60}}, "pause": {"value": {"running"
 CAUSES: Final = {
     "known": {"value": {"cause": "idv_1"}},
     "own": {"value": {"cause": "strainer blocked"}},
+    "corrected": {"value": {"cause": "level gauge sticks", "kind": "instrument"}},
 }
 RESETS: Final = {"reset": {"value": {"seed": 1}}}
 

@@ -30,6 +30,7 @@ from lab.catalogue import Catalogue, asset_channels
 from lab.clock import EARLIEST_NS
 from lab.config import Config
 from lab.decode import LATE, SCORE, STORE, Binding, Layout, Rows, in_order
+from lab.episodes import Kind
 from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, HistorianFull
 from lab.housekeeping import Housekeeping
@@ -79,6 +80,7 @@ class _Accept(msgspec.Struct, forbid_unknown_fields=True):
 class _Label(msgspec.Struct, forbid_unknown_fields=True):
     episode: str
     cause: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    kind: Kind | None = None
 
 
 class Collector:
@@ -270,7 +272,7 @@ class Collector:
                     return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)
-                    library = self.scoring.label(args.episode, args.cause)
+                    library = self.scoring.label(args.episode, args.cause, args.kind)
                     return Reply(command.id, True, result={"episode": args.episode, "library": library})
                 case _:
                     return Reply(command.id, False, f"no command {command.op!r}; want accept or label")

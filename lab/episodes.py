@@ -11,6 +11,8 @@ from lab.store import Store, room
 from models.detector import State
 from models.precursor.causes import Library, Matcher
 
+Kind = Literal["process", "instrument"]
+
 room(
     "episodes",
     """CREATE TABLE episode (
@@ -74,7 +76,7 @@ class Episode(msgspec.Struct, frozen=True):
     id: str
     """Asset and start, so that scoring the same readings again gives the same id."""
     asset: str
-    kind: Literal["process", "instrument"]
+    kind: Kind
     start: int
     end: int | None
     peak: float

@@ -22,7 +22,7 @@ import numpy as np
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
 from lab.causes import LibraryError, read_library, write_library
-from lab.episodes import Episode, Known, find_episode, unpack, write_episodes, write_label
+from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
@@ -342,10 +342,15 @@ class ScoringRuntime:
                 "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
             )
 
-    def label(self, id: str, cause: str) -> str:
+    def label(self, id: str, cause: str, kind: Kind | None = None) -> str:
         """Note that an episode was this, and compare those to come with it; gives the library's name.
 
         One of a sensor that failed without an alarm has nothing that could be compared, and is only noted.
+
+        Args:
+            id: of the episode.
+            cause: what it was.
+            kind: where that was; None for where the episode was put.
 
         Raises:
             KeyError: no such episode.
@@ -363,7 +368,7 @@ class ScoringRuntime:
             library = known.library if known is not None else causes.none(sensors)
             if found.evidence or found.kind == "process":
                 state = _in_order(unpack(found.evidence), sensors, library)
-                library = library.with_example(cause.strip(), state, found.kind == "instrument")
+                library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument")
                 write_library(self.models / name, library)
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error

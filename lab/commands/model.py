@@ -1,7 +1,7 @@
 """`lab model`: fit models, and look at them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -94,13 +94,15 @@ def register(app: typer.Typer) -> None:
     def label(
         episode: Annotated[str, typer.Argument(help=text("model.option.episode"))],
         cause: Annotated[str, typer.Argument(help=text("model.option.cause"))],
+        kind: Annotated[Literal["process", "instrument"] | None, typer.Option(help=text("model.option.kind"))] = None,
         data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
         config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
     ) -> None:
         from lab.config import attached, load_config
 
         # the collector alone writes the database: the word goes the way of every other, through the API
-        told = ask(attached(load_config(config, data_dir=data_dir)), f"episodes/{episode}/cause", {"cause": cause})
+        said: dict[str, object] = {"cause": cause, "kind": kind}
+        told = ask(attached(load_config(config, data_dir=data_dir)), f"episodes/{episode}/cause", said)
         typer.echo(text("model.labelled", episode=episode, cause=told["cause"], library=told["library"]))
 
     @group.command(help=text("model.show.help"), epilog="lab model show lab-data/models/tep.model")

@@ -136,7 +136,7 @@ class Library:
     told: NDArray[np.bool_]
     """(E,) whether the user told it."""
     failed: NDArray[np.bool_]
-    """(E,) whether they told it of an episode put down to a failed sensor."""
+    """(E,) whether they told it of a failed sensor, and not of the process."""
     calibration: Floats
     """(ages, 3) temperature of the probabilities, slope and middle of "unknown" over the logarithm of the distance."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Library:
     def with_example(self, cause: str, state: State, failed: bool = False) -> "Library":
         """The library and one more example, "this was X": evidence of one open or ended episode, as old as it is.
 
-        Told of the same evidence again, the last word holds. One put down to a sensor is said to be so by `failed`.
+        Told of the same evidence again, the last word holds. A failed sensor's is said to be so by `failed`.
 
         Raises:
             ValueError: no name, no row in the evidence, or other sensors than the library's.

@@ -130,14 +130,15 @@ def test_a_known_cause_is_told(visit: Open) -> None:
     here = visit()
     page = open_asset(here)
     page.click("#tell")
-    choice = page.locator("dialog select")
+    choice, where = page.locator("dialog select[name=cause]"), page.locator("dialog select[name=kind]")
     assert "strainer blocked" in choice.inner_text(), "what a user told before is known"
     assert choice.input_value() == "idv_1"
     expect(page.locator("dialog input")).to_be_hidden()
+    assert where.input_value() == "process"
     choice.select_option("idv_5")
     page.click("dialog .primary")
     expect(page.locator(".notice")).to_contain_text("IDV 5: Condenser cooling-water inlet temperature")
-    assert here.server.lab.posted == [("episodes/e9/cause", {"cause": "idv_5"})]
+    assert here.server.lab.posted == [("episodes/e9/cause", {"cause": "idv_5", "kind": "process"})]
     expect(page.locator(".diagnosis .part").first).to_contain_text("told by a user")
 
 
@@ -146,13 +147,14 @@ def test_a_name_of_ones_own_is_told_of_an_episode_that_ended(visit: Open) -> Non
     page = open_asset(here)
     row = page.locator(".episode-table tbody tr").nth(3)
     row.locator("button").click()
-    page.locator("dialog select").select_option(label="Something else …")
+    page.locator("dialog select[name=cause]").select_option(label="Something else …")
+    page.locator("dialog select[name=kind]").select_option("instrument")
     page.click("dialog .primary")
     assert here.server.lab.posted == [], "a name is needed"
     page.fill("dialog input", "  <b>leak</b> ")
     page.click("dialog .primary")
     expect(row).to_contain_text("<b>leak</b>")
-    assert here.server.lab.posted == [("episodes/e0/cause", {"cause": "<b>leak</b>"})]
+    assert here.server.lab.posted == [("episodes/e0/cause", {"cause": "<b>leak</b>", "kind": "instrument"})]
     assert here.errors == []
 
 

@@ -304,8 +304,10 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
     assert schema.ToldAnswer.model_validate_json(answer.content).library == "tep.causes.json"
     assert [(each["op"], each["args"]) for each in collector.orders] == [
         ("accept", {"asset": "tep-1"}),
-        ("label", {"episode": "e1", "cause": "strainer blocked"}),
+        ("label", {"episode": "e1", "cause": "strainer blocked", "kind": None}),
     ]
+    assert http.post("/api/v1/episodes/e1/cause", json={"cause": "gauge", "kind": "instrument"}).status_code == 200
+    assert collector.orders[-1]["args"] == {"episode": "e1", "cause": "gauge", "kind": "instrument"}
     for reply, status, code in (
         ({"ok": False, "detail": "e7 is not known", "result": {"missing": True}}, 404, "not-found"),
         ({"ok": False, "detail": "asset tep-1 is not scored yet", "result": {}}, 422, "lab-refused"),
@@ -313,7 +315,7 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         collector.answer = reply
         answer = http.post("/api/v1/assets/tep-1/accept")
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
-    for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}):
+    for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}, {"cause": "x", "kind": "y"}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
 
 
@@ -327,7 +329,9 @@ def test_the_command_line_tells_the_running_lab(
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "strainer blocked"])
     assert done.exit_code == 0, done.output
     assert "tep.causes.json" in done.output
-    assert collector.orders[0]["args"] == {"episode": "e1", "cause": "strainer blocked"}
+    assert collector.orders[0]["args"] == {"episode": "e1", "cause": "strainer blocked", "kind": None}
+    CliRunner().invoke(build("model"), ["model", "label", "e1", "gauge sticks", "--kind", "instrument"])
+    assert collector.orders[1]["args"] == {"episode": "e1", "cause": "gauge sticks", "kind": "instrument"}
     collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": True}}
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1

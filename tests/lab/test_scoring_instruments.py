@@ -7,7 +7,7 @@ import pytest
 
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
-from lab.episodes import Episode, list_episodes, unpack
+from lab.episodes import Episode, Kind, list_episodes, unpack
 from lab.groups import BURST, LONGER
 from lab.tracker import HEARD, LASTS
 from models.detector import save, usual
@@ -725,6 +725,26 @@ def test_what_is_like_a_known_cause_is_the_processs_whatever_failed(rig: Rig) ->
     newest = list_episodes(rig.store, "four")[0]
     assert (newest.kind, newest.cause) == ("process", "strainer blocked")
     assert newest.suspects == [("current", "frozen")]
+
+
+@pytest.mark.parametrize("kind", ["process", "instrument"])
+def test_a_user_says_whether_it_was_the_process(rig: Rig, kind: Kind) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(600, 9)
+    x[400:, 0] += 20.0
+    well = x.copy()
+    x[200:, 5] = x[199, 5]
+    failed(rig, "one", x if kind == "process" else well, channels)
+    told = list_episodes(rig.store, "one")[0]
+    assert told.kind != kind, "so that the user's word differs"
+    rig.runtime.label(told.id, "strainer blocked", kind)
+    rig.stop()
+    rig.open()
+    failed(rig, "two", x, channels, 7)
+    newest = list_episodes(rig.store, "two")[0]
+    assert newest.kind == kind
+    assert newest.causes[0][0] == "strainer blocked"
 
 
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:

@@ -127,7 +127,7 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     give(lab, gateway, x[:160])
     lab.commit()
     (episode,) = list_episodes(lab.collector.store)
-    told = order("label", episode=episode.id, cause="strainer blocked")
+    told = order("label", episode=episode.id, cause="strainer blocked", kind="process")
     assert told is not None
     assert told.result == {"episode": episode.id, "library": "pump.causes.json"}
     done = order("accept", asset="pump-1")
@@ -144,7 +144,8 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
         unknown = order(op, **args)
         assert unknown is not None
         assert unknown.result == {"missing": True}
-    for op, args in (("accept", {}), ("label", {"episode": "x", "cause": ""}), ("dance", {})):
+    nowhere = {"episode": "x", "cause": "y", "kind": "z"}
+    for op, args in (("accept", {}), ("label", {"episode": "x", "cause": ""}), ("label", nowhere), ("dance", {})):
         wrong = order(op, **args)
         assert wrong is not None
         assert not wrong.ok

@@ -6,6 +6,8 @@ import { percent, t } from '../i18n.js';
 import { causeName, isUnknown, ranked } from '../verdict.js';
 import { errorLine } from '../widgets.js';
 
+/** Faults of the simulated plant are named so; they are in the process. */
+const FAULT = 'idv_';
 const OWN = '\u0000own';
 const LONGEST = 80;
 const TOLD_OF = 200;
@@ -32,7 +34,12 @@ export async function tellCause(lab, asset, row) {
   choice.value = told && (first.has(told) || rest.includes(told)) ? told : likely.length && !isUnknown(row) ? likely[0][0] : OWN;
   const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off' });
   const naming = h('label', { class: 'field' }, h('span', { text: t('page.cause.name') }), name);
+  const where = h('select', { name: 'kind' }, ...['process', 'instrument'].map((kind) => h('option', { value: kind, text: t(`page.cause.where.${kind}`) })));
+  where.value = row.kind;
+  let sure = false;
+  where.addEventListener('change', () => { sure = true; });
   const show = () => {
+    if (!sure) where.value = choice.value.startsWith(FAULT) ? 'process' : row.kind;
     naming.hidden = choice.value !== OWN;
     name.required = !naming.hidden;
   };
@@ -45,10 +52,11 @@ export async function tellCause(lab, asset, row) {
   const done = await ask(t('page.cause.title'), t('page.cause.save'), [
     h('label', { class: 'field' }, h('span', { text: t('page.cause.choose') }), choice),
     naming,
+    h('label', { class: 'field' }, h('span', { text: t('page.cause.where') }), where),
     h('p', { class: 'muted', text: t('page.cause.note') }),
   ], async () => {
     if (!picked()) return name.focus(), false;
-    await post(`episodes/${segment(row.id)}/cause`, { cause: picked() });
+    await post(`episodes/${segment(row.id)}/cause`, { cause: picked(), kind: where.value });
     return true;
   });
   return done ? t('page.cause.done', { cause: causeName(picked()) }) : null;
