@@ -1,13 +1,13 @@
 """Whose an episode is, row by row: the one that is open."""
 
-import base64
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.course import FIRST, HEARD, LASTS, LEADING, PARTNER, Course, lost
 from lab.episodes import Change, Episode, Known, Outlook, episode_id, pack
 from lab.groups import (
     FAIRLY,
@@ -19,8 +19,6 @@ from lab.groups import (
     IS_SPIKING,
     IS_STUCK,
     JUST,
-    LOST,
-    NEARLY,
     PART,
     WHOLE,
     Ill,
@@ -29,16 +27,7 @@ from lab.groups import (
 from lab.spikes import MEMORY, Spikes
 from models.detector import Floats
 from models.precursor import causes
-from models.precursor.causes import Match
 
-LEADING: Final = 5
-"""Sensors named in an episode."""
-FIRST: Final = 30
-"""Rows from whose shares the leading sensors follow; later ones show what came of it (a trip, above all)."""
-OUTSIDE: Final = 10.0
-"""So many times its share counts of who was the first to leave its usual values: relations break elsewhere too."""
-BEGUN: Final = 2
-"""Rows of an episode that show who left its usual values with a spike."""
 OTHERS: Final = 0.5
 """Others may have done so by this part of how far the spiking one did: its loop, not what moves the plant."""
 SHOWN: Final = 4
@@ -54,24 +43,6 @@ SOME: Final = 0.001
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
 one that spikes may."""
-PARTNER: Final = 0.5
-"""A sensor that failed earlier must have so much of the leading share to be the cause; by others with as much of it the
-plant moves."""
-SETTLED: Final = 20
-"""Rows of an episode in which a spike may be the process's own; later ones are held against the changes of so many."""
-ISOLATED: Final = 10.0
-"""A spike in an episode is the instrument's if it is so many times the usual change from row to row."""
-SUDDEN: Final = 3.0
-"""And if it is so many times the change right before it: what runs away leaps ever farther."""
-FOLLOWS: Final = 0.01
-"""Share of the largest one from which another sensor that leaves its usual values has to do with the episode."""
-LASTS: Final = 10
-"""It follows if it stays outside for so many rows; far outside, it shows that the plant has left its usual values."""
-HEARD: Final = 45
-"""Rows after it was told for which a resting sensor may yet be seen to have told the truth, as others follow; and rows
-for which one must stay out by more than a little to show it later, longer than by chance in normal operation."""
-ONCE: Final = 0.5
-"""What it was outside in single rows counts by this part."""
 TWICE: Final = 2
 """So many make it suspected; where the normal record is short, chance makes one."""
 WEIGHT: Final = 0.1
@@ -84,8 +55,8 @@ HIGHER: Final = 1.01
 """A peak higher by this factor is written at once."""
 
 
-class Tracker:
-    """An open episode that grows row by row. `S` sensors.
+class Tracker(Course):
+    """An open episode that grows row by row, and what is told of it. `S` sensors.
 
     It is the process's until a measurement is known to have failed (`lab.groups.Group.ill`) that did so before the
     episode began, so not because of it: if it is frozen or silent either shortly before or with a large share of the
@@ -102,6 +73,12 @@ class Tracker:
     controller acts on it, while nothing else explains the episode (`blame`).
     """
 
+    PLAIN: ClassVar[tuple[str, ...]] = (
+        *Course.PLAIN,
+        *("failed", "alarmed", "stuck", "followed", "age", "upset"),
+        *("leads", "like", "beside", "blamed", "apart", "ended"),
+    )
+
     def __init__(
         self,
         asset: str,
@@ -112,19 +89,9 @@ class Tracker:
         known: Known | None = None,
         prior: Floats | None = None,
     ) -> None:
-        self.asset, self.model, self.start, self.sensors, self.period_s = asset, model, start, sensors, period_s
+        super().__init__(start, sensors, model, period_s, known, prior)
+        self.asset = asset
         self.id = episode_id(asset, start)
-        self.peak = -np.inf
-        self.peak_at = self.last = start
-        self.shares: Floats = np.zeros(len(sensors))
-        self.first: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
-        """(S,) beyond their usual values in the first row in which one was."""
-        self.outside: Floats = np.zeros((2, len(sensors)))
-        """(2, S) how far each was outside its usual values in the first rows, and in all in which it had a share."""
-        self.lately: Floats = np.zeros((LASTS, len(sensors)))
-        """(LASTS, S) the same of the last rows, 0 where they had no share."""
-        self.rows = 0
-        """Rows since the start, those without a score too."""
         self.failed: tuple[str, str] | None = None
         self.alarmed = True
         """The score is beyond its limit; else it is told only that a sensor failed."""
@@ -146,35 +113,13 @@ class Tracker:
         """What had failed before it began and does not explain it, but moves the plant (`blame`)."""
         self.apart = False
         """It is like a known cause in the process, whatever failed."""
-        self.moved: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
-        """(S,) sensors that may lead: beside a failed one those by which the plant was seen to leave."""
         self.suspects: dict[int, str] = {}
         """What is wrong with sensors that had failed before, by their positions, as it became known."""
-        self.away: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
-        """(S,) twice the rows in which each was far outside its usual values, less those in which it was not."""
-        self.off: NDArray[np.int64] = np.zeros(len(sensors), dtype=np.int64)
-        """(S,) rows in which each was outside them by more than a little, less those in which it was not."""
-        self.last_known: Floats = np.full(len(sensors), np.nan) if prior is None else prior.copy()
-        """(S,) the newest value of each that was there."""
-        self.beyond: NDArray[np.bool_] = np.ones(len(sensors), dtype=np.bool_)
-        """(S,) out of range in every row so far."""
-        self.recent: Floats = np.full((SETTLED + 2, len(sensors)), np.nan)
-        """(SETTLED + 2, S) the last rows' values, the newest last; before them the row before the episode."""
-        if prior is not None:
-            self.recent[-1] = prior
         self.ended = False
         """The stream has ended; should it go on, so does the episode."""
-        self.evidence = causes.initial(1, len(sensors))
-        self.know(known)
         self.outlook: Outlook | None = None
         self.told: tuple[float, tuple[bool, int, int], int] | None = None
         """Peak, verdict and last row of what was told."""
-
-    def know(self, known: Known | None) -> None:
-        """Compare with this library."""
-        self.library = known.id if known is not None else None
-        self._matcher = known.matcher(self.sensors) if known is not None else None
-        self._matched: tuple[int, Match] | None = None
 
     def succeed(self, before: "Tracker") -> None:
         """Begin where an episode put down to a sensor ends, as the plant has left its usual values (`upset`)."""
@@ -182,7 +127,7 @@ class Tracker:
         sensor, fault = self.beside = before.failed
         at = self.sensors.index(sensor)
         self.suspects[at] = fault
-        self.moved = before._gone(bool(before.stuck))
+        self.moved = before.gone(bool(before.stuck))
         self.moved[at] = False
         if before.upset:  # it was compared from there on
             self.evidence = before.evidence
@@ -215,59 +160,6 @@ class Tracker:
             return []
         known = [(self.sensors[at], fault) for at, fault in self.suspects.items()]
         return [each for each in known if self.whose is None or each[0] != self.whose[0]]
-
-    def add(
-        self,
-        t: int,
-        score: float,
-        shares: Floats,
-        deviation: NDArray[np.floating[Any]] | None = None,
-        values: Floats | None = None,
-        outside: Floats | None = None,
-    ) -> None:
-        """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none.
-
-        `outside` (S,) is how far they are outside their usual values, in spans of these.
-        """
-        self.rows += 1
-        if outside is not None:
-            enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)
-            self.lately = np.concatenate([self.lately[1:], enough[None]])
-            parts = outside if self.rows <= BEGUN else 0.0 * outside, np.maximum(self.lately.min(axis=0), ONCE * enough)
-            self.outside = np.maximum(self.outside, np.stack(parts))
-        if values is not None:
-            self.recent = np.concatenate([self.recent[1:], values[None]])
-        if deviation is not None:
-            on = np.ones((1, 1), dtype=np.bool_)
-            self.evidence = causes.gather(
-                self.evidence, deviation[None, None].astype(np.float64), shares[None, None], on
-            )
-        if score != score:
-            return
-        self.last = t
-        if self.rows <= FIRST:
-            self.shares = self.shares + shares
-            if outside is not None and not self.first.any():
-                self.first = outside > 0
-        if score > self.peak:
-            self.peak, self.peak_at = score, t
-
-    def depart(self, values: Floats, outside: Floats, can: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
-        """Take in who is far outside its usual values; after `add` of the same row.
-
-        A measurement that rests, or is not there, says nothing: it may have failed too.
-
-        Args:
-            values: (S,) NaN for none.
-            outside: (S,) how far they are outside their usual values, in spans of these.
-            can: (S,) sensors that can fail, and sensors that have usual values to leave, having moved in the record.
-        """
-        fail, move = can
-        there = ~np.isnan(values)
-        says = there & move & (~fail | (values != self.last_known))
-        self.away = np.maximum(self.away + np.where(outside > FAIRLY, 2, -1) * says, 0)
-        self.off = np.maximum(self.off + np.where(outside > NEARLY, 1, -1) * says, 0)
-        self.last_known = np.where(there, values, self.last_known)
 
     def attend(self, t: int, score: float, ill: Ill, row: int, lasting: NDArray[np.bool_]) -> None:
         """Take in a row without an alarm in which a sensor has failed for long; the first one begins it.
@@ -325,7 +217,7 @@ class Tracker:
             spikes: what is remembered of the asset; None for nothing.
             period: number of the row.
         """
-        lone = _alone(self.outside[1]) & ~self._others_away(ill, row)
+        lone = _alone(self.outside[1]) & ~self.others_away(ill, row)
         if self.failed and self.rows <= self.stuck and not lone[self.sensors.index(self.failed[0])]:
             self.stuck, self.failed, self.followed = 0, None, True  # it told the truth
         if ill is None:
@@ -347,7 +239,7 @@ class Tracker:
         explains &= (fault != IS_SPIKING) | _alone(self.outside[0], OTHERS, np.inf)
         explains &= ~resting | (lone & (self.rows > FIRST) & (not self.followed))
         explains &= (fault != IS_RESTING) | leapt
-        explains |= self._isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
+        explains |= self.isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
             self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
@@ -393,7 +285,7 @@ class Tracker:
             fresh: (S,) sensors whose spike has just ended; None for none.
         """
         if fresh is not None:
-            counts = None if self.rows == 1 else self._isolated(fresh)  # it was before the first row
+            counts = None if self.rows == 1 else self.isolated(fresh)  # it was before the first row
             whose = self.failed or self.beside
             if counts is not None and whose is not None and whose[1] == FAULTS[IS_SPIKING]:
                 counts[self.sensors.index(whose[0])] = True
@@ -428,11 +320,11 @@ class Tracker:
         if self.upset:
             if self._known():
                 return True
-        elif not self._others_away(ill, row, bool(self.stuck))[at]:
+        elif not self.others_away(ill, row, bool(self.stuck))[at]:
             return False
         elif self.stuck or not self._may_move(self.failed, self.age + self.rows, spikes, period, steers):
             return True
-        gone = self._gone(False) & ~_lost(ill, row)
+        gone = self.gone(False) & ~lost(ill, row)
         gone[[at, *(sensor for sensor, fault in self.suspects.items() if fault != FAULTS[IS_SPIKING])]] = False
         far = [self.sensors[sensor] for sensor in np.argsort(-self.away, kind="stable").tolist() if gone[sensor]]
         if far and not self.upset:
@@ -493,7 +385,7 @@ class Tracker:
             if before is not None and before[0] != self.failed[0]:
                 self.leads = []
             at, silent = self.sensors.index(self.failed[0]), self.failed[1] != FAULTS[IS_SPIKING]
-            if steers[at] and silent and not self.stuck and self.rows <= FIRST and at not in self._leading():
+            if steers[at] and silent and not self.stuck and self.rows <= FIRST and at not in self.leading():
                 self.leads = self._others_leading()
             return
         if self.beside is not None or self.followed or self.apart:
@@ -523,25 +415,9 @@ class Tracker:
         rows = [first - row for row, at in spikes.counted if at == sensor and row <= first + 1] if spikes else []
         return len(rows) >= TWICE and min(rows) <= RECENT
 
-    def _leading(self) -> list[int]:
-        """Positions of those that lead, by half of the largest at least; none without a score."""
-        weighed = self._weighed()
-        most = np.argsort(-weighed, kind="stable")[:LEADING].tolist()
-        return [at for at in most if weighed[at] >= PARTNER * max(weighed.max(), 1e-300)]
-
     def _others_leading(self) -> list[str]:
         """Those of them that had not failed."""
-        return [self.sensors[at] for at in self._leading() if at not in self.suspects]
-
-    def _gone(self, slowly: bool) -> NDArray[np.bool_]:
-        """(S,) sensors that were far outside their usual values for long; `slowly`: or less far for longer."""
-        gone = self.away >= 2 * LASTS
-        return gone | (self.off >= HEARD) if slowly else gone
-
-    def _others_away(self, ill: Ill | None, row: int, slowly: bool = False) -> NDArray[np.bool_]:
-        """(S,) sensors beside which another is away for long; one that failed as well is no plant."""
-        away = self._gone(slowly) & ~_lost(ill, row)
-        return np.asarray(np.count_nonzero(away) > away)
+        return [self.sensors[at] for at in self.leading() if at not in self.suspects]
 
     def suspect(self, ill: Ill | None, row: int, lasting: NDArray[np.bool_], of_late: Sequence[int]) -> None:
         """Note which sensors failed before it began or spike in its first rows, whatever their share; after `judge`.
@@ -565,26 +441,9 @@ class Tracker:
             if of_late.count(sensor) >= TWICE:
                 self.suspects.setdefault(sensor, FAULTS[IS_SPIKING])
 
-    def _isolated(self, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(S,) sensors whose spike, just ended, stands out from how they moved in the episode before it."""
-        if self.rows < len(self.recent) or not fresh.any():
-            return np.zeros(len(fresh), dtype=np.bool_)
-        changes = np.abs(np.diff(self.recent, axis=0))
-        usual = np.median(np.where(np.isnan(changes[:-2]), np.inf, changes[:-2]), axis=0)
-        calm = ~(changes[-2] < SUDDEN * changes[-3])  # it had not begun to leap before
-        return np.asarray(fresh & (usual > 0) & (changes[-2] >= ISOLATED * usual) & calm)
-
-    def match(self) -> Match | None:
-        """What it is like; None without a library."""
-        if self._matcher is None:
-            return None
-        if self._matched is None or self._matched[0] != self.rows:
-            self._matched = self.rows, self._matcher.match(self.evidence)[0]
-        return self._matched[1]
-
     def episode(self, end: int | None = None) -> Episode:
         """As it is now."""
-        weighed = self._weighed()
+        weighed = self.weighed()
         total = float(weighed.sum())
         parts = weighed / total if total > 0 else weighed
         leading = np.argsort(-parts, kind="stable")[:LEADING]
@@ -611,11 +470,6 @@ class Tracker:
             upset=self.moving,
         )
 
-    def _weighed(self) -> Floats:
-        """(S,) how much each has to do with what it began with."""
-        weighed = np.where(self.first, OUTSIDE, 1.0) * self.shares
-        return weighed * self.moved if (weighed * self.moved).any() else weighed
-
     def update(self) -> Change | None:
         """What to tell of it now, if it says something new."""
         if self.told is not None:
@@ -638,73 +492,20 @@ class Tracker:
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        return {
-            "age": self.age,
-            "upset": self.upset,
-            "leads": self.leads,
-            "like": self.like,
-            "start": self.start,
-            "sensors": list(self.sensors),
-            "model": self.model,
-            "period_s": self.period_s,
-            "peak": self.peak,
-            "peak_at": self.peak_at,
-            "last": self.last,
-            "shares": self.shares.tolist(),
-            "first": self.first.tolist(),
-            "outside": self.outside.tolist(),
-            "rows": self.rows,
-            "failed": self.failed,
-            "alarmed": self.alarmed,
-            "stuck": self.stuck,
-            "suspects": list(self.suspects.items()),
-            "beside": self.beside,
-            "moved": self.moved.tolist(),
-            "followed": self.followed,
-            "blamed": self.blamed,
-            "apart": self.apart,
-            "away": self.away.tolist(),
-            "off": self.off.tolist(),
-            "last_known": base64.b64encode(self.last_known.tobytes()).decode(),
-            "lately": self.lately.tolist(),
-            "beyond": self.beyond.tolist(),
-            "recent": base64.b64encode(self.recent.tobytes()).decode(),
-            "ended": self.ended,
-            "library": self.library,
-            "outlook": None if self.outlook is None else msgspec.to_builtins(self.outlook),
-            "evidence": {
-                name: base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-                for name, array in self.evidence.items()
-            },
-        }
+        outlook = None if self.outlook is None else msgspec.to_builtins(self.outlook)
+        return {**super().dump(), "suspects": list(self.suspects.items()), "outlook": outlook}
 
     @classmethod
     def restore(cls, asset: str, dumped: dict[str, Any]) -> "Tracker":
         """The tracker that was dumped; what it is compared with is for the caller to give (`library`, `know`)."""
         tracker = cls(asset, dumped["model"], dumped["start"], dumped["sensors"], dumped["period_s"])
-        tracker.peak, tracker.peak_at, tracker.last = dumped["peak"], dumped["peak_at"], dumped["last"]
-        tracker.shares, tracker.beyond = np.array(dumped["shares"]), np.array(dumped["beyond"], dtype=np.bool_)
-        tracker.first, tracker.stuck = np.array(dumped["first"], dtype=np.bool_), dumped["stuck"]
-        tracker.lately, tracker.alarmed = np.array(dumped["lately"]), dumped["alarmed"]
-        tracker.outside = np.array(dumped["outside"])
-        tracker.suspects, tracker.away = dict(dumped["suspects"]), np.array(dumped["away"], dtype=np.int64)
-        tracker.age, tracker.upset, tracker.leads = dumped["age"], list(dumped["upset"]), list(dumped["leads"])
-        tracker.like = None if dumped["like"] is None else (dumped["like"][0], dumped["like"][1])
-        tracker.off = np.array(dumped["off"], dtype=np.int64)
-        tracker.last_known = np.frombuffer(base64.b64decode(dumped["last_known"]))
-        tracker.followed, tracker.moved = dumped["followed"], np.array(dumped["moved"], dtype=np.bool_)
-        tracker.beside = None if dumped["beside"] is None else (dumped["beside"][0], dumped["beside"][1])
-        tracker.recent = np.frombuffer(base64.b64decode(dumped["recent"])).reshape(tracker.recent.shape)
-        tracker.blamed = None if dumped["blamed"] is None else (dumped["blamed"][0], dumped["blamed"][1])
-        tracker.apart = dumped["apart"]
-        tracker.rows, tracker.ended, tracker.library = dumped["rows"], dumped["ended"], dumped["library"]
-        tracker.failed = None if dumped["failed"] is None else (dumped["failed"][0], dumped["failed"][1])
+        tracker.resume(dumped)
+        for name in ("failed", "like", "beside", "blamed"):  # JSON knows no tuples
+            pair = dumped[name]
+            setattr(tracker, name, None if pair is None else (pair[0], pair[1]))
+        tracker.suspects = dict(dumped["suspects"])
         if dumped["outlook"] is not None:
             tracker.outlook = msgspec.convert(dumped["outlook"], Outlook)
-        tracker.evidence = {
-            name: np.frombuffer(base64.b64decode(dumped["evidence"][name]), dtype=array.dtype).reshape(array.shape)
-            for name, array in tracker.evidence.items()
-        }
         tracker.told = None if tracker.ended else (tracker.peak, tracker.verdict, tracker.last)
         return tracker
 
@@ -719,13 +520,6 @@ def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray
 def _failing_for(sensor: int, spikes: Spikes | None, period: int) -> int:
     """For how many rows a sensor has failed, now and again or all the time."""
     return 0 if spikes is None else period - spikes.since.get(sensor, (period, period))[0]
-
-
-def _lost(ill: Ill | None, row: int) -> NDArray[np.bool_] | np.bool_:
-    """(S,) sensors that show nothing of the plant in a row; no more than one answer for all where nothing is wrong."""
-    if ill is None:
-        return np.False_
-    return np.asarray(np.isin(ill.fault[row], LOST))
 
 
 def _number(value: float) -> float | None:

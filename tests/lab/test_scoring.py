@@ -825,7 +825,8 @@ def test_a_snapshot_with_a_spoiled_episode_changes_nothing() -> None:
     for block in rows:
         scorer.ingest(block)
     ((head, content),) = scorer.dump([0])
-    spoiled = {**head, "episode": {**head["episode"], "recent": ""}}
+    arrays = {**head["episode"]["arrays"], "recent": ""}
+    spoiled = {**head, "episode": {**head["episode"], "arrays": arrays}}
     with pytest.raises(ValueError, match="reshape"):
         again.restore(0, model, int(t[-1]), spoiled, content)
     assert again.scored() == []

@@ -7,9 +7,9 @@ import pytest
 
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
+from lab.course import HEARD, LASTS
 from lab.episodes import Episode, Kind, list_episodes, unpack
 from lab.groups import BURST, LONGER
-from lab.tracker import HEARD, LASTS
 from models.detector import save, usual
 from models.precursor import Precursor
 from tests.lab.scoring_rig import SECOND, START, Rig, only

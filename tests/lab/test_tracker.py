@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from lab.course import FIRST, HEARD, LASTS, SETTLED
 from lab.episodes import Known, Outlook, unpack
 from lab.groups import FAIRLY, FAULTS, IS_RESTING, IS_STUCK, Ill
 from lab.spikes import MEMORY, Spikes
-from lab.tracker import FIRST, HEARD, LASTS, QUIET_NS, RECENT, SETTLED, SHOWN, Tracker
+from lab.tracker import QUIET_NS, RECENT, SHOWN, Tracker
 from models.detector import State
 from models.precursor.causes import Match, none
 
