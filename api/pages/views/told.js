@@ -34,7 +34,8 @@ export async function tellCause(lab, asset, row) {
   choice.value = told && (first.has(told) || rest.includes(told)) ? told : likely.length && !isUnknown(row) ? likely[0][0] : OWN;
   const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off' });
   const naming = h('label', { class: 'field' }, h('span', { text: t('page.cause.name') }), name);
-  const where = h('select', { name: 'kind' }, ...['process', 'instrument'].map((kind) => h('option', { value: kind, text: t(`page.cause.where.${kind}`) })));
+  const where = h('select', { name: 'kind' }, h('option', { value: 'process', text: t('page.cause.where.process') }),
+    h('option', { value: 'instrument', text: t('page.cause.where.instrument') }));
   where.value = row.kind;
   let sure = false;
   where.addEventListener('change', () => { sure = true; });
