@@ -368,7 +368,7 @@ class ScoringRuntime:
             library = known.library if known is not None else causes.none(sensors)
             if found.evidence or found.kind == "process":
                 state = _in_order(unpack(found.evidence), sensors, library)
-                library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument")
+                library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument", id)
                 write_library(self.models / name, library)
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error

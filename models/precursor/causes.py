@@ -65,7 +65,7 @@ def none(sensors: Sequence[str]) -> "Library":
     examples = np.zeros((0, 2 * len(sensors)))
     table = np.tile(np.array(DEFAULT), (len(AGES), 1))
     never = np.zeros(0, dtype=np.bool_)
-    return Library(tuple(sensors), (), nothing, nothing, examples, never, never, table)
+    return Library(tuple(sensors), (), nothing, nothing, examples, never, never, np.zeros(0, dtype=str), table)
 
 
 def initial(assets: int, sensors: int) -> State:
@@ -137,15 +137,23 @@ class Library:
     """(E,) whether the user told it."""
     failed: NDArray[np.bool_]
     """(E,) whether they told it of a failed sensor, and not of the process."""
+    episode: NDArray[np.str_]
+    """(E,) what they told it of; "" where that is not known."""
     calibration: Floats
     """(ages, 3) temperature of the probabilities, slope and middle of "unknown" over the logarithm of the distance."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What whoever made it wrote of it: plain JSON."""
 
-    def with_example(self, cause: str, state: State, failed: bool = False) -> "Library":
+    def with_example(self, cause: str, state: State, failed: bool = False, episode: str = "") -> "Library":
         """The library and one more example, "this was X": evidence of one open or ended episode, as old as it is.
 
-        Told of the same evidence again, the last word holds. A failed sensor's is said to be so by `failed`.
+        Told of the same evidence or episode again, the last word holds, for what was kept of it when younger as well.
+
+        Args:
+            cause: X.
+            state: the evidence.
+            failed: a failed sensor's, and not the process's.
+            episode: its id, if it has one.
 
         Raises:
             ValueError: no name, no row in the evidence, or other sensors than the library's.
@@ -155,16 +163,18 @@ class Library:
         if not cause.strip() or rows < 1 or found.shape != (1, self.examples.shape[1]):
             raise ValueError("want the name of a cause, and evidence of one episode with this library's sensors")
         causes = self.causes if cause in self.causes else (*self.causes, cause)
-        found = np.round(found, 4)
-        keep = ~(self.told & (self.examples == found).all(axis=1))
+        found, age = np.round(found, 4), nearest_age(rows)
+        same = self.told & (self.episode == episode) & (episode != "")
+        keep = ~(self.told & (self.examples == found).all(axis=1)) & ~(same & (self.age == age))
         return replace(
             self,
             causes=causes,
-            of=np.append(self.of[keep], causes.index(cause)),
-            age=np.append(self.age[keep], nearest_age(rows)),
+            of=np.append(np.where(same, causes.index(cause), self.of)[keep], causes.index(cause)),
+            age=np.append(self.age[keep], age),
             examples=np.concatenate([self.examples[keep], found]),
             told=np.append(self.told[keep], True),
-            failed=np.append(self.failed[keep], failed),
+            failed=np.append(np.where(same, failed, self.failed)[keep], failed),
+            episode=np.append(self.episode[keep], episode),
         )
 
     def with_told(self, other: "Library") -> "Library":
@@ -187,6 +197,7 @@ class Library:
             examples=np.concatenate([self.examples, examples]),
             told=np.concatenate([self.told, other.told[rows]]),
             failed=np.concatenate([self.failed, other.failed[rows]]),
+            episode=np.concatenate([self.episode, other.episode[rows]]),
         )
 
     def matcher(self, sensors: Sequence[str]) -> "Matcher":
@@ -221,11 +232,14 @@ class Library:
                 "rows": AGES[age],
                 "told": told,
                 **({"failed": True} if failed else {}),
+                **({"episode": episode} if episode else {}),
                 "deviation": [float(value) for value in found[: len(self.sensors)]],
                 "share": [float(value) for value in found[len(self.sensors) :]],
             }
-            for of, age, told, failed, found in zip(
-                *(each.tolist() for each in (self.of, self.age, self.told, self.failed)), self.examples, strict=True
+            for of, age, told, failed, episode, found in zip(
+                *(each.tolist() for each in (self.of, self.age, self.told, self.failed, self.episode)),
+                self.examples,
+                strict=True,
             )
         ]
         whole = {
@@ -259,6 +273,7 @@ class Library:
             age = np.array([AGES.index(one["rows"]) for one in listed], dtype=np.int64)
             told = np.array([bool(one["told"]) for one in listed], dtype=np.bool_)
             failed = np.array([bool(one.get("failed")) for one in listed], dtype=np.bool_)
+            episode = np.array([str(one.get("episode", "")) for one in listed], dtype=str)
             calibration = np.array(whole["calibration"], dtype=np.float64)
             about = dict(whole["about"])
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -268,7 +283,7 @@ class Library:
             raise ValueError("not a whole library of causes: numbers out of range")
         if len(set(sensors)) != len(sensors) or len(set(causes)) != len(causes) or not sensors:
             raise ValueError("not a whole library of causes: names that repeat")
-        return cls(sensors, causes, of, age, examples, told, failed, calibration, about)
+        return cls(sensors, causes, of, age, examples, told, failed, episode, calibration, about)
 
 
 class _Space(NamedTuple):
@@ -360,6 +375,7 @@ def learn(episodes: Sequence[Labelled], sensors: Sequence[str], about: Mapping[s
         np.array(rows),
         np.zeros(len(of), dtype=np.bool_),
         np.zeros(len(of), dtype=np.bool_),
+        np.zeros(len(of), dtype=str),
         np.tile(np.array(DEFAULT), (len(AGES), 1)),
         dict(about or {}),
     )

@@ -212,6 +212,7 @@ def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
     rig.runtime.label(first.id, "gasket")  # the last word holds
     library = read_library(rig.models / "pump.causes.json")
     assert [library.causes[at] for at in library.of] == ["gasket"]
+    assert library.episode.tolist() == [first.id]
     rig.feed("pump-1", seconds(130, 300), leaking(300, 6)[:130])
     assert rig.runtime.describe(number)["causes"][0][0] == "gasket"
     rig.feed("pump-1", seconds(170, 430), leaking(300, 6)[130:])

@@ -69,6 +69,21 @@ def test_a_library_of_one_example_is_usable() -> None:
     assert matcher.match(evidence(episode("fouling", 2), 60))[0].cause is None
 
 
+def test_the_last_word_on_an_episode_holds_at_every_age(library: Library) -> None:
+    one, other = episode("surge", 50), episode("surge", 51)
+    told = library
+    for cause, failed, rows in (("surge", False, 5), ("surge", False, 6), ("gauge", True, 60)):
+        told = Library.loads(told.with_example(cause, evidence(one, rows), failed, "tep-1-a").dumps())
+    mine = np.flatnonzero(told.told)
+    assert [told.causes[at] for at in told.of[mine].tolist()] == ["gauge", "gauge"], "one of each age"
+    assert sorted(told.age[mine].tolist()) == sorted({nearest_age(6), nearest_age(60)})
+    assert told.failed[mine].all()
+    assert "gauge" not in told.matcher(SENSORS).of_process
+    both = told.with_example("surge", evidence(other, 60), False, "tep-1-b")
+    assert sorted(both.causes[at] for at in both.of[both.told].tolist()) == ["gauge", "gauge", "surge"]
+    assert both.failed[both.told].tolist() == [True, True, False]
+
+
 def test_what_the_user_told_outlives_the_library() -> None:
     empty = none(SENSORS)
     assert empty.matcher(SENSORS).match(evidence(episode("leak", 2), 60))[0] == ([], 1.0)
