@@ -5,13 +5,14 @@ A library stands beside the model whose episodes it explains: `{kind}.causes.jso
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from lab.fitting import TEP_PERIOD_S
+from lab.running import alone
 from lab.tables import write_whole
 from lab.text import text
 from models.detector import Detector, Floats, load
@@ -54,6 +55,11 @@ def write_library(path: Path, library: Library) -> None:
         TableError: it cannot be written.
     """
     write_whole(path, library.dumps())
+
+
+def changing(models: Path) -> AbstractContextManager[None]:
+    """To be held from reading a library in a folder until it is written: what one writes, another must have read."""
+    return alone(models / ".causes.lock")
 
 
 def episodes(
@@ -115,12 +121,9 @@ def tep_causes(
     model = load(models / "tep.model")
     path = models / "tep.causes.json"
     about: dict[str, Any] = {"plant": "tep", "causes": TEP_CAUSES, "model": model.id, "runs": runs, "hours": hours}
-    before = None
-    if path.exists():
-        with suppress(LibraryError):  # one that cannot be read is made anew
-            before = read_library(path)
-        if before is not None and dict(before.about) == about and not force:
-            return path, False
+    before = _there(path)
+    if before is not None and dict(before.about) == about and not force:
+        return path, False
     cause = [fault for fault in TEP_FAULTS for _ in range(runs)]
 
     def switch(inputs: tep.Inputs) -> None:
@@ -138,7 +141,17 @@ def tep_causes(
     first = round(TEP_AT_H * 3600.0 / TEP_PERIOD_S)
     labelled = episodes(model.detector, records[:, :, columns], [f"idv_{fault}" for fault in cause], first, lengths)
     library = learn(labelled, model.detector.sensors, about)
-    write_library(path, library if before is None else library.with_told(before))
+    with changing(models):
+        before = _there(path)  # as it is by now: somebody may have told it something meanwhile
+        write_library(path, library if before is None else library.with_told(before))
     if progress is not None:
         progress(1.0)
     return path, True
+
+
+def _there(path: Path) -> Library | None:
+    """The library that is there; one that cannot be read is made anew."""
+    try:
+        return read_library(path)
+    except LibraryError:
+        return None

@@ -5,10 +5,15 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Final, Literal
 
 import msgspec
+
+PATIENCE_S: Final = 5.0
+"""A lock that is held for longer is not waited for."""
 
 
 class ProcessInfo(msgspec.Struct):
@@ -135,6 +140,21 @@ class Lock:
     def release(self) -> None:
         """Let go of the lock; safe to call twice."""
         self._file.close()
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Do something for which other processes wait that want to do it too: they hold the lock of the same file.
+
+    It is to be done soon: nobody waits longer than `PATIENCE_S`. Where the file cannot be locked, it is done anyway.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            handle = stack.enter_context(file.open("ab"))
+            until = time.monotonic() + PATIENCE_S
+            while not _try_lock(handle, exclusive=True) and time.monotonic() < until:
+                time.sleep(0.01)
+        yield
 
 
 def _lock_held(file: Path) -> bool:

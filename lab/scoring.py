@@ -21,7 +21,7 @@ import numpy as np
 
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
-from lab.causes import LibraryError, read_library, write_library
+from lab.causes import LibraryError, changing, read_library, write_library
 from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
 from lab.historian.base import Historian
@@ -364,12 +364,14 @@ class ScoringRuntime:
             raise ValueError("the cause has no name")
         try:
             sensors = stored_model(self.store, found.model).detector.sensors
-            name, known = self._known_causes(numbers[found.asset])
-            library = known.library if known is not None else causes.none(sensors)
-            if found.evidence or found.kind == "process":
-                state = _in_order(unpack(found.evidence), sensors, library)
-                library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument", id)
-                write_library(self.models / name, library)
+            with changing(self.models):
+                self._look()
+                name, known = self._known_causes(numbers[found.asset])
+                library = known.library if known is not None else causes.none(sensors)
+                if found.evidence or found.kind == "process":
+                    state = _in_order(unpack(found.evidence), sensors, library)
+                    library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument", id)
+                    write_library(self.models / name, library)
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self._news.labels[id] = cause.strip()

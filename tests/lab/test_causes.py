@@ -1,13 +1,17 @@
 """Libraries of causes in files, and the episodes they are learnt from."""
 
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
 
 import numpy as np
 import pytest
 
-from lab.causes import OLDEST, LibraryError, episodes, read_library, write_library
+from lab.causes import OLDEST, LibraryError, changing, episodes, read_library, tep_causes, write_library
+from models.detector import save
 from models.precursor import fit
-from models.precursor.causes import learn, none
+from models.precursor.causes import gather, initial, learn, none
+from simulators import tep
 from tests.models.plants import SENSORS, record
 
 
@@ -26,6 +30,51 @@ def test_episodes_are_what_the_detector_saw_from_their_first_row_on() -> None:
     assert len(found[1].deviation) <= 150
     library = learn(found[:2], SENSORS)
     assert library.causes == ("leak", "both")
+
+
+def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(tmp_path: Path) -> None:
+    normal = tep.round_records(tep.simulate(30.0, [1], generator="numpy").records[0])
+    save(fit(normal, list(tep.COLUMNS), 180.0), tmp_path / "tep.model")
+    path = tmp_path / "tep.causes.json"
+    state = gather(initial(1, 52), np.ones((1, 80, 52)), np.ones((1, 80, 52)), np.ones((1, 80), dtype=np.bool_))
+
+    def tell(share: float) -> None:
+        if share > 0.5 and not path.exists():
+            write_library(path, none(tep.COLUMNS).with_example("strainer blocked", state))
+
+    assert tep_causes(tmp_path, runs=1, hours=12.0, progress=tell) == (path, True)
+    found = read_library(path)
+    assert "idv_1" in found.causes
+    assert [found.causes[at] for at in found.of[found.told].tolist()] == ["strainer blocked"]
+    assert tep_causes(tmp_path, runs=1, hours=12.0) == (path, False)
+    assert tep_causes(tmp_path, runs=1, hours=12.0, force=True) == (path, True)
+    assert read_library(path).dumps() == found.dumps()
+
+
+def test_processes_wait_for_each_other_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []
+
+    def hold() -> None:
+        with changing(tmp_path):
+            order.append("first")
+            taken.set()
+            sleep(0.2)
+            order.append("first done")
+
+    taken = Event()
+    other = Thread(target=hold)
+    other.start()
+    taken.wait()
+    with changing(tmp_path):
+        order.append("second")
+        monkeypatch.setattr("lab.running.PATIENCE_S", 0.05)
+        with changing(tmp_path):  # whoever holds it may hang
+            order.append("third")
+    other.join()
+    assert order == ["first", "first done", "second", "third"]
+    with changing(tmp_path / "not there"):
+        order.append("without")
+    assert order[-1] == "without"
 
 
 def test_a_library_in_a_file(tmp_path: Path) -> None:

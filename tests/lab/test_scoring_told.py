@@ -226,6 +226,17 @@ def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
         rig.runtime.label(first.id, " ")
 
 
+def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(rig: Rig) -> None:
+    """Two write the library: neither may lose what the other has written since it last looked."""
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    path, first = rig.models / "pump.causes.json", only(rig)
+    one = Labelled("idv_1", np.ones((80, len(SENSORS))), np.ones((80, len(SENSORS))))
+    write_library(path, learn([one], SENSORS))  # since the last look
+    rig.runtime.label(first.id, "gasket")
+    assert read_library(path).causes == ("idv_1", "gasket")
+
+
 def only_label(rig: Rig, id: str) -> str | None:
     return next(episode.label for episode in list_episodes(rig.store) if episode.id == id)
 
