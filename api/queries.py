@@ -372,6 +372,7 @@ def _episode(row: Episode, told: _Names, now: int) -> dict[str, Any]:
         "causes": told.causes(row.causes),
         "unknown": row.unknown,
         "told": row.label is not None,
+        "told_kind": row.label_kind,
         "failed": told.failed(row.failed),
         "suspects": told.suspects(row.suspects),
         "upset": told.sensors(row.upset),

@@ -207,6 +207,7 @@ class Episode(Answer):
     causes: list[Cause]
     unknown: Number
     told: bool
+    told_kind: Literal["process", "instrument"] | None
     failed: Failed | None
     suspects: list[Failed]
     upset: list[Named]

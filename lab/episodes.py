@@ -31,6 +31,7 @@ room(
     "ALTER TABLE episode ADD COLUMN evidence BLOB",
     "ALTER TABLE episode ADD COLUMN suspects TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE episode ADD COLUMN upset TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE episode ADD COLUMN label_kind TEXT",
 )
 
 
@@ -106,6 +107,8 @@ class Episode(msgspec.Struct, frozen=True):
     the plant has left its usual values as well."""
     upset: list[str] = []
     """Of an instrument's episode the sensors by which the plant moves with it: a controller acts on it."""
+    label_kind: Kind | None = None
+    """Whose the user said that it was; None where they said nothing."""
 
 
 def pack(state: State) -> bytes:
@@ -173,20 +176,20 @@ def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def write_label(db: sqlite3.Connection, id: str, cause: str) -> None:
-    """Note what the user said that an episode was. The caller has the transaction."""
-    db.execute("UPDATE episode SET label = ? WHERE id = ?", (cause, id))
+def write_label(db: sqlite3.Connection, id: str, cause: str, kind: Kind) -> None:
+    """Note what the user said that an episode was, and whose. The caller has the transaction."""
+    db.execute("UPDATE episode SET label = ?, label_kind = ? WHERE id = ?", (cause, kind, id))
 
 
 def find_episode(store: Store, id: str) -> Episode | None:
     """One episode by its id."""
-    row = store.db.execute(f"SELECT {_COLUMNS}, label FROM episode WHERE id = ?", (id,)).fetchone()
+    row = store.db.execute(f"SELECT {_COLUMNS}, label, label_kind FROM episode WHERE id = ?", (id,)).fetchone()
     return None if row is None else _episode(row)
 
 
 def _episode(row: Sequence[Any]) -> Episode:
     id, asset, kind, start, end, peak, peak_at, leading, cause, model = row[:10]
-    failed, causes, unknown, library, outlook, evidence, suspects, upset, label = row[10:]
+    failed, causes, unknown, library, outlook, evidence, suspects, upset, label, label_kind = row[10:]
     return Episode(
         *(id, asset, kind, start, end, peak, peak_at, _leading.decode(leading), cause, model),
         None if failed is None else msgspec.json.decode(failed, type=tuple[str, str]),
@@ -196,6 +199,7 @@ def _episode(row: Sequence[Any]) -> Episode:
         evidence or b"",
         _suspects.decode(suspects),
         _upset.decode(upset),
+        label_kind,
     )
 
 
@@ -235,7 +239,7 @@ def list_episodes(
         conditions.append("(start, id) < (:at, :id)")
         values |= {"at": cursor[0], "id": cursor[1]}
     rows = store.db.execute(
-        f"SELECT {_COLUMNS}, label FROM episode WHERE {' AND '.join(conditions)} "
+        f"SELECT {_COLUMNS}, label, label_kind FROM episode WHERE {' AND '.join(conditions)} "
         "ORDER BY start DESC, id DESC LIMIT :limit",
         values,
     )

@@ -69,8 +69,8 @@ class _News:
         """Name and content of the files of models that came into use, by id."""
         self.libraries: dict[str, tuple[str, bytes]] = {}
         """The same of libraries of causes, compressed."""
-        self.labels: dict[str, str] = {}
-        """What the user said that episodes were."""
+        self.labels: dict[str, tuple[str, Kind]] = {}
+        """What the user said that episodes were, and whose."""
         self.late: list[tuple[str, int]] = []
 
     def then(self, later: "_News") -> "_News":
@@ -362,6 +362,7 @@ class ScoringRuntime:
             raise KeyError(id)
         if not cause.strip():
             raise ValueError("the cause has no name")
+        whose = kind or found.kind
         try:
             sensors = stored_model(self.store, found.model).detector.sensors
             with changing(self.models):
@@ -370,11 +371,11 @@ class ScoringRuntime:
                 library = known.library if known is not None else causes.none(sensors)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
-                    library = library.with_example(cause.strip(), state, (kind or found.kind) == "instrument", id)
+                    library = library.with_example(cause.strip(), state, whose == "instrument", id)
                     write_library(self.models / name, library)
         except (ModelError, TableError) as error:
             raise ValueError(str(error)) from error
-        self._news.labels[id] = cause.strip()
+        self._news.labels[id] = cause.strip(), whose
         self._look()
         return name
 
@@ -493,8 +494,8 @@ class ScoringRuntime:
             libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
             db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
             db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", news.runs)
-            for id, cause in news.labels.items():
-                write_label(db, id, cause)
+            for id, (cause, kind) in news.labels.items():
+                write_label(db, id, cause, kind)
             db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
             # many assets are many bytes: write them less often
             wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)

@@ -138,6 +138,12 @@ class Plant:
             "age_s": 0.12, **self.said(),
         }  # fmt: skip
 
+    def tell(self, episode: str, cause: str, kind: str) -> None:
+        """Note what an episode was, if it is of this plant."""
+        for row in self.episodes:
+            if row["id"] == episode:
+                row |= {"cause": cause, "cause_name": cause_name(cause, "en"), "told": True, "told_kind": kind}
+
     def open_episode(self) -> dict[str, Any] | None:
         """The episode that is open."""
         return next((row for row in self.episodes if row["end"] is None), None)
@@ -189,6 +195,7 @@ def _episode(asset: str, id: str, kind: str, start: float, end: float | None, pe
     return {
         "id": id, "asset": asset, "kind": kind, "start": start, "end": end, "peak": peak, "peak_at": start + 40,
         "leading": list(tags), "cause": None, "cause_name": None, "causes": [], "unknown": None, "told": False,
+        "told_kind": None,
         "failed": {"sensor": tags[0][0], "name": tags[0][0], "fault": "frozen"} if kind == "instrument" else None,
         "suspects": [], "upset": [], "outlook": None,
     }  # fmt: skip
@@ -212,7 +219,7 @@ def make_plants(fault: bool) -> list[Plant]:
         tep.episodes.append(_episode("tep-1", f"e{k}", "process", now - ago, now - ago + length, peak, LEADING[:3]))
     explain(tep.episodes[0], [("idv_17", 0.2), ("idv_3", 0.06)], 0.74, NONE_IN_SIGHT)
     explain(tep.episodes[1], CAUSES, 0.12, OUTLOOK | {"reached": "xmeas_7", "lead_s": 8220.0})
-    tep.episodes[2] |= {"cause": "strainer blocked", "cause_name": "strainer blocked", "told": True}
+    tep.tell("e2", "strainer blocked", "process")
     if fault:
         tep.health, tep.ill_from = "alarm", now - 140
         tep.episodes.append(_episode("tep-1", "e9", "process", now - 128, None, 7.1, LEADING[:3]))
@@ -299,12 +306,10 @@ class FakeLab:
             status.update(plant_s=0.0, faults=[], sensor_faults=[], actuator_faults=[], tripped=None, seed=body["seed"])
             plant.ill_from = None
 
-    def tell(self, episode: str, cause: str) -> None:
+    def tell(self, episode: str, cause: str, kind: str) -> None:
         """Note what an episode was."""
         for plant in self.plants:
-            for row in plant.episodes:
-                if row["id"] == episode:
-                    row |= {"cause": cause, "cause_name": cause_name(cause, "en"), "told": True}
+            plant.tell(episode, cause, kind)
 
     def accept(self, key: str) -> None:
         """Where an asset stands is normal."""

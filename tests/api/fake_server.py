@@ -231,7 +231,7 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         lab.posted.append((f"episodes/{key}/cause", body))
         if lab.refuse:
             return problem(422, "The collector refused", lab.refuse, request.url.path)
-        lab.tell(key, body["cause"])
+        lab.tell(key, body["cause"], body["kind"])
         return Answer({"episode": key, "cause": body["cause"], "library": "tep.causes.json"})
 
     @app.post("/api/v1/assets/{key}/accept")

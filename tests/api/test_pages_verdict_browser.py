@@ -97,6 +97,10 @@ def test_a_failed_sensor_that_moves_the_plant_is_an_alarm(visit: Open) -> None:
     expect(page.locator(".diagnosis .part").first).to_contain_text("no known cause in the process looks like this")
     row |= {"told": True, "cause": "gauge stuck"}
     expect(listed).to_contain_text("gauge stuck")
+    row["told_kind"] = "process"
+    expect(listed).to_contain_text("Process abnormal")
+    expect(page.locator(".diagnosis .part").nth(2)).to_contain_text("told by a user")
+    assert "Process\n\ntold by a user\n\nThe lab had put it down to: Instrument, and the plant with it" in part(page, 2)
     assert here.errors == []
 
 
@@ -154,6 +158,10 @@ def test_a_name_of_ones_own_is_told_of_an_episode_that_ended(visit: Open) -> Non
     page.fill("dialog input", "  <b>leak</b> ")
     page.click("dialog .primary")
     expect(row).to_contain_text("<b>leak</b>")
+    expect(row).to_contain_text("Sensor suspect")
+    row.locator("button").click()
+    expect(page.locator("dialog select[name=kind]")).to_have_value("instrument")
+    page.click("dialog button:has-text('Cancel')")
     assert here.server.lab.posted == [("episodes/e0/cause", {"cause": "<b>leak</b>", "kind": "instrument"})]
     assert here.errors == []
 

@@ -2,13 +2,14 @@
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
 from lab.course import HEARD, LASTS
-from lab.episodes import Episode, Kind, list_episodes, unpack
+from lab.episodes import Episode, Kind, find_episode, list_episodes, unpack
 from lab.groups import BURST, LONGER
 from models.detector import save, usual
 from models.precursor import Precursor
@@ -741,6 +742,7 @@ def test_a_user_says_whether_it_was_the_process(rig: Rig, kind: Kind) -> None:
     rig.runtime.label(told.id, "strainer blocked", kind)
     rig.stop()
     rig.open()
+    assert find_episode(rig.store, told.id) == msgspec.structs.replace(told, label="strainer blocked", label_kind=kind)
     failed(rig, "two", x, channels, 7)
     newest = list_episodes(rig.store, "two")[0]
     assert newest.kind == kind

@@ -87,7 +87,10 @@ export function diagnosisPanel(lab, asset, said) {
         ? failedText(asset, episode.failed)
         : { what: suspects, why: instrument ? '' : t(suspects ? 'page.suspect.why' : 'page.kind.process_why') };
       const moved = upsetText(asset, episode.upset);
-      if (moved) kind.update(t('page.kind.upset'), [moved, suspects].filter(Boolean).join(' '), t('page.upset.why'));
+      if (open?.told_kind && open.told_kind !== episode.kind) {
+        const lab = t(moved ? 'page.kind.upset' : instrument ? 'page.kind.instrument' : 'page.kind.process');
+        kind.update(t(open.told_kind === 'instrument' ? 'page.kind.instrument' : 'page.kind.process'), t('page.cause.told'), t('page.kind.lab', { verdict: lab }));
+      } else if (moved) kind.update(t('page.kind.upset'), [moved, suspects].filter(Boolean).join(' '), t('page.upset.why'));
       else kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
       const leading = (open?.leading ?? []).slice(0, RANKED);
       began.hidden = leading.length === 0;

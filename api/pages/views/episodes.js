@@ -8,9 +8,11 @@ import { causeLine, freshened, leadText, listLine, tagName } from '../verdict.js
 const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument', upset: 'page.episode.upset' };
 const LEADING = 3;
 
-const kindText = (row) => t(KIND[row.upset?.length ? 'upset' : row.kind] ?? KIND.process);
+/** Whose it was: the user's word stands before the lab's. */
+const whose = (row) => (row.told_kind && row.told_kind !== row.kind ? { kind: row.told_kind } : row);
+const kindText = (row) => t(KIND[whose(row).upset?.length ? 'upset' : whose(row).kind] ?? KIND.process);
 /** How it looks: in alarm once a failed sensor moves the plant. */
-const look = (row) => (isCalm(row) ? 'instrument' : 'process');
+const look = (row) => (isCalm(whose(row)) ? 'instrument' : 'process');
 
 /**
  * A list of episodes of all assets; `update(rows)`.
@@ -42,7 +44,7 @@ function episodeRow(lab) {
     const open = !row.end;
     link.href = `#/asset/${encodeURIComponent(row.asset)}`;
     link.className = `episode ${open ? 'is-open' : ''} kind-${look(row)}`;
-    mark.replaceChildren(icon(isCalm(row) ? 'instrument' : 'alarm'));
+    mark.replaceChildren(icon(look(row) === 'instrument' ? 'instrument' : 'alarm'));
     put(title, asset?.name ?? row.asset);
     const length = duration(row.duration_s ?? 0);
     const time = when(row.start);
@@ -101,7 +103,7 @@ function tableRow(asset, tell) {
     attr(element, 'class', `${open ? 'is-open' : ''} kind-${look(row)}`);
     put(began, when(row.start));
     put(lasted, open ? `${duration(row.duration_s)} (${t('page.episode.ongoing')})` : duration(row.duration_s));
-    mark.replaceChildren(icon(isCalm(row) ? 'instrument' : 'alarm'));
+    mark.replaceChildren(icon(look(row) === 'instrument' ? 'instrument' : 'alarm'));
     put(kind, kindText(row));
     put(name, causeLine(asset, row) ?? '–');
     told.hidden = !row.told;

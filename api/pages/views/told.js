@@ -36,11 +36,12 @@ export async function tellCause(lab, asset, row) {
   const naming = h('label', { class: 'field' }, h('span', { text: t('page.cause.name') }), name);
   const where = h('select', { name: 'kind' }, h('option', { value: 'process', text: t('page.cause.where.process') }),
     h('option', { value: 'instrument', text: t('page.cause.where.instrument') }));
-  where.value = row.kind;
+  const whose = row.told_kind ?? row.kind;
+  where.value = whose;
   let sure = false;
   where.addEventListener('change', () => { sure = true; });
   const show = () => {
-    if (!sure) where.value = choice.value.startsWith(FAULT) ? 'process' : row.kind;
+    if (!sure) where.value = choice.value.startsWith(FAULT) ? 'process' : whose;
     naming.hidden = choice.value !== OWN;
     name.required = !naming.hidden;
   };
