@@ -30,12 +30,10 @@ CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""
 FAR: Final = 1e4
 """No value counts as further away, in standard deviations."""
-DOUBT: Final = 0.5
-"""A residual is left out when values that were put in for missing ones may have so much of its variance."""
 RULES: Final = 64
-"""Sets of sensors that are missing whose rules are kept."""
+"""Patterns of what is missing whose rules are kept."""
 LACKING: Final = 0.3
-"""It is left out as well when so much of its variance comes of a sensor that the model has to do without."""
+"""A residual is left out when so much of its variance comes of values that the model has to do without."""
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
@@ -134,9 +132,7 @@ class Precursor:
         return {
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
             "past": np.zeros((assets, depth, m), dtype=np.float32),
-            "guessed": np.zeros((assets, depth, m), dtype=np.bool_),
-            "gone": np.zeros((assets, m), dtype=np.int32),
-            "out": np.zeros((assets, m), dtype=np.bool_),
+            "absent": np.zeros((assets, depth, m), dtype=np.bool_),
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
@@ -329,27 +325,13 @@ class _Rules(NamedTuple):
     """(M,)"""
     weights: Singles
     """(P, M)"""
-    now: Floats
-    """(M, M) of the newest row."""
-    doubt: Singles
-    """(P, M) by how much a value that was put in adds to the variance of each residual."""
     trusted: NDArray[np.bool_]
     """(M,) residuals that are told."""
 
 
 def _rules(constant: Floats, weights: Floats, trusted: NDArray[np.bool_]) -> _Rules:
     """Of a constant (M,), weights (M, P) and whom to trust (M,)."""
-    m = len(weights)
-    # values put in err by about a standard deviation of their own residual
-    spread = 1.0 / np.maximum(np.abs(np.diagonal(weights[:, :m])), 1e-30)
-    doubt = np.square(weights * np.tile(spread, weights.shape[1] // max(1, m)))
-    return _Rules(
-        constant.astype(np.float32),
-        np.ascontiguousarray(weights.T, dtype=np.float32),
-        weights[:, :m],
-        np.ascontiguousarray(doubt.T, dtype=np.float32),
-        trusted,
-    )
+    return _Rules(constant.astype(np.float32), np.ascontiguousarray(weights.T, dtype=np.float32), trusted)
 
 
 class _Parts(NamedTuple):
@@ -380,8 +362,6 @@ class _Fast:
         """Where each sensor stands among those that move, if every one does."""
         self.rules = _rules(model.weights[:, 0], model.weights[:, 1:], np.ones(m, dtype=np.bool_))
         self.constant, self.weights = self.rules.constant, self.rules.weights
-        self.bridged = np.maximum(model.usual.missing[model.moving], self.lags)
-        """(M,) rows for which values are put in for those of a sensor that are missing."""
         self.window, self.deviation = model.window, 1.0 / np.diagonal(model.weights[:, 1 : m + 1])
         self._without: dict[bytes, _Rules] = {}
         self.baseline = np.divide(1.0, model.baseline, out=np.zeros(m), where=model.baseline > 0).astype(single)
@@ -432,7 +412,7 @@ class _Fast:
             z[..., self.resting] = self._moved(block[..., self.resting])
         z -= state["offset"][:, None]
         x = z.take(self.moving, axis=2)
-        if known is None and self.m and not np.logical_or.reduce(state["guessed"], axis=None):
+        if known is None and self.m and not np.logical_or.reduce(state["absent"], axis=None):
             residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
@@ -446,7 +426,7 @@ class _Fast:
             known = np.ones(block.shape, dtype=np.bool_)
         inside = known.take(self.moving, axis=2)
         for row in range(block.shape[1]):
-            residual, valid = self._guess(state, x[:, row], inside[:, row])
+            residual, valid = self._do_without(state, x[:, row], inside[:, row])
             self._rows(state, residual[None], valid, z[None, :, row], known[:, row], row, result, charts, some)
 
     def _moved(self, values: Floats) -> Singles:
@@ -474,71 +454,65 @@ class _Fast:
         residuals += self.constant
         return residuals
 
-    def _guess(self, state: State, x: Singles, known: NDArray[np.bool_]) -> tuple[Singles, NDArray[np.bool_]]:
-        """Residuals (A, M) of one row with missing values, and which of them can be trusted.
+    def _do_without(self, state: State, x: Singles, known: NDArray[np.bool_]) -> tuple[Singles, NDArray[np.bool_]]:
+        """Residuals (A, M) of one row with missing values, in it or its lags, and which of them can be trusted.
 
-        What is missing is put in as expected from everything else, which makes its residual zero. A sensor that is
-        missing with all its lags, and for longer than it was in the normal record, is left out until its lags are whole
-        again: what is put in would rest on what was put in before.
+        They are what the values that are there say of each other: each residual that of a model fitted without the
+        missing ones. Nothing is put in for these, so that no guess rests on another.
         """
         assets, m = x.shape
         if not m:
             return x, known
-        past, guessed, gone, out = state["past"], state["guessed"], state["gone"], state["out"]
+        past, absent = state["past"], state["absent"]
         lagged = np.concatenate([np.where(known, x, 0.0)[:, None], past[:, : self.lags]], axis=1, dtype=np.float32)
-        missing = np.concatenate([~known[:, None], guessed[:, : self.lags]], axis=1)
-        gone[:] = np.where(known, 0, gone + 1)
-        if self.window is not None:
-            out |= gone > self.bridged
+        missing = np.concatenate([~known[:, None], absent[:, : self.lags]], axis=1)
         residual, valid = np.empty((assets, m), dtype=np.float32), np.empty((assets, m), dtype=np.bool_)
-        whole = ~np.logical_or.reduce(out, axis=1)
-        parts = [(np.zeros(m, dtype=np.bool_), np.flatnonzero(whole))]
-        if not whole.all():
-            lacking = np.flatnonzero(~whole)
-            masks, which = np.unique(out[lacking], axis=0, return_inverse=True)
-            parts += [(mask, lacking[which.ravel() == at]) for at, mask in enumerate(masks)]
-        for mask, some in parts:
-            if not len(some):
-                continue
-            rules = self._rules_without(mask)
-            lagged[np.ix_(some, np.arange(self.lags + 1), np.flatnonzero(mask))] = 0.0
-            residual[some], lagged[some], sure = _put(rules, lagged[some], missing[some] & ~mask)
-            valid[some] = sure & known[some] & rules.trusted
-        past[:, 1:] = past[:, :-1].copy()
-        guessed[:, 1:] = guessed[:, :-1].copy()
-        past[:, 0], guessed[:, 0] = np.where(known & out, x, lagged[:, 0]), ~known
-        out &= np.logical_or.reduce(guessed, axis=1)
+        patterns = np.packbits(missing.reshape(assets, -1), axis=1)
+        _, firsts, which = np.unique(patterns.view(f"V{patterns.shape[1]}"), return_index=True, return_inverse=True)
+        for at, first in enumerate(firsts.tolist()):
+            some = np.flatnonzero(which.ravel() == at)
+            rules = self._rules_without(missing[first].ravel())
+            residual[some], valid[some] = _residual(rules, lagged[some].reshape(len(some), -1)), rules.trusted
+        past[:, 1:], absent[:, 1:] = past[:, :-1].copy(), absent[:, :-1].copy()
+        past[:, 0], absent[:, 0] = lagged[:, 0], ~known
         return residual, valid
 
     @cached_property
     def _precision(self) -> Floats:
-        """(M,) one over the variance of each residual, in the sensors' own."""
+        """(P, P) the inverse of how the window's values move together."""
         assert self.window is not None
-        return np.diagonal(np.linalg.inv(self.window.correlation))[: self.m].copy()
+        return np.asarray(np.linalg.inv(self.window.correlation))
 
-    def _rules_without(self, out: NDArray[np.bool_]) -> _Rules:
-        """Those that would have been fitted without the sensors (M,) that are `out`."""
-        if not out.any():
+    def _rules_without(self, missing: NDArray[np.bool_]) -> _Rules:
+        """Those that would have been fitted without the values of the window (P,) that are `missing`."""
+        if not missing.any():
             return self.rules
-        key = out.tobytes()
+        key = missing.tobytes()
         if key not in self._without:
             if len(self._without) >= RULES:
                 self._without.pop(next(iter(self._without)))
-            assert self.window is not None
-            mean, size, correlation = self.window
-            stay = np.flatnonzero(np.tile(~out, self.lags + 1))
-            at = stay[stay < self.m]
-            weights = np.zeros((self.m, len(mean)))
-            inverse = np.linalg.inv(correlation[np.ix_(stay, stay)])[: len(at)]
-            own = np.diagonal(inverse)
-            # a residual is as much larger as the sensor is less foretold; far larger ones no chart was fitted to
-            larger = self._precision[at] / own
-            weights[np.ix_(at, stay)] = inverse / own[:, None] * (size[at, None] / size[stay])
-            weights[at] /= (self.deviation[at] * np.sqrt(larger))[:, None]
-            trusted = np.zeros(self.m, dtype=np.bool_)
-            trusted[at] = larger * (1.0 - LACKING) < 1.0
-            self._without[key] = _rules(-(weights @ mean), weights, trusted)
+            self._without[key] = self._made_without(missing)
         return self._without[key]
+
+    def _made_without(self, missing: NDArray[np.bool_]) -> _Rules:
+        trusted = np.zeros(self.m, dtype=np.bool_)
+        if self.window is None:  # a model of before
+            return self.rules._replace(trusted=trusted)
+        mean, size, _ = self.window
+        gone, every = np.flatnonzero(missing), self._precision
+        at = np.flatnonzero(~missing[: self.m])
+        # the inverse of what is left of the covariance: a Schur complement
+        left = every[at] - every[np.ix_(at, gone)] @ np.linalg.solve(every[np.ix_(gone, gone)], every[gone])
+        left[:, gone] = 0.0
+        own, before = np.maximum(left[np.arange(len(at)), at], 1e-300), every[at, at]
+        # a residual is as much larger as the sensor is less foretold; far larger ones no chart was fitted to
+        larger = before / own
+        trusted[at] = larger * (1.0 - LACKING) < 1.0
+        weights = np.zeros((self.m, len(mean)))
+        weights[at] = left / own[:, None] * (size[at, None] / size)
+        weights[at] /= (self.deviation[at] * np.sqrt(larger))[:, None]
+        weights[~trusted] = 0.0
+        return _rules(-(weights @ mean), weights, trusted)
 
     def _rows(
         self,
@@ -697,24 +671,13 @@ class _Fast:
         below[:] = np.where(alarm, rows, 0)
 
 
-def _put(rules: _Rules, lagged: Singles, missing: NDArray[np.bool_]) -> tuple[Singles, Singles, NDArray[np.bool_]]:
-    """Residuals (A, M) of rows with their lags (A, L + 1, M), these with what is missing put in, whom to trust."""
-    assets, depth, m = lagged.shape
-    padded = np.zeros((-(-assets // TILE) * TILE, depth, m), dtype=np.float32)
+def _residual(rules: _Rules, lagged: Singles) -> Singles:
+    """Residuals (A, M) of rows with their lags (A, P)."""
+    assets = len(lagged)
+    padded = np.zeros((-(-assets // TILE) * TILE, lagged.shape[1]), dtype=np.float32)
     padded[:assets] = lagged
-
-    def product(weights: Singles) -> Singles:
-        return np.asarray(np.matmul(padded.reshape(-1, TILE, depth * m), weights).reshape(-1, m)[:assets])
-
-    residual = np.asarray(product(rules.weights) + rules.constant)
-    for asset in np.flatnonzero(missing[:, 0].any(axis=1)).tolist():
-        at = np.flatnonzero(missing[asset, 0])
-        put = -np.linalg.solve(rules.now[np.ix_(at, at)], residual[asset, at].astype(np.float64))
-        padded[asset, 0, at] = np.clip(put, -FAR, FAR)
-    residual = np.asarray(product(rules.weights) + rules.constant)
-    filled = padded[:assets].copy()
-    padded[:assets] = missing
-    return residual, filled, product(rules.doubt) < DOUBT
+    products = np.matmul(padded.reshape(-1, TILE, lagged.shape[1]), rules.weights)
+    return np.asarray(products.reshape(len(padded), -1)[:assets] + rules.constant)
 
 
 def _spread_out(most: Singles, places: list[int]) -> Singles:

@@ -1,5 +1,6 @@
 """What every fitted detector must keep; a kind joins with its fit in `tests.models.plants.FITS`."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.detector import Detector, Floats, Forecast, ModelError, Result, State, dumps, load, loads, save
+from simulators import tep
 from tests.models.plants import FITS, SENSORS, fitted, record, refit
 
 pytestmark = pytest.mark.parametrize("kind", sorted(FITS))
@@ -244,6 +246,26 @@ def test_a_sensor_that_seldom_has_a_value_hides_no_other(kind: str) -> None:
     x = seldom(2)
     x[600:1500, 5] = np.nan  # for longer than it ever was in the normal record
     assert not run(model, x).alarm.any()
+
+
+@cache
+def with_analysers(kind: str) -> tuple[Floats, Floats, Detector]:
+    """Two normal records of a plant whose analysers hold a value for rows, and a model of the first."""
+    normal, other = tep.round_records(tep.simulate(60.0, [1, 2], generator="numpy").records)
+    return normal, other, refit(kind, normal, tep.COLUMNS)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3])
+def test_values_missing_now_and_then_are_no_finding(kind: str, share: float) -> None:
+    normal, other, model = with_analysers(kind)
+    rng = np.random.default_rng(3)
+    for x in (normal, other):
+        gone = np.where(rng.random(x.shape) < share, np.nan, x)
+        assert not run(model, gone).alarm.any()
+    other = other.copy()
+    other[600:, 8] += 8.0 * other[:, 8].std()
+    gone = np.where(rng.random(other.shape) < share, np.nan, other)
+    assert run(model, gone).alarm[0, 605:].mean() > 0.95, "and hide none"
 
 
 def test_several_sensors_that_are_missing_for_long_come_and_go(kind: str) -> None:
