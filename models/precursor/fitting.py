@@ -25,6 +25,12 @@ MOST: Final = 40_000_000
 """Values looked at; of a longer record its blocks give their last rows."""
 HUGE: Final = 1e100
 """What is larger is no reading, and its square no number."""
+WILD: Final = 10.0
+"""A value so many spans of the middle 98 % beyond these is no reading (an error code, a drop-out to 0), if few are so."""
+BRIEF: Final = 3
+"""Rows for which it is so at most: what stays there for longer the plant may have done; and so many such rows are few."""
+FEW: Final = 0.001
+"""Part of a long record that is few."""
 LEAST_ROWS: Final = 50
 """Fewer rows of normal data say too little of how far normal strays."""
 
@@ -56,6 +62,8 @@ def fit(
     if not 0 < false_alarms_per_month < float("inf"):
         raise ValueError(f"{false_alarms_per_month} false alarms a month; want a positive number")
     records = _check(runs, sensors, period_s)
+    for record, at in zip(records, wild(records), strict=True):
+        record[at] = np.nan
     normal = usual(records)
     moving, center, scale = _levels(records, sensors)
     standard = [(record - center) / scale for record in records]
@@ -105,6 +113,29 @@ def fit(
         kept=calibration.kept,
         prognosis=prognosis.fit(records, sensors, limits, period_s) if limits else None,
     )
+
+
+def wild(records: Sequence[Floats]) -> list[NDArray[np.bool_]]:
+    """Where records (n, S) hold values that are no readings, each (n, S): one such value would hide all others.
+
+    They are far beyond everything else their sensor read, alone or for a row or two, and few.
+    """
+    values = np.concatenate(records)
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanquantile(values, (0.01, 0.99), axis=0)
+        span = high - low
+        far: NDArray[np.bool_] = (values > high + WILD * span) | (values < low - WILD * span)
+    far[:, ~(span > 0)] = False
+    few = far.sum(axis=0) <= max(BRIEF, FEW * len(values))
+    edges = np.cumsum([len(record) for record in records])[:-1]
+    found = []
+    for part in np.split(far & few, edges):
+        lasts = np.zeros(part.shape, dtype=np.bool_)
+        for column in np.flatnonzero(part.any(axis=0)).tolist():
+            for first in np.flatnonzero(_runs_of(part[:, column], BRIEF + 1)).tolist():
+                lasts[first : first + BRIEF + 1, column] = True
+        found.append(part & ~lasts)
+    return found
 
 
 def _check(runs: Floats | Sequence[Floats], sensors: Sequence[str], period_s: float) -> list[Floats]:

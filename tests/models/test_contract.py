@@ -268,6 +268,15 @@ def test_values_missing_now_and_then_are_no_finding(kind: str, share: float) -> 
     assert run(model, gone).alarm[0, 605:].mean() > 0.95, "and hide none"
 
 
+@pytest.mark.parametrize("reading", [9999.0, 0.0, -999.0, 1e15])
+def test_a_wild_reading_in_the_normal_record_hides_nothing(kind: str, reading: float) -> None:
+    normal = record(600, 1)
+    normal[:, 3] += 3000.0
+    gap, error = normal.copy(), normal.copy()
+    gap[200:202, 3], error[200:202, 3] = np.nan, reading
+    assert dumps(refit(kind, error)) == dumps(refit(kind, gap))
+
+
 def test_several_sensors_that_are_missing_for_long_come_and_go(kind: str) -> None:
     model, x = fitted(kind), record(700, 5)
     for first, last, sensors in ((50, 500, [0, 3]), (100, 300, [1]), (250, 270, [2, 4]), (520, 620, [5])):
