@@ -12,6 +12,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -205,6 +206,13 @@ def _longest_wait(events: NDArray[np.bool_]) -> NDArray[np.int64]:
     return waited
 
 
+BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
+"""What reading a damaged archive raises."""
+
+
 def dumps(detector: Detector, about: Mapping[str, Any] | None = None) -> bytes:
     """The content of a model file: the same detector and `about` give the same bytes."""
     header = {"format": FORMAT, "kind": detector.kind, "about": dict(about or {})}
@@ -234,7 +242,7 @@ def loads(content: bytes, name: str = "model") -> Model:
         header = json.loads(arrays.pop("header").tobytes())
         version, kind = header["format"], header["kind"]
         about = dict(header["about"])
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise ModelError(f"{name}: not a whole model file: {error}") from error
     if version != FORMAT or kind not in KINDS:
         older = "An older lab made it: fit it again (`lab fit`, for the simulated plant `lab model tep`)."

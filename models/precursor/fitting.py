@@ -25,10 +25,12 @@ MOST: Final = 40_000_000
 """Values looked at; of a longer record its blocks give their last rows."""
 HUGE: Final = 1e100
 """What is larger is no reading, and its square no number."""
+EXACT: Final = 1e-5
+"""No sensor is foretold to less than this part of its standard deviation: single precision has no more to say."""
 WILD: Final = 10.0
-"""A value so many spans of the middle 98 % beyond these is no reading (an error code, a drop-out to 0), if few are so."""
+"""A value so many spans of the middle 98 % beyond these is no reading (an error code, a drop-out to 0) if few are."""
 BRIEF: Final = 3
-"""Rows for which it is so at most: what stays there for longer the plant may have done; and so many such rows are few."""
+"""Rows for which it is so at most: what stays there for longer the plant may have done. And so many are few."""
 FEW: Final = 0.001
 """Part of a long record that is few."""
 LEAST_ROWS: Final = 50
@@ -77,7 +79,7 @@ def fit(
         lags, shrinkage, residuals = _choose(lagged)
         weights, window = lagged.weights(lagged.gram, lags, shrinkage), lagged.together(lagged.gram, lags, shrinkage)
         own = lagged.residuals(0, n, weights)
-    deviation = np.sqrt(np.square(residuals).mean(axis=0)) + 1e-9
+    deviation = np.maximum(np.sqrt(np.square(residuals).mean(axis=0)), EXACT)
     baseline = choose_baseline(residuals / deviation, segments)
     if baseline.any():
         residuals = take_baseline(residuals / deviation, segments, baseline)

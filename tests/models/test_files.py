@@ -2,12 +2,13 @@
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.detector import ModelError, load, save, usual
+from models.detector import ModelError, dumps, load, loads, save, usual
 from tests.models.plants import fitted
 
 
@@ -37,6 +38,15 @@ def test_a_model_without_its_arrays(tmp_path: Path) -> None:
     path = put(tmp_path / "half.model", {"format": 2, "kind": "precursor", "about": {}}, center=np.zeros(3))
     with pytest.raises(ModelError, match="not a whole precursor model"):
         load(path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_file_is_said_to_be_one(seed: int) -> None:
+    content, rng = bytearray(dumps(fitted("precursor"))), np.random.default_rng(seed)
+    at = int(rng.integers(4, len(content) - 40))
+    content[at : at + 40] = rng.bytes(40)
+    with suppress(ModelError):  # what is damaged may be a comment of the archive
+        loads(bytes(content))
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
