@@ -48,6 +48,20 @@ def read_library(path: Path) -> Library:
         raise LibraryError(text("causes.unreadable", path=path, reason=error)) from error
 
 
+def library_there(path: Path) -> Library | None:
+    """The library of causes in a file; None where there is no such file.
+
+    Raises:
+        LibraryError: it cannot be read, or is no library.
+    """
+    try:
+        return read_library(path)
+    except LibraryError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
 def write_library(path: Path, library: Library) -> None:
     """Write a library of causes; it appears whole or not at all.
 
@@ -99,7 +113,8 @@ def tep_causes(
 ) -> tuple[Path, bool]:
     """The simulated plant's library beside its model, made when it is not there or was made with another model.
 
-    What the user told the one before stays in it. Causes are named `idv_1`, `idv_3` …
+    What the user told the one before stays in it; so one that cannot be read is left as it is, or with `force` kept
+    beside as `tep.causes.json.broken`. Causes are named `idv_1`, `idv_3` …
 
     Args:
         models: the folder, with the plant's model in it.
@@ -113,6 +128,7 @@ def tep_causes(
 
     Raises:
         ModelError: the plant's model is not there.
+        LibraryError: the library that is there cannot be read.
         ValueError: runs in which no fault is found.
         TableError: the folder cannot be written to.
     """
@@ -121,8 +137,7 @@ def tep_causes(
     model = load(models / "tep.model")
     path = models / "tep.causes.json"
     about: dict[str, Any] = {"plant": "tep", "causes": TEP_CAUSES, "model": model.id, "runs": runs, "hours": hours}
-    before = _there(path)
-    if before is not None and dict(before.about) == about and not force:
+    if not force and (before := library_there(path)) is not None and dict(before.about) == about:
         return path, False
     cause = [fault for fault in TEP_FAULTS for _ in range(runs)]
 
@@ -142,16 +157,20 @@ def tep_causes(
     labelled = episodes(model.detector, records[:, :, columns], [f"idv_{fault}" for fault in cause], first, lengths)
     library = learn(labelled, model.detector.sensors, about)
     with changing(models):
-        before = _there(path)  # as it is by now: somebody may have told it something meanwhile
+        before = _replaced(path) if force else library_there(path)  # as it is by now: it may have been told something
         write_library(path, library if before is None else library.with_told(before))
     if progress is not None:
         progress(1.0)
     return path, True
 
 
-def _there(path: Path) -> Library | None:
-    """The library that is there; one that cannot be read is made anew."""
+def _replaced(path: Path) -> Library | None:
+    """The library that is to be replaced; None where there is none, or none that can be read: that is moved aside."""
     try:
-        return read_library(path)
-    except LibraryError:
+        return library_there(path)
+    except LibraryError as error:
+        try:
+            path.replace(path.with_name(f"{path.name}.broken"))
+        except OSError:
+            raise error from None
         return None

@@ -21,7 +21,7 @@ import numpy as np
 
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
-from lab.causes import LibraryError, changing, read_library, write_library
+from lab.causes import LibraryError, changing, library_there, read_library, write_library
 from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
 from lab.historian.base import Historian
@@ -189,13 +189,11 @@ class ScoringRuntime:
         """With what an episode that begins is compared; one that is in the database already, as it was then."""
         if self._catching_up and (noted := find_episode(self.store, id)) is not None:
             return None if noted.library is None else stored_library(self.store, noted.library)
-        return self._known_causes(number)[1]
+        return self._known_causes(number)
 
-    def _known_causes(self, number: int) -> tuple[str, Known | None]:
-        """Name and content of the library in use for an asset; where there is none, the name that it would have."""
-        asset = self.scorer.members[number].asset
-        names = f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
-        for name in names:
+    def _known_causes(self, number: int) -> Known | None:
+        """The library in use for an asset; of one that cannot be read, what it was before."""
+        for name in _libraries_of(self.scorer.members[number].asset):
             if name not in self._files:
                 continue
             stamp, known = self._libraries.get(name, ((0, 0), None))
@@ -209,8 +207,8 @@ class ScoringRuntime:
                     log.error("the causes cannot be used: %s", error)
                 self._libraries[name] = self._files[name], known
             if known is not None:
-                return name, known
-        return names[1], None
+                return known
+        return None
 
     def _look(self) -> None:
         """See which model files are there; assets whose file changed use it from their next row on."""
@@ -354,7 +352,7 @@ class ScoringRuntime:
 
         Raises:
             KeyError: no such episode.
-            ValueError: the library cannot be written.
+            ValueError: the library cannot be read or written; it is left as it is, and nothing is noted.
         """
         found = self._news.episodes.get(id) or find_episode(self.store, id)
         numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
@@ -366,18 +364,28 @@ class ScoringRuntime:
         try:
             sensors = stored_model(self.store, found.model).detector.sensors
             with changing(self.models):
-                self._look()
-                name, known = self._known_causes(numbers[found.asset])
-                library = known.library if known is not None else causes.none(sensors)
+                name, library = self._library_to_tell(self.scorer.members[numbers[found.asset]].asset, sensors)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
                     library = library.with_example(cause.strip(), state, whose == "instrument", id)
                     write_library(self.models / name, library)
-        except (ModelError, TableError) as error:
+        except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self._news.labels[id] = cause.strip(), whose
         self._look()
         return name
+
+    def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
+        """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
+
+        Raises:
+            LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
+        """
+        own, shared = _libraries_of(asset)
+        for name in (own, shared):
+            if (library := library_there(self.models / name)) is not None:
+                return name, library
+        return shared, causes.none(sensors)
 
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
@@ -600,6 +608,11 @@ class ScoringRuntime:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self._news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
+
+
+def _libraries_of(asset: Asset) -> tuple[str, str]:
+    """Names of the libraries of causes for an asset: its own, and that of all of its kind."""
+    return f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
 
 
 def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:

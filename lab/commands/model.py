@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        from lab.causes import TEP_RUNS, tep_causes
+        from lab.causes import TEP_RUNS, LibraryError, tep_causes
         from lab.config import load_config
         from lab.tables import TableError
         from models.detector import ModelError
@@ -82,6 +82,10 @@ def register(app: typer.Typer) -> None:
                     force=force,
                     progress=lambda share: bar.update(task, completed=share),
                 )
+        except LibraryError as error:
+            typer.echo(str(error), err=True)
+            typer.echo(text("causes.make_anew"), err=True)
+            raise typer.Exit(1) from error
         except TableError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error

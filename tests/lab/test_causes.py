@@ -6,8 +6,10 @@ from time import sleep
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from lab.causes import OLDEST, LibraryError, changing, episodes, read_library, tep_causes, write_library
+from lab.cli import build
 from models.detector import save
 from models.precursor import fit
 from models.precursor.causes import gather, initial, learn, none
@@ -49,6 +51,24 @@ def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(tmp_path: Path)
     assert tep_causes(tmp_path, runs=1, hours=12.0) == (path, False)
     assert tep_causes(tmp_path, runs=1, hours=12.0, force=True) == (path, True)
     assert read_library(path).dumps() == found.dumps()
+
+
+def test_a_library_that_cannot_be_read_is_not_made_anew_unless_told_to(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    normal = tep.round_records(tep.simulate(30.0, [1], generator="numpy").records[0])
+    save(fit(normal, list(tep.COLUMNS), 180.0), models / "tep.model")
+    path = models / "tep.causes.json"
+    path.write_bytes(b'{"causes": ["strainer blocked"')
+    done = CliRunner().invoke(build("model"), ["model", "causes", "--data-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    assert str(path) in done.output
+    assert "--force" in done.output
+    with pytest.raises(LibraryError, match=r"tep\.causes\.json"):
+        tep_causes(models, runs=1, hours=12.0)
+    assert path.read_bytes() == b'{"causes": ["strainer blocked"'
+    assert tep_causes(models, runs=1, hours=12.0, force=True) == (path, True)
+    assert "idv_1" in read_library(path).causes
+    assert (models / "tep.causes.json.broken").read_bytes() == b'{"causes": ["strainer blocked"'
 
 
 def test_processes_wait_for_each_other_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

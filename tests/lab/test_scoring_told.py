@@ -253,6 +253,25 @@ def test_a_broken_library_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.Log
     assert rig.runtime.describe(number)["cause"] == "leak"
 
 
+def test_a_word_for_a_library_that_cannot_be_read_is_refused(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first = only(rig)
+    shared, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.runtime.label(first.id, "gasket")
+    whole, spoiled = shared.read_bytes(), shared.read_bytes()[:-1]  # a hand edit lost the last brace
+    shared.write_bytes(spoiled)
+    with pytest.raises(ValueError, match=r"pump\.causes\.json"):
+        rig.runtime.label(first.id, "strainer blocked")
+    assert shared.read_bytes() == spoiled
+    assert only(rig).label == "gasket"
+    shared.write_bytes(whole)
+    own.write_bytes(spoiled)
+    with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
+        rig.runtime.label(first.id, "strainer blocked")
+    assert (shared.read_bytes(), own.read_bytes()) == (whole, spoiled)
+
+
 # -- limits
 
 
