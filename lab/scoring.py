@@ -192,8 +192,10 @@ class ScoringRuntime:
         return self._known_causes(number)
 
     def _known_causes(self, number: int) -> Known | None:
-        """The library in use for an asset; of one that cannot be read, what it was before."""
-        for name in _libraries_of(self.scorer.members[number].asset):
+        """The library in use for an asset, of its model's sensors; of one that cannot be read, what it was before."""
+        member = self.scorer.members[number]
+        sensors = member.model.detector.sensors if member.model is not None else ()
+        for name in _libraries_of(member.asset):
             if name not in self._files:
                 continue
             stamp, known = self._libraries.get(name, ((0, 0), None))
@@ -206,7 +208,7 @@ class ScoringRuntime:
                 except LibraryError as error:
                     log.error("the causes cannot be used: %s", error)
                 self._libraries[name] = self._files[name], known
-            if known is not None:
+            if known is not None and known.library.knows(sensors):
                 return known
         return None
 
@@ -378,14 +380,21 @@ class ScoringRuntime:
     def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
         """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
 
+        It has all the sensors. Where there is none that knows at least half of them, it is the asset's own.
+
         Raises:
             LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
         """
-        own, shared = _libraries_of(asset)
-        for name in (own, shared):
+        names = own, shared = _libraries_of(asset)
+        strange: dict[str, Library] = {}
+        for name in names:
             if (library := library_there(self.models / name)) is not None:
-                return name, library
-        return shared, causes.none(sensors)
+                if library.knows(sensors):
+                    return name, library.with_sensors(sensors)
+                strange[name] = library
+        if not strange:
+            return shared, causes.none(sensors)
+        return own, strange.get(own, causes.none(sensors)).with_sensors(sensors)
 
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
@@ -616,7 +625,7 @@ def _libraries_of(asset: Asset) -> tuple[str, str]:
 
 
 def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:
-    """Evidence of a model's sensors as that of a library's, found by name; of what is not there, none."""
+    """Evidence of a model's sensors as that of a library's, found by name; of those that are not the model's, none."""
     at = [sensors.index(name) if name in sensors else -1 for name in library.sensors]
     there = np.array([position >= 0 for position in at])
     ordered = {name: np.where(there, state[name][:, at], 0.0) for name in ("deviation", "share")}

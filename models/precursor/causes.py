@@ -122,7 +122,7 @@ def features(state: State) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
-    """Examples of known causes: `E` of them, of `S` sensors. Extended by `with_example`, never changed."""
+    """Examples of known causes: `E` of them, of `S` sensors. Extended by `with_example` and the like, never changed."""
 
     sensors: tuple[str, ...]
     causes: tuple[str, ...]
@@ -156,14 +156,14 @@ class Library:
             episode: its id, if it has one.
 
         Raises:
-            ValueError: no name, no row in the evidence, or other sensors than the library's.
+            ValueError: no name, nothing in the evidence, or other sensors than the library's.
         """
         rows = int(state["rows"][0]) if len(state["rows"]) == 1 else 0
-        found = features(state)
-        if not cause.strip() or rows < 1 or found.shape != (1, self.examples.shape[1]):
+        found = np.round(features(state), 4)
+        if not cause.strip() or rows < 1 or found.shape != (1, self.examples.shape[1]) or not found.any():
             raise ValueError("want the name of a cause, and evidence of one episode with this library's sensors")
         causes = self.causes if cause in self.causes else (*self.causes, cause)
-        found, age = np.round(found, 4), nearest_age(rows)
+        age = nearest_age(rows)
         same = self.told & (self.episode == episode) & (episode != "")
         keep = ~(self.told & (self.examples == found).all(axis=1)) & ~(same & (self.age == age))
         return replace(
@@ -177,24 +177,37 @@ class Library:
             episode=np.append(self.episode[keep], episode),
         )
 
+    def knows(self, sensors: Sequence[str]) -> bool:
+        """Whether it has at least half of these sensors."""
+        return 2 * len(set(sensors) & set(self.sensors)) >= len(sensors)
+
+    def with_sensors(self, sensors: Sequence[str]) -> "Library":
+        """The library with these sensors as well; to the examples it has they were normal."""
+        wider = tuple(dict.fromkeys((*self.sensors, *sensors)))
+        return replace(self, sensors=wider, examples=self._of_sensors(wider))
+
+    def _of_sensors(self, sensors: Sequence[str]) -> Floats:
+        """(E, 2 S) the examples' features of other sensors; 0 of those that are not known."""
+        known, whole = self.examples.reshape(-1, 2, len(self.sensors)), np.zeros((len(self.of), 2, len(sensors)))
+        for at, name in enumerate(sensors):
+            if name in self.sensors:
+                whole[:, :, at] = known[:, :, self.sensors.index(name)]
+        return whole.reshape(len(self.of), 2 * len(sensors))
+
     def with_told(self, other: "Library") -> "Library":
-        """The library and all the user told another one (the one it replaces); sensors are found by name."""
-        causes, wide = list(self.causes), len(self.sensors)
+        """The library and all the user told another one (the one it replaces), with its sensors if there is any."""
         rows = np.flatnonzero(other.told)
-        examples: Floats = np.zeros((len(rows), 2 * wide))
-        for at, name in enumerate(self.sensors):
-            if name in other.sensors:
-                theirs = other.sensors.index(name)
-                examples[:, at] = other.examples[rows, theirs]
-                examples[:, wide + at] = other.examples[rows, len(other.sensors) + theirs]
+        if not len(rows):
+            return self
+        wider, causes = self.with_sensors(other.sensors), list(self.causes)
         names = [other.causes[of] for of in other.of[rows].tolist()]
         causes += [name for name in dict.fromkeys(names) if name not in causes]
         return replace(
-            self,
+            wider,
             causes=tuple(causes),
             of=np.concatenate([self.of, np.array([causes.index(name) for name in names], dtype=np.int64)]),
             age=np.concatenate([self.age, other.age[rows]]),
-            examples=np.concatenate([self.examples, examples]),
+            examples=np.concatenate([wider.examples, other._of_sensors(wider.sensors)[rows]]),
             told=np.concatenate([self.told, other.told[rows]]),
             failed=np.concatenate([self.failed, other.failed[rows]]),
             episode=np.concatenate([self.episode, other.episode[rows]]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.frame import Asset
+from devices.frame import Asset, Channel
 from lab.causes import read_library, write_library
 from lab.episodes import list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
@@ -270,6 +270,43 @@ def test_a_word_for_a_library_that_cannot_be_read_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
         rig.runtime.label(first.id, "strainer blocked")
     assert (shared.read_bytes(), own.read_bytes()) == (whole, spoiled)
+
+
+def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_path: Path) -> None:
+    others = [f"other_{tag}" for tag in SENSORS]
+    save(fitted("precursor"), tmp_path / "models" / "asset-a.model")
+    save(fit(record(600, 1), others, 1.0), tmp_path / "models" / "asset-b.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("a", "csv"), CHANNELS)
+    rig.declare(Asset("b", "csv"), [Channel(tag) for tag in others])
+    for asset, cause, library in (("a", "gasket", "csv.causes.json"), ("b", "strainer", "asset-b.causes.json")):
+        rig.feed(asset, seconds(300), leaking())
+        assert rig.runtime.label(only(rig, asset).id, cause) == library
+        assert read_library(rig.models / library).causes == (cause,)
+    for asset, cause in (("a", "gasket"), ("b", "strainer")):
+        rig.feed(asset, seconds(130, 300), leaking(300, 6)[:130])
+        assert rig.runtime.describe(rig.numbers[asset])["causes"][0][0] == cause
+    (rig.models / "asset-b.causes.json").unlink()
+    rig.runtime._look()
+    rig.feed("b", seconds(300, 430), leaking(300, 7))
+    rig.commit()
+    assert list_episodes(rig.store, "b")[0].library is None, "that of other sensors is passed over"
+    rig.crash()
+
+
+def test_a_library_learns_the_sensors_that_it_lacks(rig: Rig) -> None:
+    path = rig.models / "pump.causes.json"
+    write_library(path, learn([Labelled("idv_1", np.ones((80, 3)), np.ones((80, 3)))], SENSORS[:3]))
+    rig.declare(PUMP, CHANNELS)
+    x = record(300, 5)
+    x[100:160, 5] += 25.0  # none of the three
+    rig.feed("pump-1", seconds(300), x)
+    rig.runtime.label(only(rig).id, "motor worn")
+    library = read_library(path)
+    assert library.sensors == SENSORS
+    assert library.causes == ("idv_1", "motor worn")
+    assert library.examples[-1, 5] > 1.0
+    assert library.examples[-1, 11] > 0.5
 
 
 # -- limits

@@ -106,6 +106,28 @@ def test_what_the_user_told_outlives_the_library() -> None:
     assert match.cause == "surge"
 
 
+def test_more_sensors_take_nothing_from_what_is_known(library: Library) -> None:
+    one, extra = evidence(episode("surge", 50), 60), ("new", "newer")
+    whole = {
+        "rows": one["rows"],
+        **{name: np.append(one[name], [[0.5, 0.0]], axis=1) for name in ("deviation", "share")},
+    }
+    wide = library.with_sensors([*extra, *SENSORS])
+    assert wide.sensors == (*SENSORS, *extra)
+    assert wide._of_sensors(SENSORS).tolist() == library.examples.tolist()
+    assert wide.calibration.tolist() == library.calibration.tolist()
+    state = evidence(episode("leak", 9), 60)
+    assert wide.matcher(SENSORS).match(state) == library.matcher(SENSORS).match(state)
+    told = wide.with_example("surge", whole)
+    both = Library.loads(library.with_told(told).dumps())
+    assert both.sensors == wide.sensors
+    assert both.examples[-1].tolist() == told.examples[-1].tolist()
+    assert both.matcher(wide.sensors).match(whole)[0].cause == "surge"
+    assert library.with_told(library.with_sensors(extra)) is library
+    assert library.knows(["x", *SENSORS[:1]])
+    assert not library.knows(["x", "y", SENSORS[0]])
+
+
 def test_permuted_missing_and_additional_columns(library: Library) -> None:
     one = episode("leak", 7)
     plain = library.matcher(SENSORS).match(evidence(one, 60))[0]
@@ -195,5 +217,7 @@ def test_bad_arguments(library: Library) -> None:
         learn([Labelled("leak", np.zeros((5, 3)), np.zeros((5, 3)))], SENSORS)
     with pytest.raises(ValueError, match="name of a cause"):
         library.with_example(" ", evidence(episode("leak", 1), 5))
+    with pytest.raises(ValueError, match="evidence of one episode"):
+        library.with_example("leak", {**initial(1, 8), "rows": np.array([5])})
     with pytest.raises(ValueError, match="rows of shape"):
         gather(initial(2, 8), np.zeros((1, 3, 8)), np.zeros((1, 3, 8)), np.zeros((1, 3), dtype=np.bool_))
