@@ -156,7 +156,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
     episodes: dict[str, Episode] = {}
     for piece in pieces:
         if piece.accept:
-            if change := scorer.accept(number):
+            if change := scorer.accept_again(number, piece.offset):
                 episodes[change.episode.id] = change.episode
         else:
             model = None if piece.model is None else stored_model(store, piece.model)

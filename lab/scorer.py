@@ -217,6 +217,24 @@ class Scorer:
         self._open[number] = False
         return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None
 
+    def accept_again(self, number: int, offset: bytes | None) -> Change | None:
+        """Take up what was accepted before the next row when it was scored first; its open episode ends.
+
+        Args:
+            number: of the asset.
+            offset: what was accepted (`Run.offset`). It holds, whatever the rows say that are still there; without any
+                of them the asset begins with it.
+        """
+        try:
+            change = self.accept(number)
+        except ValueError:
+            self.use(number, self.members[number].model, offset)
+            return None
+        self.runs.pop()  # it was noted then
+        if offset is not None:
+            self._listed[int(self._group[number])].put_lasting(int(self._row[number]), offset)
+        return change
+
     def drifts(self) -> dict[int, float]:
         """How far each scored asset has moved from its model: 0 as fitted, 1 at the limit."""
         found: dict[int, float] = {}

@@ -581,10 +581,8 @@ class ScoringRuntime:
             pieces = [Segment(0, None, "")]
         for piece in pieces:
             if piece.accept:
-                try:
-                    self._accept(number)
-                except ValueError as error:
-                    log.warning("asset %s: what was accepted cannot be taken up: %s", asset.id, error)
+                if change := self.scorer.accept_again(number, piece.offset):
+                    self._news.episodes[change.episode.id] = change.episode
             elif piece.model != "":
                 try:
                     model = None if piece.model is None else stored_model(self.store, piece.model)

@@ -103,6 +103,32 @@ def test_what_was_accepted_outlives_a_gap_but_not_another_model(rig: Rig) -> Non
     assert len(list_episodes(rig.store, "pump-1")) == 2  # the new model was not asked to follow
 
 
+@pytest.mark.parametrize("oldest", [0, 185, 210])
+def test_what_was_accepted_outlives_the_rows_before_it(rig: Rig, oldest: int) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(600, 5), seconds(600)
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[200:400], x[200:400])
+    rig.stop()
+    db = sqlite3.connect(rig.folder / "lab.db")
+    accepted = db.execute("SELECT * FROM run WHERE reason = 'accept'").fetchall()
+    db.execute("UPDATE scoring_state SET state = x'00'")  # as after an upgrade: only the runs tell what was accepted
+    db.commit()
+    db.close()
+    for series in rig.memory.readings.values():
+        for at in [at for at in series if at < t[oldest]]:
+            del series[at]
+    rig.open()
+    replayed = replay_scores(rig.memory, rig.store, "pump-1", int(t[300]), int(t[400]))
+    assert len(replayed.t) == 100
+    assert not replayed.alarm.any()
+    assert not rig.feed("pump-1", t[400:], x[400:]).alarm.any()
+    rig.commit()
+    assert rig.store.db.execute("SELECT * FROM run WHERE reason = 'accept'").fetchall() == accepted
+    assert {episode.end for episode in list_episodes(rig.store)} == {t[199]}
+
+
 def test_accepted_right_before_a_snapshot_it_is_not_accepted_twice(rig: Rig) -> None:
     rig.declare(PUMP, CHANNELS)
     x, t = moved(400, 5), seconds(400)
