@@ -444,7 +444,7 @@ class Told(Request):
 
     cause: str = Field(min_length=1, max_length=80, pattern=r"\S")
     kind: Literal["process", "instrument"] | None = None
-    """Where the cause was; where the lab put it if null."""
+    """Where the cause was; if null, where it was told to be before, or where the lab put it."""
 
 
 class Reset(Request):

@@ -350,19 +350,21 @@ class ScoringRuntime:
         Args:
             id: of the episode.
             cause: what it was.
-            kind: where that was; None for where the episode was put.
+            kind: where that was; None for where it was told to be before, or else where the episode was put.
 
         Raises:
             KeyError: no such episode.
             ValueError: the library cannot be read or written; it is left as it is, and nothing is noted.
         """
-        found = self._news.episodes.get(id) or find_episode(self.store, id)
+        noted = find_episode(self.store, id)
+        found = self._news.episodes.get(id) or noted
         numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
         if found is None or found.asset not in numbers:
             raise KeyError(id)
         if not cause.strip():
             raise ValueError("the cause has no name")
-        whose = kind or found.kind
+        _, before = self._news.labels.get(id, (None, noted and noted.label_kind))
+        whose = kind or before or found.kind
         try:
             sensors = stored_model(self.store, found.model).detector.sensors
             with changing(self.models):

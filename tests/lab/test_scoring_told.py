@@ -252,6 +252,22 @@ def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
         rig.runtime.label(first.id, " ")
 
 
+def test_a_cause_named_anew_stays_where_it_was_told_to_be(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first, path = only(rig), rig.models / "pump.causes.json"
+    assert first.kind == "process"
+    rig.runtime.label(first.id, "level gauge stick", "instrument")
+    rig.runtime.label(first.id, "level gauge sticks")
+    assert read_library(path).failed.tolist() == [True]
+    assert only(rig).label_kind == "instrument"
+    rig.runtime.label(first.id, "level gauge stuck")
+    assert read_library(path).failed.tolist() == [True]
+    rig.runtime.label(first.id, "gasket", "process")
+    assert read_library(path).failed.tolist() == [False]
+    assert only(rig).label_kind == "process"
+
+
 def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(rig: Rig) -> None:
     """Two write the library: neither may lose what the other has written since it last looked."""
     rig.declare(PUMP, CHANNELS)
