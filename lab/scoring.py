@@ -596,13 +596,15 @@ class ScoringRuntime:
                 self._again.update((number, at) for at in t.tolist())
                 self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
                 total += len(t)
-        if number not in self._learning:
+        if number in self._learning:
+            self._use(number, None)
+        else:
             self._choose(number)
         return total
 
     def _take_again(self, number: int, block: RowBlock) -> None:
         scored = self.scorer.ingest(block)
-        if number in self._learning:
+        if number in self._learning and self.scorer.members[number].model is None:
             self._learn(number, block)
             result = self._learning[number].result
             if result is not None:

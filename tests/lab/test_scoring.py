@@ -766,6 +766,32 @@ def test_learning_goes_on_after_a_restart(tmp_path: Path) -> None:
     rig.crash()
 
 
+def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    x, t = np.concatenate([record(200, 1), leaking(), record(300, 9)]), seconds(800)
+    rig.feed("new", t[:200], x[:200])
+    learner = rig.runtime._learning[0]
+    assert learner.result is not None
+    wait([learner.result])
+    rig.feed("new", t[200:500], x[200:500])
+    rig.commit()
+    assert len(list_episodes(rig.store)) == 1
+    rig.crash()  # before the first snapshot
+    (rig.models / "asset-new.model").unlink()
+    rig.open()
+    assert rig.runtime.scorer.members[0].model is None
+    rig.feed("new", t[500:700], x[500:700])
+    learner = rig.runtime._learning[0]
+    assert learner.result is not None
+    wait([learner.result])
+    rig.feed("new", t[700:], x[700:])
+    assert load(rig.models / "asset-new.model").about["from"] == t[500]
+    assert len(list_episodes(rig.store)) == 1
+    check_replay(rig, "new")
+    rig.crash()
+
+
 def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=100), CHANNELS)
