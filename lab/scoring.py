@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,6 +111,8 @@ class ScoringRuntime:
         """Model files read, by name, with time and size."""
         self._files: dict[str, tuple[int, int]] = {}
         self._looked = -LOOK_S
+        self._blind = False
+        """The folder of models could not be read at the last look."""
         self._ready: dict[str, Model] = {}
         """Models that no file holds, by kind."""
         self._learning: dict[int, Learner] = {}
@@ -213,17 +216,27 @@ class ScoringRuntime:
         return None
 
     def _look(self) -> None:
-        """See which model files are there; assets whose file changed use it from their next row on."""
+        """See which model files are there; assets whose file changed use it from their next row on.
+
+        While the folder cannot be read, what was there stays in use.
+        """
         self._looked = time.monotonic()
         files = {}
         try:
             with os.scandir(self.models) as entries:
                 for entry in entries:
                     if entry.name.endswith((".model", ".causes.json")):
-                        stat = entry.stat()
-                        files[entry.name] = (stat.st_mtime_ns, stat.st_size)
+                        with suppress(OSError):  # a link to nothing, or gone since it was listed
+                            stat = entry.stat()
+                            files[entry.name] = (stat.st_mtime_ns, stat.st_size)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            if not self._blind:
+                log.error("%s: the folder of models cannot be read: %s", self.models, error.strerror)
+            self._blind = True
+            return
+        self._blind = False
         if files != self._files:
             self._files = files
             for number in range(len(self.scorer.members)):

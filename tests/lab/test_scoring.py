@@ -696,6 +696,36 @@ def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.
     assert "pump.model" in caplog.text
 
 
+def test_links_to_nothing_take_no_model_away(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    for name in "abcdefgh":  # in any order of the listing one comes before the model
+        (rig.models / f"asset-{name}.model").symlink_to("/nowhere")
+        (rig.models / f"{name}.causes.json").symlink_to(f"{name}.causes.json")
+    rig.runtime._look()
+    assert rig.runtime.scorer.members[number].model is not None
+    assert list(rig.runtime._files) == ["pump.model"]
+
+
+def test_a_folder_that_cannot_be_read_takes_no_model_away(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    number = rig.declare(PUMP, CHANNELS)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", fail)
+        for _ in range(3):
+            rig.runtime._look()
+    assert rig.runtime.scorer.members[number].model is not None
+    assert [record.message for record in caplog.records] == [
+        f"{rig.models}: the folder of models cannot be read: Permission denied"
+    ]
+    (rig.models / "pump.model").unlink()
+    rig.runtime._look()
+    assert rig.runtime.scorer.members[number].model is None
+
+
 def test_a_model_of_other_sensors_is_not_used(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         rig.declare(Asset("odd", "pump"), [Channel("a"), Channel("b"), Channel("flow")])
