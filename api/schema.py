@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from api.problems import MEDIA_TYPE, STATUS
 
+CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+"""The control characters, in a pattern."""
 Number = float | None
 Share = Annotated[float, Field(ge=0)]
 Health = Literal["ok", "alarm", "instrument", "learning", "stale", "offline"]
@@ -440,9 +442,9 @@ class Running(Request):
 
 
 class Told(Request):
-    """What an episode was: one of the known causes, or a name of one's own."""
+    """What an episode was: one of the known causes, or a name of one's own, in one line."""
 
-    cause: str = Field(min_length=1, max_length=80, pattern=r"\S")
+    cause: str = Field(min_length=1, max_length=80, pattern=rf"^[^{CONTROL}]*[^\s{CONTROL}][^{CONTROL}]*$")
     kind: Literal["process", "instrument"] | None = None
     """Where the cause was; if null, where it was told to be before, or where the lab put it."""
 

@@ -317,6 +317,9 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
     for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}, {"cause": "x", "kind": "y"}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
+    for cause in ("tab\there", "line\nbreak", "break\n", "\x00own", "\x85", "\u3000"):
+        answer = http.post("/api/v1/episodes/e1/cause", json={"cause": cause})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cause")
 
 
 def test_the_command_line_tells_the_running_lab(
