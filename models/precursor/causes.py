@@ -289,7 +289,7 @@ class Library:
             episode = np.array([str(one.get("episode", "")) for one in listed], dtype=str)
             calibration = np.array(whole["calibration"], dtype=np.float64)
             about = dict(whole["about"])
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a whole library of causes: {error}") from error
         numbers = np.isfinite(examples).all() and np.isfinite(calibration).all()
         if calibration.shape != (len(AGES), 3) or not numbers or (calibration[:, :2] <= 0).any():

@@ -201,6 +201,8 @@ def test_saved_and_loaded_it_is_the_same(library: Library) -> None:
         (b'"sensors":["a"', b'"sensors":["b"'),
         (b'"examples"', b'"samples"'),
         (b"{", b""),
+        (b'"calibration":', b'"calibration":[1' + b"0" * 400 + b'],"before":'),
+        (b"{", b'{"a":' + b"[" * 100_000),
     ],
 )
 def test_what_is_no_library_is_refused(library: Library, old: bytes, new: bytes) -> None:
