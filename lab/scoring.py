@@ -376,12 +376,16 @@ class ScoringRuntime:
             raise KeyError(id)
         if not cause.strip():
             raise ValueError("the cause has no name")
+        number = numbers[found.asset]
+        tracker = self.scorer.tracker(number)
+        if tracker is not None and tracker.id == id:
+            found = tracker.episode()  # it is not written with every row
         _, before = self._news.labels.get(id, (None, noted and noted.label_kind))
         whose = kind or before or found.kind
         try:
-            sensors = stored_model(self.store, found.model).detector.sensors
+            sensors = self._model(number, found.model).detector.sensors
             with changing(self.models):
-                name, library = self._library_to_tell(self.scorer.members[numbers[found.asset]].asset, sensors)
+                name, library = self._library_to_tell(self.scorer.members[number].asset, sensors)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
                     library = library.with_example(cause.strip(), state, whose == "instrument", id)
@@ -391,6 +395,15 @@ class ScoringRuntime:
         self._news.labels[id] = cause.strip(), whose
         self._look()
         return name
+
+    def _model(self, number: int, id: str) -> Model:
+        """A model that an asset is or was scored with; the one in use may not be in the database yet.
+
+        Raises:
+            ModelError: there is none.
+        """
+        model = self.scorer.members[number].model
+        return model if model is not None and model.id == id else stored_model(self.store, id)
 
     def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
         """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.

@@ -13,7 +13,7 @@ from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
 from models.detector import Detector, save
 from models.precursor import fit
-from models.precursor.causes import Labelled, learn
+from models.precursor.causes import Labelled, learn, nearest_age
 from tests.lab.scoring_rig import SECOND, START, Rig, only
 from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, leaking, seconds
 from tests.models.plants import SENSORS, fitted, record
@@ -266,6 +266,19 @@ def test_a_cause_named_anew_stays_where_it_was_told_to_be(rig: Rig) -> None:
     rig.runtime.label(first.id, "gasket", "process")
     assert read_library(path).failed.tolist() == [False]
     assert only(rig).label_kind == "process"
+
+
+def test_what_is_told_of_an_open_episode_is_as_old_as_it_is(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(280, 5)
+    x[100:, 1] -= 12.0
+    for row, each in enumerate(x):  # twenty a second: not all of them are written
+        rig.feed("pump-1", [START + row * SECOND // 20], each[None])
+    tracker = rig.runtime.scorer.tracker(number)
+    assert tracker is not None
+    rig.runtime.label(tracker.id, "leak")  # nor is the model, before the first commit
+    assert read_library(rig.models / "pump.causes.json").age.tolist() == [nearest_age(tracker.rows)]
+    assert only(rig).label == "leak"
 
 
 def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(rig: Rig) -> None:
