@@ -149,8 +149,10 @@ class Scorer:
             again: the next row is one with which a run began.
         """
         member = self.members[number]
-        if again:
+        if again and model is not None:
             self._sure.add(number)
+        else:
+            self._sure.discard(number)
         if (member.model.id if member.model else None) == (model.id if model else None):
             if offset is not None and self._fresh[number]:
                 self._offset[number] = offset

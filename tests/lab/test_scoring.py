@@ -964,6 +964,28 @@ def test_live_equals_replay_from_the_embedded_historian(tmp_path: Path) -> None:
     rig.crash()
 
 
+def test_a_model_that_comes_back_after_a_restart_begins_with_a_period_as_well(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "plant.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("plant", "plant", clock="plant_s"), [*CHANNELS, Channel("plant_s", "s", role="status")])
+    clock = np.round(np.arange(900) / 3, 4)
+    x, t = np.concatenate([record(900, 5), clock[:, None]], axis=1), seconds(900)
+    rig.feed("plant", t[:300], x[:300])
+    content = (rig.models / "plant.model").read_bytes()
+    (rig.models / "plant.model").unlink()
+    rig.runtime._look()
+    rig.feed("plant", t[300:400], x[300:400])
+    rig.stop()
+    rig.open()
+    (rig.models / "plant.model").write_bytes(content)
+    rig.runtime._look()
+    rig.feed("plant", t[400:], x[400:])  # the clock stands at 133.3 s
+    rig.commit()
+    assert [at for (at,) in rig.store.db.execute("SELECT t FROM run ORDER BY t")] == [t[0], t[300], t[402]]
+    check_replay(rig, "plant")
+    rig.crash()
+
+
 @pytest.mark.parametrize("size", [1, 7, 400])
 def test_it_begins_with_the_first_row_of_a_period(tmp_path: Path, size: int) -> None:
     save(fitted("precursor"), tmp_path / "models" / "plant.model")
