@@ -4,16 +4,17 @@ Answers are not passed through these models when they are sent (that would cost 
 every answer through its model instead.
 """
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from api.problems import MEDIA_TYPE, STATUS
 
-CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
-"""The control characters, in a pattern."""
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 Number = float | None
 Share = Annotated[float, Field(ge=0)]
 Health = Literal["ok", "alarm", "instrument", "learning", "stale", "offline"]
@@ -441,10 +442,16 @@ class Running(Request):
     running: bool
 
 
+def _one_line(value: str) -> str:
+    if not value.strip() or CONTROL.search(value):
+        raise PydanticCustomError("one_line", "a name in one line")
+    return value
+
+
 class Told(Request):
     """What an episode was: one of the known causes, or a name of one's own, in one line."""
 
-    cause: str = Field(min_length=1, max_length=80, pattern=rf"^[^{CONTROL}]*[^\s{CONTROL}][^{CONTROL}]*$")
+    cause: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=80)
     kind: Literal["process", "instrument"] | None = None
     """Where the cause was; if null, where it was told to be before, or where the lab put it."""
 
