@@ -1,8 +1,8 @@
 """Tables from outside: CSV (also gzipped) and Parquet files read into one float array, and written again.
 
 A CSV file has one header line; cells are separated by commas, semicolons or tabs, encoded in UTF-8 (with or without a
-byte order mark) or in Shift_JIS as Windows writes it. Empty cells, `NaN`, `NA` and `null` are missing values. Times
-without a zone are taken as UTC.
+byte order mark) or in Shift_JIS as Windows writes it. What commas in its numbers mean is decided once (`lab.cells`).
+Empty cells, `NaN`, `NA` and `null` are missing values. Times without a zone are taken as UTC.
 """
 
 import csv
@@ -15,17 +15,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lab.cells import DECIMAL, MISSING, THOUSANDS, commas, narrow, number
 from lab.text import text
 
 if TYPE_CHECKING:
     import pyarrow
 
-MISSING: Final = ("", "NaN", "nan", "NAN", "NA", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
 TIME_NAMES: Final = frozenset(
     "time,timestamp,datetime,date,date_time,date/time,ts,utc,日時,時刻,時間,日付,年月日,測定日時,計測日時".split(",")  # noqa: SIM905
 )
@@ -218,42 +218,72 @@ class _CsvSource(_Source):
         return None
 
     def numbers(self, columns: Sequence[int]) -> Floats:
-        import pyarrow
-
-        values = np.empty((self.rows, len(columns)))
-        for point in "." if self.delimiter == "," else ".,":  # where commas are free, they may be decimal ones
-            try:
-                table = self._read(columns, floats=True, point=point)
-            except pyarrow.ArrowInvalid:
-                continue
-            for position in range(len(columns)):
-                values[:, position] = table.column(position).to_numpy()
-            break
-        else:  # which cell it is, and the rarer spellings (+1, spaces), cell by cell
-            for position, column in enumerate(columns):
-                values[:, position] = self._slowly(column)
+        values = self._floats(columns, ".")
+        if values is None and self._decimal_commas(columns):
+            values = self._floats(columns, ",")
+        if values is None:  # which cell it is, and the rarer spellings (1,007.5, +1, full-width digits), cell by cell
+            values = self._slowly(columns)
         infinite = np.argwhere(np.isinf(values))
         if infinite.size:
             self._bad(columns[infinite[0, 1]], int(infinite[0, 0]))
         return values
 
-    def _slowly(self, column: int) -> Floats:
-        values = np.full(self.rows, np.nan)
-        for row, cell in enumerate(self.texts(column)):
-            if cell not in MISSING:
-                try:
-                    if self.delimiter != "," and "." not in cell:
-                        cell = cell.replace(",", ".")
-                    values[row] = float(cell.replace("_", "x"))  # Python alone would take 1_000
-                except ValueError:
-                    self._bad(column, row)
+    def _floats(self, columns: Sequence[int], point: str) -> Floats | None:
+        """Columns (n, len(columns)) of plain numbers with that decimal point; None where a cell is no such number."""
+        import pyarrow
+
+        try:
+            table = self._read(columns, floats=True, point=point)
+        except pyarrow.ArrowInvalid:
+            return None
+        return np.column_stack([column.to_numpy() for column in table.columns])
+
+    def _decimal_commas(self, columns: Sequence[int]) -> bool:
+        """Whether some cell has a comma that is not between thousands."""
+        import pyarrow.compute as pc
+
+        for column in self._read(columns).columns:
+            cells = pc.utf8_trim_whitespace(column)
+            decimal = pc.match_substring_regex(cells, f"^(?:{DECIMAL.pattern})$", ignore_case=True)
+            if pc.any(pc.and_not(decimal, pc.match_substring_regex(cells, f"^(?:{THOUSANDS.pattern})$"))).as_py():
+                return True
+        return False
+
+    def _slowly(self, columns: Sequence[int]) -> Floats:
+        cells = [[narrow(cell) for cell in self.texts(column)] for column in columns]
+        decimal, shown = commas(cells)
+        if decimal is None and shown is not None:
+            column, row = columns[shown[0]], shown[1]
+            raise TableError(
+                text(
+                    "table.doubtful", path=self.path, place=self.place(row), column=self.names[column],
+                    cell=self.texts(column)[row],
+                )
+            )  # fmt: skip
+        values = np.full((self.rows, len(columns)), np.nan)
+        for position, column in enumerate(columns):
+            for row, cell in enumerate(cells[position]):
+                if cell in MISSING:
+                    continue
+                value = number(cell, bool(decimal))
+                if value is None:
+                    other = None if shown is None or "," not in cell else (columns[shown[0]], shown[1])
+                    self._bad(column, row, None if other == (column, row) else other)
+                else:
+                    values[row, position] = value
         return values
 
-    def _bad(self, column: int, row: int) -> None:
-        cell = self.texts(column)[row]
+    def _bad(self, column: int, row: int, other: tuple[int, int] | None = None) -> NoReturn:
+        """Refuse a cell, if need be because of what commas are in another one (column, row)."""
+        cell, place = self.texts(column)[row], self.place(row)
+        if other is None:
+            raise TableError(text("table.number", path=self.path, place=place, column=self.names[column], cell=cell))
         raise TableError(
-            text("table.number", path=self.path, place=self.place(row), column=self.names[column], cell=cell)
-        )
+            text(
+                "table.comma", path=self.path, place=place, column=self.names[column], cell=cell,
+                other=self.texts(other[0])[other[1]], where=self.place(other[1]),
+            )
+        )  # fmt: skip
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

@@ -155,7 +155,13 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("time_s,x\n1,1\n,2\n", ["line 3", "'time_s'", "missing"]),
         ('"a,\nb",c\n1,2\n', ["line 1", "quote"]),
         ("a,b\n1,2\n1," + "2" * 200_000 + "x\n", ["line 3", "field"]),
-        ("a;b\n1,5;2.5\n1.000,5;2\n", ["line 3", "'a'", "'1.000,5'"]),
+        ("a;b\n1,5;2.5\n3;2\n", ["line 2", "'a'", "'1,5'", "'2.5'"]),
+        ("a;b\n1;2\n1.000,5;2\n", ["line 3", "'a'", "'1.000,5'"]),
+        ("a;b\n999,5;1\n1.000;2\n", ["line 2", "'a'", "'999,5'", "'1.000' (line 3)"]),
+        ("a;b\n1,5;2\n1,234,567;2\n", ["line 3", "'a'", "'1,234,567'", "'1,5' (line 2)"]),
+        ("a;b\n998;x\n1,007;2\n", ["line 3", "'a'", "'1,007'", "thousands"]),
+        ('a,b\n998,1\n"1,007",2\n', ["line 3", "'a'", "'1,007'", "thousands"]),
+        ("a,b\n1,2\n10²,3\n", ["line 3", "'a'", "'10²'"]),
     ],
 )
 def test_errors_name_the_place(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -170,8 +176,22 @@ def test_decimal_commas(tmp_path: Path, delimiter: str) -> None:
     lines = ["time;a;b", "2026-03-09 10:14:00;1,5;2", "2026-03-09 10:14:01;-2,25e1;", "2026-03-09 10:14:02;3;0,125"]
     table = read_table(put(tmp_path, "\n".join(lines).replace(";", delimiter)))
     np.testing.assert_array_equal(table.values, [[1.5, 2], [-22.5, np.nan], [3, 0.125]])
-    mixed = read_table(put(tmp_path, f"a{delimiter}b\n1,5{delimiter}2.5\n+1{delimiter}3\n"))
-    np.testing.assert_array_equal(mixed.values, [[1.5, 2.5], [1, 3]])
+    plus = read_table(put(tmp_path, f"a{delimiter}b\n1,5{delimiter}0,125\n+1{delimiter}1,007\n"))
+    np.testing.assert_array_equal(plus.values, [[1.5, 0.125], [1, 1.007]])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_commas_between_thousands(tmp_path: Path, delimiter: str) -> None:
+    lines = ["speed;level", '"1,007";50.25', '998;"-1,234.5"', '"12,345,678";']
+    table = read_table(put(tmp_path, "\n".join(lines).replace(";", delimiter)))
+    np.testing.assert_array_equal(table.values, [[1007, 50.25], [998, -1234.5], [12_345_678, np.nan]])
+    million = read_table(put(tmp_path, "\n".join(["a;b", '"1,234,567";1', '"1,007";2']).replace(";", delimiter)))
+    assert million.values[:, 0].tolist() == [1_234_567, 1007]
+
+
+def test_full_width_numbers(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "温度,差\n５０．０８１,−5\n　５１,－0.5\n"))
+    assert table.values.tolist() == [[50.081, -5], [51, -0.5]]
 
 
 def test_old_line_ends(tmp_path: Path) -> None:
