@@ -12,13 +12,15 @@ from devices.quality import BAD, GOOD
 from lab.blocks import Floats, RowBlock
 from lab.causes import read_library
 from lab.episodes import Episode, Known
-from lab.scorer import Scorer
+from lab.scorer import GAP_NS, GAP_PERIODS, Scorer
 from lab.tables import Table, TableError, iso_times, write_table
 from lab.text import text
 from lab.tracker import Tracker
 from models.detector import Model
 from models.precursor.causes import Match
 
+ODD_PERIOD = 1.2
+"""A file's period may be so many times the model's, or the model's the file's, without a warning."""
 TOP = 3
 LIMIT = "time_to_limit_s"
 UNKNOWN = "unknown"
@@ -49,6 +51,11 @@ class Scores(NamedTuple):
     """Each with its first and last row."""
     missing: list[str]
     """Sensors of the model that the file does not have."""
+
+    @property
+    def scored(self) -> int:
+        """How many rows have a score."""
+        return int(np.isfinite(self.score).sum())
 
 
 def score_table(model: Model, table: Table, known: Known | None = None, controlled: Sequence[str] = ()) -> Scores:
@@ -118,6 +125,41 @@ def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[
         raise TableError(text("table.no_controlled", path=table.path, sensors=", ".join(strange)))
     if sensors is not None and (strange := [name for name in controlled if name not in sensors]):
         raise TableError(text("table.controlled_unknown", path=table.path, sensors=", ".join(strange)))
+
+
+def sampled_s(table: Table) -> float | None:
+    """The seconds between a file's rows: the median step of its times, else what is told; None where neither is."""
+    if table.time is None or len(table.time) < 2:
+        return table.period_s
+    return float(np.median(np.diff(table.time))) / 1e9
+
+
+def other_period(model: Model, table: Table) -> float | None:
+    """The seconds between a file's rows where they are not the model's, by more than a fifth."""
+    period = sampled_s(table)
+    if period is None or 1 / ODD_PERIOD <= period / model.detector.period_s <= ODD_PERIOD:
+        return None
+    return period
+
+
+def why_unscored(model: Model, table: Table) -> str:
+    """Why no row of a file has a score, in words."""
+    rows = len(table.values)
+    lags = int(getattr(model.detector, "lags", 0))
+    if rows <= lags:
+        return text("score.none.short", lags=lags)
+    used = [at for at, name in enumerate(table.columns) if name in model.detector.sensors]
+    if not np.isfinite(table.values[:, used]).any():
+        return text("score.none.valueless")
+    period, usual = sampled_s(table), model.detector.period_s
+    longest = max(GAP_NS / 1e9, GAP_PERIODS * usual)
+    if period is not None and period > longest:
+        return text("score.none.period", period=f"{period:g}", usual=f"{usual:g}", gap=f"{longest:g}")
+    steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
+    cuts = np.flatnonzero(steps > longest) + 1
+    if np.diff([0, *cuts, rows]).max() <= lags:
+        return text("score.none.gaps", gap=f"{longest:g}", lags=lags)
+    return text("score.none.missing", lags=lags)
 
 
 def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:

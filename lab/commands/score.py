@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         from lab.config import load_config
         from lab.episodes import Known
         from lab.fitting import coarser_columns, fit_tables, promise, read_limits
-        from lab.offline import check_controlled, find_causes, score_table, write_scores
+        from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
 
@@ -72,6 +72,9 @@ def register(app: typer.Typer) -> None:
             else:
                 beside = [] if model is None else [model.parent]
                 known = find_causes(judge, [*beside, load_config().models])
+            if (odd := other_period(judge, table)) is not None:
+                usual = f"{judge.detector.period_s:g}"
+                typer.echo(text("score.other_period", data=data, period=f"{odd:g}", usual=usual), err=True)
             scores = score_table(judge, table, known, fed)
             write_scores(output, table, scores)
         except (TableError, LibraryError) as error:
@@ -81,6 +84,10 @@ def register(app: typer.Typer) -> None:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
         _tell(scores, judge, output, as_json)
+        if not scores.scored:
+            reason = why_unscored(judge, table)
+            typer.echo(text("score.none", data=data, rows=len(table.values), reason=reason), err=True)
+            raise typer.Exit(1)
 
 
 def check_rate(rate: float | None) -> float:
@@ -101,6 +108,7 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
         told = {
             "output": str(output),
             "rows": len(scores.score),
+            "scored_rows": scores.scored,
             "alarm_rows": int(scores.alarm.sum()),
             "missing_sensors": scores.missing,
             "promised_per_month": getattr(model.detector, "promised", None),
@@ -149,4 +157,7 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
         if episode.outlook is not None and episode.outlook.first_s is not None:
             hours = f"{episode.outlook.first_s / 3600:.2f}"
             typer.echo("  " + text("score.foretold", hours=hours))
-    typer.echo(text("score.done", rows=len(scores.score), episodes=len(scores.episodes), output=output))
+    done = text(
+        "score.done", scored=scores.scored, rows=len(scores.score), episodes=len(scores.episodes), output=output
+    )
+    typer.echo(done)

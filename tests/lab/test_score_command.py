@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lab.causes import write_library
 from lab.cli import build
 from lab.episodes import list_episodes
 from lab.fitting import fit_tep, read_limits, tep_model
+from lab.offline import why_unscored
 from lab.tables import TableError, iso_times, read_table, write_table
 from models.detector import load, save
 from models.precursor.causes import Labelled
@@ -124,6 +126,44 @@ def test_a_gap_ends_an_episode_and_begins_anew(tmp_path: Path) -> None:
     assert {row[3] for row in body[110:130]} == {"1"}
     assert body[130][1:4] == ["", "0", ""]
     assert body[140][3] == "2"
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "code", "words"),
+    [
+        (60, 1, 0, ["59 of 60 rows have a score"]),
+        (60, 2, 0, ["59 of 60 rows", "Warning", "2 s apart", "1 s"]),
+        (60, 60, 1, ["0 of 60 rows", "60 s apart", "1 s", "5 s apart counts as a gap"]),
+        (1, 1, 1, ["0 of 1 rows", "too short"]),
+    ],
+)
+def test_rows_without_a_score_are_told(tmp_path: Path, count: int, step: int, code: int, words: list[str]) -> None:
+    normal, data, out = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "d.csv", tmp_path / "s.csv"
+    write_table(data, ["time", *SENSORS], [iso_times(START + np.arange(count) * step * SECOND), *record(count, 2).T])
+    assert lab("fit", "--normal", normal, "-o", tmp_path / "m.model").exit_code == 0
+    command = ("score", "--model", tmp_path / "m.model", "--data", data, "-o", out)
+    done = lab(*command)
+    assert done.exit_code == code, done.output
+    for word in words:
+        assert word in done.output
+    assert ("Warning" in done.output) == (step > 1)
+    assert json.loads(lab(*command, "--json").stdout)["scored_rows"] == (0 if code else count - 1)
+
+
+def test_gaps_and_missing_values_that_leave_no_score_are_told(tmp_path: Path) -> None:
+    normal, data, out = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "d.csv", tmp_path / "s.csv"
+    model = tmp_path / "m.model"
+    assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
+    x, even = record(40, 2), START + np.arange(40) * SECOND
+    holes = np.where(np.arange(40)[:, None] % 2, x, np.nan)
+    for values, word in ((holes, "fewer missing values"), (x * np.nan, "no sensor of the model has a value")):
+        put(data, values)
+        done = lab("score", "--model", model, "--data", data, "-o", out)
+        assert done.exit_code == 1
+        assert word in done.output
+    write_table(data, ["time", *SENSORS], [iso_times(even + np.arange(40) // 3 * 60 * SECOND), *x.T])
+    looks_back = SimpleNamespace(detector=SimpleNamespace(sensors=SENSORS, period_s=1.0, lags=3))
+    assert "gaps of more than 5 s cut it into stretches of 3 rows" in why_unscored(looks_back, read_table(data))
 
 
 @pytest.mark.parametrize(("period", "step"), [("180s", 180.0), ("3min", 180.0), ("0.5 h", 1800.0), ("250ms", 0.25)])
