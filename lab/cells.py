@@ -1,7 +1,11 @@
-"""What stands in the cells of a text file: numbers as programs of several countries write them. No files, no errors."""
+"""What stands in the cells of a text file: numbers and times as programs of several countries write them.
+
+No files and no errors here: what cannot be read is None.
+"""
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 MISSING: Final = ("", "NaN", "nan", "NAN", "NA", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
@@ -10,6 +14,39 @@ WIDE: Final = {0xFF01 + at: 0x21 + at for at in range(94)} | {0x3000: 0x20, 0x22
 POINTED: Final = re.compile(r"[+-]?(?=[,.]*\d)[\d,]*\.[\d,]*(e[+-]?\d+)?", re.I | re.A)
 DECIMAL: Final = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.I | re.A)
 THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", re.A)
+TIME_NAMES: Final = frozenset(
+    "time,timestamp,datetime,date,date_time,date/time,ts,utc,日時,時刻,時間,日付,年月日,測定日時,計測日時".split(",")  # noqa: SIM905
+)
+DATE_NAMES: Final = frozenset(("date", "日付", "年月日"))
+CLOCK_NAMES: Final = frozenset(("time", "時刻", "時間"))
+TIME_LIKE: Final = re.compile(r"time|date|stamp|epoch|日時|日付|年月日|時刻|時間", re.I)
+DATE_LIKE: Final = re.compile(r"date|stamp|日時|日付|年月日", re.I)
+UNITS_NS: Final = {
+    unit: scale
+    for scale, units in (
+        (3_600_000_000_000, ("h", "hr", "hour", "hours", "時間")),
+        (60_000_000_000, ("min", "minute", "minutes", "分")),
+        (1_000_000_000, ("s", "sec", "second", "seconds", "秒")),
+        (1_000_000, ("ms", "ミリ秒")),
+    )
+    for unit in units
+}
+ELAPSED: Final = re.compile(
+    r"(?:time|elapsed|elapsed_time|t|経過時間|経過|時間)[ _]?[\[(（［]?(" + "|".join(UNITS_NS) + r")[\])）］]?", re.I
+)
+ELAPSED_NAMES: Final = frozenset("elapsed,elapsed_time,経過時間,経過,秒,秒数".split(","))  # noqa: SIM905
+"""Elapsed seconds, if they rise."""
+STAMP: Final = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
+    r"(?:[T ]+(\d{1,2})[:時](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9})\d*)?秒?)?分?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
+    re.I,
+)
+COMPACT: Final = re.compile(
+    r"(\d{4})(\d{2})(\d{2})(?:[T ]*(\d{2})(\d{2})(\d{2})?(?:\.0*)?| +(\d{1,2}:\d.*)|\.0*)?", re.I | re.A
+)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+YEARS: Final = (1990, 2100)
+"""What is written without separators is a date within these years only."""
 
 
 def narrow(cell: str) -> str:
@@ -57,3 +94,39 @@ def number(cell: str, decimal: bool) -> float | None:
         return None if "_" in cell else float(cell)  # Python alone would take 1_000
     except ValueError:
         return None
+
+
+def elapsed_unit(name: str) -> int | None:
+    """The unit (ns) of a column named as elapsed time: `time_h`, `経過時間(秒)`; None where it says none."""
+    match = None if name in ELAPSED_NAMES else ELAPSED.fullmatch(name)
+    return None if match is None else UNITS_NS[match[1].lower()]
+
+
+def compact(cell: str) -> bool:
+    """Whether a cell is a calendar date (and time) of digits alone: 20260309, 202603091014, 20260309101433."""
+    match = COMPACT.fullmatch(cell)
+    whole = match is not None and match[7] is None and " " not in cell
+    return whole and YEARS[0] <= int(cell[:4]) <= YEARS[1] and parse_stamp(cell) is not None
+
+
+def parse_stamp(cell: str) -> int | None:
+    """UTC nanoseconds of a calendar date, or date and time; without a zone it is UTC. None where it is none."""
+    if match := COMPACT.fullmatch(cell):
+        year, month, day, hour, minute, second, clock = match.groups()
+        clock = clock or f"{hour or '00'}:{minute or '00'}:{second or '00'}"
+        cell = f"{year}-{month}-{day} {clock}"
+    match = STAMP.fullmatch(cell)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        moment = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
+        )
+    except ValueError:
+        return None
+    whole = (moment - EPOCH) // timedelta(seconds=1)
+    if zone and zone[0] in "+-":
+        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+        whole -= offset if zone[0] == "+" else -offset
+    return whole * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))

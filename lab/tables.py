@@ -13,35 +13,40 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lab.cells import DECIMAL, MISSING, THOUSANDS, commas, narrow, number
+from lab.cells import (
+    CLOCK_NAMES,
+    DATE_LIKE,
+    DATE_NAMES,
+    DECIMAL,
+    ELAPSED_NAMES,
+    MISSING,
+    STAMP,
+    THOUSANDS,
+    TIME_LIKE,
+    TIME_NAMES,
+    commas,
+    compact,
+    elapsed_unit,
+    narrow,
+    number,
+    parse_stamp,
+)
 from lab.text import text
 
 if TYPE_CHECKING:
     import pyarrow
 
-TIME_NAMES: Final = frozenset(
-    "time,timestamp,datetime,date,date_time,date/time,ts,utc,日時,時刻,時間,日付,年月日,測定日時,計測日時".split(",")  # noqa: SIM905
-)
-DATE_NAMES: Final = frozenset(("date", "日付", "年月日"))
-CLOCK_NAMES: Final = frozenset(("time", "時刻", "時間"))
-UNITS_NS: Final = {"h": 3_600_000_000_000, "min": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000}
-ELAPSED: Final = re.compile(
-    r"(?:time|elapsed|elapsed_time|t|経過時間|経過)[ _]?[\[(（]?(h|hours?|hr|min|minutes?|s|sec|seconds?|ms)[\])）]?",
-    re.I,
-)
-STAMP: Final = re.compile(
-    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
-    r"(?:[T ]+(\d{1,2})[:時](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9})\d*)?秒?)?分?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
-    re.I,
-)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCHS_S: Final = (631_152_000.0, 4_133_980_800.0)
+"""The years 1990 to 2100."""
+SERIALS: Final = (32_874.0, 73_416.0)
+"""The same in days since 1899-12-30, as Excel counts them."""
+SERIAL_EPOCH: Final = 25_569
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -64,6 +69,8 @@ class Table(NamedTuple):
     path: Path
     elapsed: bool = False
     """`time` counts from the start of the run (`time_h`, `time_s`, …), not from 1970."""
+    notes: tuple[str, ...] = ()
+    """What was assumed in reading it, in words."""
 
 
 def read_table(
@@ -74,8 +81,9 @@ def read_table(
     Args:
         path: the file.
         time: the time column's name; without it the column is found by its name (`time`, `timestamp`, `日時`, …), by
-            an elapsed-time name (`time_h`, `elapsed_s`) or by its content. ISO 8601, `2026/3/9 10:14:33.5` and epoch
-            seconds (or milli-, micro-, nanoseconds) are understood; a date and a clock column are joined.
+            an elapsed-time name (`time_h`, `経過時間(秒)`) or by its content; of several the one that holds dates.
+            ISO 8601, `2026/3/9 10:14:33.5`, `20260309101433`, Excel's serial dates and epoch seconds (or milli-,
+            micro-, nanoseconds) are understood; a date and a clock column are joined.
         period_s: sampling period in seconds; without it the median step of the time column.
         ignore: columns to leave out (labels, texts); names that are not in the file are no error.
 
@@ -367,8 +375,9 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
         raise TableError(text("table.rowless", path=source.path))
     if period_s is not None and not 0 < period_s < float("inf"):
         raise TableError(text("table.period", path=source.path, period=period_s))
-    clocks, elapsed_ns = _find_time(source, time, ignore)
-    stamps = _times(source, clocks, elapsed_ns) if clocks else None
+    clocks = _find_time(source, time, ignore)
+    stamps = _stamps(source, clocks) if clocks else None
+    counted = clocks if stamps is None else []
     keep = []
     for index, name in enumerate(source.names):
         if index in clocks or name in ignore:
@@ -383,82 +392,172 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
         keep.append(index)
     if not keep:
         raise TableError(text("table.no_readings", path=source.path))
-    elapsed = elapsed_ns is not None
+    values = source.numbers([*counted, *keep])  # at once: what commas mean is decided over all of them
+    elapsed = False
+    notes: tuple[str, ...] = ()
+    if counted:
+        stamps, notes = _count_times(source, counted[0], values[:, 0])
+        values = values[:, 1:]
+        elapsed = int(stamps[0]) < EPOCHS_S[0] * 1e9
     if stamps is not None:
-        elapsed = elapsed or abs(int(stamps[0])) < 10**8 * 10**9  # a `time` counting from zero is no date
+        _check_order(source, clocks, stamps)
         if period_s is None and source.rows > 1:
             period_s = float(np.median(np.diff(stamps))) / 1e9
     names = tuple(source.names[index] for index in keep)
-    return Table(names, source.numbers(keep), stamps, period_s, source.path, elapsed)
+    return Table(names, values, stamps, period_s, source.path, elapsed, notes)
 
 
-def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> tuple[list[int], int | None]:
-    """Positions of the time column (two if date and clock are apart), and an elapsed column's unit in ns."""
-    folded = [name.casefold() for name in source.names]
+def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> list[int]:
+    """Positions of the time column; two if date and clock are apart, none if nothing looks like a time."""
+    names, folded = source.names, [name.casefold() for name in source.names]
     if time is not None:
-        if time not in source.names:
-            raise TableError(text("table.no_column", path=source.path, column=time, columns=", ".join(source.names)))
-        index = source.names.index(time)
-        return [index], _elapsed_unit(time)
-    usable = [index for index, name in enumerate(source.names) if name not in ignore]
+        if time not in names:
+            raise TableError(text("table.no_column", path=source.path, column=time, columns=", ".join(names)))
+        return [names.index(time)]
+    usable = [index for index, name in enumerate(names) if name not in ignore]
     named = [index for index in usable if folded[index] in TIME_NAMES]
     date = next((index for index in named if folded[index] in DATE_NAMES), None)
     clock = next((index for index in named if folded[index] in CLOCK_NAMES), None)
     if date is not None and clock is not None and re.fullmatch(r"\d{1,2}:\d.*", source.first(clock)):
-        return [date, clock], None
-    if named:
-        return named[:1], None
+        return [date, clock]
+    elapsed = [index for index in usable if elapsed_unit(names[index])]
+    like = [index for index in usable if TIME_LIKE.search(names[index])]
+    for index in [*named, *elapsed, *like]:
+        if _holds_dates(source, index):
+            return [index]
+    if named or elapsed:
+        return [*named, *elapsed][:1]
     for index in usable:
-        if unit := _elapsed_unit(source.names[index]):
-            return [index], unit
+        if folded[index] in ELAPSED_NAMES and _rising(source, index) is not None:
+            return [index]
+    for index in like:
+        counts = _rising(source, index)
+        if counts is not None and (_are_epochs(counts) or _are_serials(names[index], counts)):
+            return [index]
     for index in usable:
-        first = source.first(index)
-        if STAMP.fullmatch(first) and not first.replace(".", "").isdigit():
-            return [index], None
-    return [], None
+        if STAMP.fullmatch(source.first(index)):
+            return [index]
+    return []
 
 
-def _elapsed_unit(name: str) -> int | None:
-    match = ELAPSED.fullmatch(name)
-    if match is None:
+def _holds_dates(source: _Source, index: int) -> bool:
+    """Whether a column's first cell is a date that does not stay."""
+    first = narrow(source.first(index))
+    if not (STAMP.fullmatch(first) or (compact(first) and not (len(first) == 8 and elapsed_unit(source.names[index])))):
+        return False
+    cells = source.texts(index)
+    return len(cells) == 1 or cells[0] != cells[1] or (":" in first and cells[0] != cells[-1])
+
+
+def _rising(source: _Source, index: int) -> Floats | None:
+    """A column's numbers (n,) where they rise from row to row, else None."""
+    try:
+        numbers = source.numbers([index])[:, 0]
+    except TableError:
         return None
-    unit = match[1].lower()
-    return UNITS_NS["ms" if unit == "ms" else "min" if unit.startswith("m") else unit[0]]
+    return numbers if len(numbers) > 1 and np.all(np.diff(numbers) > 0) else None
 
 
-def _times(source: _Source, clocks: Sequence[int], elapsed_ns: int | None) -> Times:
+def _are_epochs(numbers: Floats) -> bool:
+    seconds = numbers * _epoch_unit(numbers) / 1e9
+    return bool(EPOCHS_S[0] <= seconds.min() and seconds.max() < EPOCHS_S[1])
+
+
+def _epoch_unit(numbers: Floats) -> float:
+    """The unit (ns) of an epoch: seconds have 10 digits, milliseconds 13, and so on."""
+    digits = float(np.abs(numbers).max())
+    return next((unit for edge, unit in ((1e11, 1e9), (1e14, 1e6), (1e17, 1e3)) if digits < edge), 1.0)
+
+
+def _are_serials(name: str, numbers: Floats) -> bool:
+    """Whether a column of times holds days as Excel counts them.
+
+    Seconds in such numbers would be nine hours and more into a run: under the name of a date they are none, and under
+    another name not if rows follow each other in parts of one.
+    """
+    if not (SERIALS[0] <= numbers.min() and numbers.max() < SERIALS[1]) or elapsed_unit(name) is not None:
+        return False
+    return bool(DATE_LIKE.search(name)) or (
+        (name.casefold() in TIME_NAMES or "時刻" in name)
+        and len(numbers) > 1
+        and 0 < float(np.median(np.diff(numbers))) < 1
+    )
+
+
+def _stamps(source: _Source, clocks: Sequence[int]) -> Times | None:
+    """Times written as dates; None where the column counts.
+
+    Raises:
+        TableError: a cell is no time.
+    """
+    if len(clocks) > 1:
+        return _parse_stamps(source, clocks)
     name = source.names[clocks[0]]
-    times = source.stamps(clocks[0]) if len(clocks) == 1 else None
-    if times is None:
-        first = source.first(clocks[0])
-        if elapsed_ns is None and (len(clocks) > 1 or not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", first, re.I)):
-            times = _parse_stamps(source, clocks)
-        else:
-            times = _count_times(source, source.numbers(clocks)[:, 0], name, elapsed_ns)
+    if (times := source.stamps(clocks[0])) is not None:
+        return times
+    first = narrow(source.first(clocks[0]))
+    if compact(first):
+        day = len(first.partition(".")[0]) == 8  # of so few digits there are other counts
+        cells = source.texts(clocks[0]) if day and not DATE_LIKE.search(name) else []
+        if not day or (elapsed_unit(name) is None and all(compact(narrow(cell)) for cell in cells)):
+            return _parse_stamps(source, clocks)
+        return None
+    if number(first, decimal=True) is not None or number(first, decimal=False) is not None:
+        return None
+    return _parse_stamps(source, clocks)
+
+
+def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
     steps = np.diff(times)
     if steps.size and steps.min() <= 0:
         row = int(np.flatnonzero(steps <= 0)[0]) + 1
         what = "table.same_time" if steps[row - 1] == 0 else "table.earlier"
-        cell = _show(source, clocks, row)
+        cell, name = _show(source, clocks, row), source.names[clocks[0]]
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
-    return times
 
 
 def _show(source: _Source, clocks: Sequence[int], row: int) -> str:
     return " ".join(source.texts(column)[row] for column in clocks)
 
 
-def _count_times(source: _Source, numbers: Floats, name: str, elapsed_ns: int | None) -> Times:
+def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, tuple[str, ...]]:
+    """Times (n,) of a column that counts, and what was assumed.
+
+    Raises:
+        TableError: one is missing, or beyond what 64 bits hold.
+    """
+    name = source.names[clock]
     missing = np.flatnonzero(np.isnan(numbers))
     if missing.size:
         raise TableError(text("table.no_time", path=source.path, place=source.place(int(missing[0])), column=name))
-    scale = float(elapsed_ns or UNITS_NS["s"])
-    if elapsed_ns is None:  # epoch seconds have 10 digits, milliseconds 13, and so on
-        digits = float(np.abs(numbers).max())
-        scale = next((s for edge, s in ((1e11, 1e9), (1e14, 1e6), (1e17, 1e3)) if digits < edge), 1.0)
+    if _are_serials(name, numbers):
+        times = _serial_times(numbers)
+        first, last = iso_times(times[[0, -1]])
+        return times, (text("table.serial", path=source.path, column=name, first=first, last=last),)
+    unit = float(elapsed_unit(name) or _epoch_unit(numbers))
+    if float(np.abs(numbers).max()) * unit > EPOCHS_S[1] * 1e9:  # no unit of a run: an epoch in another one
+        unit = _epoch_unit(numbers)
+    beyond = np.flatnonzero(np.abs(numbers) * unit > 9.2e18)
+    if beyond.size:
+        row = int(beyond[0])
+        cell, place = source.texts(clock)[row], source.place(row)
+        raise TableError(text("table.time", path=source.path, place=place, column=name, cell=cell))
     whole = np.floor(numbers)
     # the whole part apart keeps microseconds of an epoch, which one product in float64 would lose
-    return (whole.astype(np.int64) * int(scale)) + np.rint((numbers - whole) * scale).astype(np.int64)
+    times = (whole.astype(np.int64) * int(unit)) + np.rint((numbers - whole) * unit).astype(np.int64)
+    if elapsed_unit(name) is None and times[0] < EPOCHS_S[0] * 1e9:
+        return times, (text("table.seconds", path=source.path, column=name),)
+    return times, ()
+
+
+def _serial_times(numbers: Floats) -> Times:
+    """Times (n,) of Excel's serial dates: whole seconds where they are meant, else milliseconds."""
+    seconds = (numbers - SERIAL_EPOCH) * 86_400
+    whole = np.rint(seconds)
+    # six decimals of a day are a tenth of a second
+    if np.abs(seconds - whole).max() < 0.06:
+        return whole.astype(np.int64) * 1_000_000_000
+    return np.rint(seconds * 1000).astype(np.int64) * 1_000_000
 
 
 def _parse_stamps(source: _Source, clocks: Sequence[int]) -> Times:
@@ -476,31 +575,13 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> Times:
             continue
     times = np.empty(source.rows, dtype=np.int64)
     for row, cell in enumerate(cells):
-        parsed = _parse_stamp(cell)
+        parsed = parse_stamp(narrow(cell))
         if parsed is None:
             what = "table.no_time" if cell in MISSING else "table.time"
             name = source.names[clocks[0]]
             raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
         times[row] = parsed
     return times
-
-
-def _parse_stamp(cell: str) -> int | None:
-    match = STAMP.fullmatch(cell)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    try:
-        moment = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
-        )
-    except ValueError:
-        return None
-    whole = (moment - EPOCH) // timedelta(seconds=1)
-    if zone and zone[0] in "+-":
-        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
-        whole -= offset if zone[0] == "+" else -offset
-    return whole * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
 
 
 def iso_times(times: Times) -> list[str]:

@@ -48,6 +48,8 @@ def register(app: typer.Typer) -> None:
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
+        for note in (note for table in tables for note in table.notes):
+            typer.echo(note, err=True)
         for line in learned(model):
             typer.echo(line)
         if ahead and (strange := sorted(set(ahead).difference(model.detector.sensors))):

@@ -108,6 +108,8 @@ def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str
     from lab.tables import read_table
 
     table = read_table(file, time=time, period_s=period_s, ignore=ignore)
+    for note in table.notes:
+        typer.echo(note, err=True)
     if table.period_s is None:
         typer.echo(text("devices.replay.assumed"), err=True)
         table = table._replace(period_s=1.0)

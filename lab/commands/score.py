@@ -9,7 +9,10 @@ from lab.arguments import SeveralValues, check_output, parse_period, split_names
 from lab.text import text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.offline import Scores
+    from lab.tables import Table
     from models.detector import Model
 
 
@@ -56,6 +59,7 @@ def register(app: typer.Typer) -> None:
         names = split_names(ignore)
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
+            _echo_notes([table])
             check_controlled(table, fed := split_names(controlled))
             if model is not None:
                 judge = load(model)
@@ -64,6 +68,7 @@ def register(app: typer.Typer) -> None:
             else:
                 ahead = None if limits is None else read_limits(limits)
                 files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
+                _echo_notes(files)
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
                 if (short := promise(judge)) is not None:
                     typer.echo(short, err=True)
@@ -97,6 +102,11 @@ def check_rate(rate: float | None) -> float:
     if not 0 < rate < float("inf"):
         raise typer.BadParameter(text("fit.bad_rate", rate=rate), param_hint="--false-alarms-per-month")
     return rate
+
+
+def _echo_notes(tables: "Sequence[Table]") -> None:
+    for note in (note for table in tables for note in table.notes):
+        typer.echo(note, err=True)
 
 
 def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None:

@@ -53,6 +53,11 @@ def test_delimiters_encodings_and_line_ends(tmp_path: Path, delimiter: str, enco
         "1773051240",
         "1773051240.0",
         "1773051240000",
+        "20260309101400",
+        "202603091014",
+        "20260309 101400",
+        "20260309T101400",
+        "２０２６/３/９ １０:１４",
         "1773051240000000000",
     ],
 )
@@ -76,6 +81,14 @@ def test_fractions_of_a_second_are_kept(tmp_path: Path) -> None:
         ("time_s", ["0", "180"], [0, 180 * SECOND]),
         ("elapsed (min)", ["0", "3"], [0, 180 * SECOND]),
         ("time", ["0", "180"], [0, 180 * SECOND]),
+        ("経過時間(秒)", ["0", "180"], [0, 180 * SECOND]),
+        ("経過時間（分）", ["0", "3"], [0, 180 * SECOND]),
+        ("時間[h]", ["0", "0.05"], [0, 180 * SECOND]),
+        ("時間(s)", ["0", "180"], [0, 180 * SECOND]),
+        ("経過時間", ["0", "180"], [0, 180 * SECOND]),
+        ("秒", ["0", "180"], [0, 180 * SECOND]),
+        ("time_s", ["20260401", "20260581"], [20_260_401 * SECOND, 20_260_581 * SECOND]),
+        ("time", ["46113", "46293"], [46_113 * SECOND, 46_293 * SECOND]),
     ],
 )
 def test_elapsed_time(tmp_path: Path, head: str, cells: list[str], expected: list[int]) -> None:
@@ -84,6 +97,54 @@ def test_elapsed_time(tmp_path: Path, head: str, cells: list[str], expected: lis
     assert table.time is not None
     assert table.time.tolist() == expected
     assert table.columns == ("x",)
+
+
+def test_seconds_that_no_unit_names_are_told(tmp_path: Path) -> None:
+    (note,) = read_table(put(tmp_path, "経過時間,x\n0,1\n10,2\n")).notes
+    assert "'経過時間' is taken for seconds" in note
+    assert not read_table(put(tmp_path, "time_s,x\n0,1\n10,2\n")).notes
+    assert read_table(put(tmp_path, "秒,x\n59,1\n0,2\n")).columns == ("秒", "x")
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "start", "period"),
+    [
+        ("日時", ["46090.426389", "46090.427083"], MARCH, 60.0),
+        ("time", ["46090.42638888889", "46090.42708333333"], MARCH, 60.0),
+        ("記録時刻", ["46090.42638888889", "46090.42639467593"], MARCH, 0.5),
+        ("日付", ["46090", "46091"], MARCH - 36_840 * SECOND, 86_400.0),
+        ("日付", ["20260309", "20260310"], MARCH - 36_840 * SECOND, 86_400.0),
+        ("date", ["20260309", "20260310"], MARCH - 36_840 * SECOND, 86_400.0),
+        ("Time(s)", ["2026/3/9 10:14", "2026/3/9 10:17"], MARCH, 180.0),
+        ("経過時間(秒)", ["2026/3/9 10:14", "2026/3/9 10:17"], MARCH, 180.0),
+        ("記録時刻", ["20260309101400", "20260309101700"], MARCH, 180.0),
+        ("unix_time", ["1773051240", "1773051420"], MARCH, 180.0),
+        ("記録時刻", ["1773051240000", "1773051420000"], MARCH, 180.0),
+        ("Time [s]", ["1773051240", "1773051420"], MARCH, 180.0),
+    ],
+)
+def test_dates_that_are_numbers_or_under_another_name(
+    tmp_path: Path, head: str, cells: list[str], start: int, period: float
+) -> None:
+    table = read_table(put(tmp_path, f"{head},x\n{cells[0]},1\n{cells[1]},2\n"))
+    assert table.time is not None
+    assert table.time[0] == start
+    assert table.period_s == pytest.approx(period)
+    assert (table.columns, table.elapsed) == (("x",), False)
+    assert bool(table.notes) == cells[0].startswith("460")
+
+
+def test_of_several_times_the_one_with_dates(tmp_path: Path) -> None:
+    hours = read_table(put(tmp_path, "時間,日時,x\n4,2026/3/9 10:14,1\n4,2026/3/9 10:17,2\n"))
+    assert (hours.columns, hours.period_s) == (("時間", "x"), 180.0)
+    days = read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n"), ignore=["date"])
+    assert (days.columns, days.period_s) == (("x",), 10.0)
+    assert read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n")).period_s == 10.0
+
+
+def test_what_a_comma_is_is_decided_with_the_time(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "time_h;speed\n0.05;1,007\n0.10;998\n"))
+    assert (table.values[:, 0].tolist(), table.period_s) == ([1007, 998], 180.0)
 
 
 def test_date_and_clock_columns_are_joined(tmp_path: Path) -> None:
@@ -152,6 +213,9 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("time,x\n2026-03-09T10:14:00Z,1\n,2\n", ["line 3", "'time'", "missing"]),
         ("time,x\n2026-03-09T10:14:00Z,1\nyesterday,2\n", ["line 3", "'time'", "'yesterday'"]),
         ("time,x\n2026-02-30 10:14,1\n", ["line 2", "'time'", "2026-02-30"]),
+        ("日時,x\n20260430000000,1\n20260431000000,2\n", ["line 3", "'日時'", "'20260431000000'", "not a time"]),
+        ("日付,x\n20260430,1\n20260431,2\n", ["line 3", "'日付'", "'20260431'", "not a time"]),
+        ("time,x\n1e30,1\n", ["line 2", "'time'", "'1e30'", "not a time"]),
         ("time_s,x\n1,1\n,2\n", ["line 3", "'time_s'", "missing"]),
         ('"a,\nb",c\n1,2\n', ["line 1", "quote"]),
         ("a,b\n1,2\n1," + "2" * 200_000 + "x\n", ["line 3", "field"]),
