@@ -15,6 +15,8 @@ from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded
 from models.precursor.resolution import LOOK
 
+RAMP_ROWS: Final = 20
+"""In fewer a sensor may rise evenly by chance."""
 TEP_FIT: Final = 4
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_LONG: Final = (1, 960.0)
@@ -61,8 +63,8 @@ def fit_tables(
 ) -> Model:
     """Fit the lab's detector to normal records in files; the columns of the first one that all have are its sensors.
 
-    Records are cut where their times jump by more than five periods, and never bridged. The model's `about` says what
-    their numbers are rounded to.
+    What only counts the rows is no sensor. Records are cut where their times jump by more than five periods, and never
+    bridged. The model's `about` says what their numbers are rounded to.
 
     Args:
         tables: the records.
@@ -72,14 +74,20 @@ def fit_tables(
         stream: what will be scored: the records are rounded to its number format before anything is learned.
 
     Raises:
-        TableError: no column is in all of them, or nothing can be learned from them.
+        TableError: no column is in all of them, nothing can be learned from them, or none has a period.
     """
     first = tables[0]
-    others = [set(table.columns) for table in tables[1:]]
-    sensors = [name for name in first.columns if all(name in columns for columns in others)]
-    if not sensors:
+    shared = shared_columns(tables)
+    if not shared:
         raise TableError(text("table.nothing_shared", path=first.path, other=tables[-1].path))
-    period = period_s or first.period_s or 1.0
+    counts = row_counts(tables)
+    sensors = [name for name in shared if name not in counts]
+    if not sensors:
+        raise TableError(text("table.only_counts", path=first.path, columns=", ".join(counts)))
+    given = [table for table in (*tables, *([] if stream is None else [stream])) if table.period_s is not None]
+    period = period_s or (given[0].period_s if given else None)
+    if period is None:
+        raise TableError(text("table.no_period", path=first.path))
     format = None if stream is None else resolution(_columns(stream, sensors))
     runs = []
     for table in tables:
@@ -108,6 +116,53 @@ def fit_tables(
         "digits": own.digits.tolist(),
     }
     return loads(dumps(detector, about))
+
+
+def shared_columns(tables: Sequence[Table]) -> list[str]:
+    """The columns that are in all tables, as they stand in the first."""
+    others = [set(table.columns) for table in tables[1:]]
+    return [name for name in tables[0].columns if all(name in columns for columns in others)]
+
+
+def row_counts(tables: Sequence[Table]) -> list[str]:
+    """Shared columns that rise by one constant step from row to row in every table, of which one has twenty rows."""
+    if max(len(table.values) for table in tables) < RAMP_ROWS:
+        return []
+    return [
+        name
+        for name in shared_columns(tables)
+        if all(_counts(table.values[:, table.columns.index(name)]) for table in tables)
+    ]
+
+
+def _counts(column: Floats) -> bool:
+    """Whether values (n,) rise by one constant step; two or less do not show it."""
+    if len(column) < 3 or not column[-1] > column[0]:
+        return False
+    step = (column[-1] - column[0]) / (len(column) - 1)
+    even = column[0] + step * np.arange(len(column))
+    return bool(np.abs(column - even).max() <= 1e-6 * step + 1e-12 * np.abs(column).max())
+
+
+def left_out(tables: Sequence[Table], model: Model) -> list[str]:
+    """Which columns of normal records are not among the model's sensors, and why, in words, line by line."""
+    shared, counts = shared_columns(tables), row_counts(tables)
+    some = [name for table in tables for name in table.columns if name not in shared]
+    empty = [name for name in shared if name not in counts and name not in model.detector.sensors]
+    lines = []
+    if some:
+        lines.append(text("fit.not_in_all", columns=", ".join(dict.fromkeys(some))))
+    if counts:
+        lines.append(text("fit.counts", columns=", ".join(counts)))
+    if empty:
+        lines.append(text("fit.empty", columns=", ".join(empty)))
+    return lines
+
+
+def unmatched(tables: Sequence[Table], ignore: Sequence[str]) -> str | None:
+    """That columns were to be left out that are in no file; None where there are none."""
+    strange = [name for name in ignore if not any(name in table.ignored for table in tables)]
+    return text("fit.unmatched", columns=", ".join(strange)) if strange else None
 
 
 def _columns(table: Table, names: Sequence[str]) -> Floats:

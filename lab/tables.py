@@ -71,6 +71,8 @@ class Table(NamedTuple):
     """`time` counts from the start of the run (`time_h`, `time_s`, …), not from 1970."""
     notes: tuple[str, ...] = ()
     """What was assumed in reading it, in words."""
+    ignored: frozenset[str] = frozenset()
+    """Columns that were left out as asked for."""
 
 
 def read_table(
@@ -404,7 +406,8 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
         if period_s is None and source.rows > 1:
             period_s = float(np.median(np.diff(stamps))) / 1e9
     names = tuple(source.names[index] for index in keep)
-    return Table(names, values, stamps, period_s, source.path, elapsed, notes)
+    ignored = ignore.intersection(source.names)
+    return Table(names, values, stamps, period_s, source.path, elapsed, notes, ignored)
 
 
 def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> list[int]:

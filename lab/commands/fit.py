@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lab.arguments import SeveralValues, parse_period, split_names
-from lab.commands.score import check_rate
+from lab.commands.score import check_rate, echo_notes
 from lab.text import text
 
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
     ) -> None:
-        from lab.fitting import fit_tables, learned, promise, read_limits
+        from lab.fitting import fit_tables, learned, left_out, promise, read_limits
         from lab.tables import TableError, read_table
         from models.detector import ModelError, save
 
@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
         try:
             ahead = None if limits is None else read_limits(limits)
             tables = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal]
+            echo_notes(tables, names)
             model = fit_tables(tables, period_s, limits=ahead, false_alarms_per_month=rate)
             save(model.detector, output, model.about)
         except TableError as error:
@@ -48,10 +49,10 @@ def register(app: typer.Typer) -> None:
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
-        for note in (note for table in tables for note in table.notes):
-            typer.echo(note, err=True)
         for line in learned(model):
             typer.echo(line)
+        for line in left_out(tables, model):
+            typer.echo(line, err=True)
         if ahead and (strange := sorted(set(ahead).difference(model.detector.sensors))):
             typer.echo(text("fit.strange_limits", file=limits, sensors=", ".join(strange)), err=True)
         if (short := promise(model)) is not None:

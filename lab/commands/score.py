@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         from lab.causes import LibraryError, read_library
         from lab.config import load_config
         from lab.episodes import Known
-        from lab.fitting import coarser_columns, fit_tables, promise, read_limits
+        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
@@ -59,7 +59,8 @@ def register(app: typer.Typer) -> None:
         names = split_names(ignore)
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
-            _echo_notes([table])
+            files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
+            echo_notes([table, *files], names)
             check_controlled(table, fed := split_names(controlled))
             if model is not None:
                 judge = load(model)
@@ -67,9 +68,9 @@ def register(app: typer.Typer) -> None:
                     typer.echo(text("score.coarser", data=data, sensors=", ".join(coarse[:10])), err=True)
             else:
                 ahead = None if limits is None else read_limits(limits)
-                files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
-                _echo_notes(files)
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
+                for line in left_out(files, judge):
+                    typer.echo(line, err=True)
                 if (short := promise(judge)) is not None:
                     typer.echo(short, err=True)
             if causes is not None:
@@ -104,9 +105,14 @@ def check_rate(rate: float | None) -> float:
     return rate
 
 
-def _echo_notes(tables: "Sequence[Table]") -> None:
+def echo_notes(tables: "Sequence[Table]", ignore: "Sequence[str]") -> None:
+    """Say what was assumed in reading files, and which columns to be left out are in none of them."""
+    from lab.fitting import unmatched
+
     for note in (note for table in tables for note in table.notes):
         typer.echo(note, err=True)
+    if (strange := unmatched(tables, ignore)) is not None:
+        typer.echo(strange, err=True)
 
 
 def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None:

@@ -235,6 +235,56 @@ def test_fit_says_what_it_learned_and_what_it_can_promise(tmp_path: Path) -> Non
     assert lab("fit", "--normal", one, "-o", second, "--false-alarms-per-month", 0).exit_code == 2
 
 
+def test_fit_says_what_it_leaves_out(tmp_path: Path) -> None:
+    one, two, model = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "m.model"
+    for path, seed, head in ((one, 1, "old"), (two, 2, "new")):
+        x = record(400, seed)
+        t = iso_times(START + np.arange(400) * SECOND)
+        rising = 0.1 * np.arange(400) + 3
+        names = ["time", "No.", "elapsed", "spare", "tag", head, *SENSORS]
+        write_table(path, names, [t, np.arange(1, 401), rising, np.full(400, np.nan), ["a"] * 400, x[:, 0], *x.T])
+    done = lab("fit", "--normal", one, two, "-o", model, "--ignore", "tag,tga")
+    assert done.exit_code == 0, done.output
+    assert "800 rows of 6 sensors" in done.output
+    assert "Not in all files, left out: old, new\n" in done.output
+    assert "left out: No., elapsed\n" in done.output
+    assert "Without any value, left out: spare\n" in done.output
+    assert "--ignore: no file has these columns: tga;" in done.output
+    assert load(model).detector.sensors == SENSORS
+    scored = lab("score", "--model", model, "--data", one, "-o", tmp_path / "s.csv", "--ignore", "tag,tga")
+    assert "--ignore: no file has these columns: tga;" in scored.output
+
+
+def test_what_counts_in_one_file_only_is_a_sensor(tmp_path: Path) -> None:
+    x, even = record(400, 1), record(400, 2)
+    even[:, 3] = np.arange(400)
+    model = tmp_path / "m.model"
+    done = lab("fit", "--normal", put(tmp_path / "a.csv", x), put(tmp_path / "b.csv", even), "-o", model)
+    assert "6 sensors" in done.output
+    assert "constant step" not in done.output
+    done = lab("fit", "--normal", put(tmp_path / "c.csv", np.arange(100.0)[:, None], ("No.",)), "-o", model)
+    assert done.exit_code == 1
+    assert "row numbers" in done.output
+
+
+def test_a_period_is_never_made_up(tmp_path: Path) -> None:
+    normal, data, model, out = (tmp_path / name for name in ("n.csv", "d.csv", "m.model", "s.csv"))
+    write_table(normal, SENSORS, list(record(300, 1).T))
+    write_table(data, SENSORS, list(record(60, 2).T))
+    for command in (
+        ("fit", "--normal", normal, "-o", model),
+        ("score", "--normal", normal, "--data", data, "-o", out),
+    ):
+        done = lab(*command)
+        assert done.exit_code == 1
+        assert "n.csv: no time column" in done.output
+        assert "--period" in done.output
+    assert not model.exists()
+    assert lab("fit", "--normal", normal, "-o", model, "--period", "3min").exit_code == 0
+    assert lab("score", "--model", model, "--data", data, "-o", out).exit_code == 0
+    assert lab("score", "--normal", normal, "--data", put(data, record(60, 2)), "-o", out).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("content", "match"),
     [
