@@ -1,8 +1,6 @@
-"""What stands in the cells of a text file: numbers and times as programs of several countries write them.
+"""What stands in a text file: its encoding, and numbers and times as programs of several countries write them."""
 
-No files and no errors here: what cannot be read is None.
-"""
-
+import codecs
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,6 +45,25 @@ COMPACT: Final = re.compile(
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 YEARS: Final = (1990, 2100)
 """What is written without separators is a date within these years only."""
+
+
+def decode(raw: bytes) -> str:
+    """The text of a file in UTF-8 or UTF-16, by its mark, or in Shift_JIS as Windows writes it.
+
+    Raises:
+        UnicodeDecodeError: it is none of them.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp932")
+
+
+def delimiter(head: str) -> str:
+    """The sign between the cells of a header line: the one of comma, semicolon and tab that is outside quotes most."""
+    return max(",;\t", key=re.sub('"[^"]*"', "", head).count)
 
 
 def narrow(cell: str) -> str:

@@ -1,6 +1,5 @@
 """Fitting models: from records in files, from the first rows of an asset, and for the simulated plant."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from lab.cells import commas, narrow, number
 from lab.learning import declared_limits
-from lab.tables import Table, TableError
+from lab.tables import Table, TableError, read_text
 from lab.text import text
 from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded
@@ -216,39 +216,35 @@ def read_limits(path: Path) -> dict[str, tuple[float | None, float | None]]:
     Raises:
         TableError: the file cannot be read, or a line of it cannot be used; the text names line and column.
     """
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except FileNotFoundError:
-        raise TableError(text("table.absent", path=path)) from None
-    except UnicodeDecodeError as error:
-        raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
-    except (OSError, csv.Error) as error:
-        raise TableError(text("table.unreadable", path=path, reason=error)) from error
-    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    file = read_text(path)
+    head = [name.lower() for name in file.head]
     if sorted(head) != ["high", "low", "sensor"]:
-        raise TableError(text("limits.head", path=path, found=", ".join(head) or "-"))
-    found: dict[str, tuple[float | None, float | None]] = {}
-    for line, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
+        raise TableError(text("limits.head", path=path, line=file.line, found=", ".join(head)))
+    rows = [(line, cells) for line, cells in file.rows() if any(cell.strip() for cell in cells)]
+    for line, cells in rows:
         if len(cells) != len(head):
             raise TableError(text("table.ragged", path=path, line=line, cells=len(cells), columns=len(head)))
-        row = {name: cell.strip() for name, cell in zip(head, cells, strict=True)}
-        values: dict[str, float | None] = {}
-        for side in ("low", "high"):
-            try:
-                values[side] = float(row[side]) if row[side] else None
-            except ValueError:
-                values[side] = np.nan
-            if values[side] is not None and not np.isfinite(np.float64(values[side])):
-                place = text("table.line", number=line)
-                raise TableError(text("table.number", path=path, place=place, column=side, cell=row[side]))
-        low, high = values["low"], values["high"]
-        if not row["sensor"] or row["sensor"] in found or (low is not None and high is not None and low >= high):
-            raise TableError(text("limits.line", path=path, line=line, sensor=row["sensor"] or "-"))
+    lows, highs = ([narrow(cells[head.index(side)]) for _, cells in rows] for side in ("low", "high"))
+    decimal, _ = commas([lows, highs])
+    found: dict[str, tuple[float | None, float | None]] = {}
+    for (line, cells), least, most in zip(rows, lows, highs, strict=True):
+        sensor = cells[head.index("sensor")].strip()
+        low, high = _limit(path, line, "low", least, decimal), _limit(path, line, "high", most, decimal)
+        if not sensor or sensor in found or (low is not None and high is not None and low >= high):
+            raise TableError(text("limits.line", path=path, line=line, sensor=sensor or "-"))
         if low is not None or high is not None:
-            found[row["sensor"]] = low, high
+            found[sensor] = low, high
     return found
+
+
+def _limit(path: Path, line: int, side: str, cell: str, decimal: bool | None) -> float | None:
+    place = text("table.line", number=line)
+    if decimal is None and "," in cell:
+        raise TableError(text("table.doubtful", path=path, place=place, column=side, cell=cell))
+    value = number(cell, bool(decimal)) if cell else None
+    if cell and (value is None or not np.isfinite(value)):
+        raise TableError(text("limits.number", path=path, place=place, column=side, cell=cell))
+    return value
 
 
 def tep_runs() -> tuple[int, float]:

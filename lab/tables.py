@@ -1,8 +1,8 @@
 """Tables from outside: CSV (also gzipped) and Parquet files read into one float array, and written again.
 
 A CSV file has one header line; cells are separated by commas, semicolons or tabs, encoded in UTF-8 (with or without a
-byte order mark) or in Shift_JIS as Windows writes it. What commas in its numbers mean is decided once (`lab.cells`).
-Empty cells, `NaN`, `NA` and `null` are missing values. Times without a zone are taken as UTC.
+byte order mark), UTF-16 (with one) or Shift_JIS as Windows writes it. What commas in its numbers mean is decided once
+(`lab.cells`). Empty cells, `NaN`, `NA` and `null` are missing values. Times without a zone are taken as UTC.
 """
 
 import csv
@@ -32,6 +32,8 @@ from lab.cells import (
     TIME_NAMES,
     commas,
     compact,
+    decode,
+    delimiter,
     elapsed_unit,
     narrow,
     number,
@@ -47,6 +49,8 @@ EPOCHS_S: Final = (631_152_000.0, 4_133_980_800.0)
 SERIALS: Final = (32_874.0, 73_416.0)
 """The same in days since 1899-12-30, as Excel counts them."""
 SERIAL_EPOCH: Final = 25_569
+BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
+"""What may follow the last row: Excel's empty rows, the end mark of DOS, a block that was never written."""
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -70,7 +74,7 @@ class Table(NamedTuple):
     elapsed: bool = False
     """`time` counts from the start of the run (`time_h`, `time_s`, …), not from 1970."""
     notes: tuple[str, ...] = ()
-    """What was assumed in reading it, in words."""
+    """What was assumed and left out in reading it, in words."""
     ignored: frozenset[str] = frozenset()
     """Columns that were left out as asked for."""
 
@@ -123,6 +127,10 @@ class _Source:
     path: Path
     names: list[str]
     rows: int
+    line = 1
+    """The header's line."""
+    notes: tuple[str, ...] = ()
+    """What was left out, in words."""
 
     def place(self, row: int) -> str:
         raise NotImplementedError
@@ -142,45 +150,80 @@ class _Source:
         raise NotImplementedError
 
 
-class _CsvSource(_Source):
-    def __init__(self, path: Path, raw: bytes) -> None:
-        self.path = path
-        try:
-            content = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            try:
-                content = raw.decode("cp932")
-            except UnicodeDecodeError as error:
-                raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
-            raw = content.encode()
-        if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
-            content = content.replace("\r", "\n")
-            raw = content.encode()
-        if "\0" in content[:65536]:
-            raise TableError(text("table.binary", path=path))
-        self.content = content
-        head = content[: 1 << 20].lstrip("\r\n").split("\n", 1)[0]
-        if not head.strip():
-            raise TableError(text("table.empty", path=path))
-        if head.count('"') % 2:
-            raise TableError(text("table.quotes", path=path))
-        self.delimiter = max(",;\t", key=head.count)
-        self.names = [cell.strip() for cell in next(csv.reader([head.rstrip("\r")], delimiter=self.delimiter))]
-        _check_names(path, self.names)
-        self._raw = raw.removeprefix(b"\xef\xbb\xbf")
-        self._first = next(self._lines(1 << 20), (0, []))[1]
-        self.rows = self._read([0]).num_rows if self._first else 0
+class TextFile(NamedTuple):
+    """A text file from its header line on, without what follows its last row."""
 
-    def _lines(self, characters: int | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Line number and cells of every row after the header, blank lines left out."""
+    path: Path
+    content: str
+    delimiter: str
+    head: list[str]
+    line: int
+    """The header's, from 1."""
+    left: int
+    """Lines of nothing but delimiters, blanks and marks of an end that were left out after the last row."""
+
+    def rows(self, characters: int | None = None) -> Iterator[tuple[int, list[str]]]:
+        """Line number and cells of every row after the header, blank lines left out.
+
+        Raises:
+            TableError: a line cannot be taken apart.
+        """
         reader = csv.reader(io.StringIO(self.content[:characters], newline=""), delimiter=self.delimiter)
         cells = (row for row in reader if row)
         try:
             next(cells)
             for row in cells:
-                yield reader.line_num, row
+                yield self.line - 1 + reader.line_num, row
         except csv.Error as error:
-            raise TableError(text("table.field", path=self.path, line=reader.line_num, reason=error)) from error
+            line = self.line - 1 + reader.line_num
+            raise TableError(text("table.field", path=self.path, line=line, reason=error)) from error
+
+
+def read_text(path: Path, raw: bytes | None = None) -> TextFile:
+    """A text file as its lines and cells.
+
+    Args:
+        path: the file.
+        raw: what is in it, where that is known.
+
+    Raises:
+        TableError: it cannot be read, is empty, or no text.
+    """
+    try:
+        content = decode(_read_bytes(path) if raw is None else raw)
+    except UnicodeDecodeError as error:
+        raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
+    if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
+        content = content.replace("\r", "\n")
+    above = re.match(r"([ \t\u3000,;]*\r?\n)*", content)
+    assert above is not None
+    end = content.find("\n", len(content.rstrip(BLANKS))) + 1 or len(content)
+    tail = content[end:].split("\n")
+    content = content[above.end() : end].rstrip("\x1a\0")
+    head = content[: 1 << 20].split("\n", 1)[0].rstrip("\r")
+    line = above[0].count("\n") + 1
+    if not head.strip():
+        raise TableError(text("table.empty", path=path))
+    if "\0" in content[:65536]:
+        raise TableError(text("table.binary", path=path))
+    if head.count('"') % 2:
+        raise TableError(text("table.quotes", path=path, line=line))
+    sign = delimiter(head)
+    names = [cell.strip() for cell in next(csv.reader([head], delimiter=sign))]
+    return TextFile(path, content, sign, names, line, sum(1 for each in tail if each.strip("\r")))
+
+
+class _CsvSource(_Source):
+    def __init__(self, path: Path, raw: bytes) -> None:
+        self.path = path
+        self._text = read_text(path, raw)
+        self.names, self.line = self._text.head, self._text.line
+        _check_names(path, self.names, self.line)
+        self._raw = self._text.content.encode()
+        self._first = next(self._text.rows(1 << 20), (0, []))[1]
+        self.rows = self._read([0]).num_rows if self._first else 0
+        if self._text.left:
+            self.notes = (text("table.tail", path=path, count=self._text.left),)
 
     def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
         """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""
@@ -194,7 +237,7 @@ class _CsvSource(_Source):
             return arrow_csv.read_csv(
                 pyarrow.BufferReader(self._raw),
                 arrow_csv.ReadOptions(column_names=keys, skip_rows_after_names=1),
-                arrow_csv.ParseOptions(delimiter=self.delimiter),
+                arrow_csv.ParseOptions(delimiter=self._text.delimiter),
                 arrow_csv.ConvertOptions(
                     include_columns=wanted,
                     column_types=dict.fromkeys(wanted, kind),
@@ -205,7 +248,7 @@ class _CsvSource(_Source):
         except pyarrow.ArrowInvalid as error:
             if floats:
                 raise
-            for line, cells in self._lines():
+            for line, cells in self._text.rows():
                 if len(cells) != len(self.names):
                     raise TableError(
                         text("table.ragged", path=self.path, line=line, cells=len(cells), columns=len(self.names))
@@ -213,7 +256,7 @@ class _CsvSource(_Source):
             raise TableError(text("table.csv", path=self.path, reason=error)) from error
 
     def place(self, row: int) -> str:
-        for index, (line, _) in enumerate(self._lines()):
+        for index, (line, _) in enumerate(self._text.rows()):
             if index == row:
                 return text("table.line", number=line)
         return text("table.row", number=row + 1)
@@ -296,14 +339,14 @@ class _CsvSource(_Source):
         )  # fmt: skip
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
+def _check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
     seen: set[str] = set()
     for name in names:
         if name and name in seen:
-            raise TableError(text("table.twice", path=path, column=name))
+            raise TableError(text("table.twice", path=path, line=line, column=name))
         seen.add(name)
     if all(name in MISSING or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", name, re.I) for name in names):
-        raise TableError(text("table.headless", path=path))
+        raise TableError(text("table.headless", path=path, line=line))
 
 
 class _ParquetSource(_Source):
@@ -367,8 +410,8 @@ def _parquet_source(path: Path, raw: bytes) -> _ParquetSource:
     from pyarrow import parquet
 
     try:
-        return _ParquetSource(path, parquet.read_table(pyarrow.BufferReader(raw)))
-    except pyarrow.ArrowInvalid as error:
+        return _ParquetSource(path, parquet.read_table(pyarrow.BufferReader(raw), page_checksum_verification=True))
+    except (pyarrow.ArrowException, OSError) as error:
         raise TableError(text("table.parquet", path=path, reason=error)) from error
 
 
@@ -390,16 +433,15 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
             counts = index == 0 and all(cell.isdigit() for cell in cells[:3]) and len(cells) == source.rows
             if not cells or (counts and np.all(np.diff(source.numbers([index])[:, 0]) == 1)):
                 continue
-            raise TableError(text("table.nameless", path=source.path, number=index + 1))
+            raise TableError(text("table.nameless", path=source.path, line=source.line, number=index + 1))
         keep.append(index)
     if not keep:
         raise TableError(text("table.no_readings", path=source.path))
     values = source.numbers([*counted, *keep])  # at once: what commas mean is decided over all of them
-    elapsed = False
-    notes: tuple[str, ...] = ()
+    elapsed, notes = False, source.notes
     if counted:
-        stamps, notes = _count_times(source, counted[0], values[:, 0])
-        values = values[:, 1:]
+        stamps, assumed = _count_times(source, counted[0], values[:, 0])
+        values, notes = values[:, 1:], (*notes, *assumed)
         elapsed = int(stamps[0]) < EPOCHS_S[0] * 1e9
     if stamps is not None:
         _check_order(source, clocks, stamps)
@@ -614,7 +656,7 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
     path = Path(path)
     sink = io.BytesIO()
     if path.suffix.lower() == ".parquet":
-        parquet.write_table(table, sink, compression="zstd")
+        parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
     else:
         head = io.StringIO()
         csv.writer(head, lineterminator="\n").writerow(names)

@@ -292,13 +292,26 @@ def test_a_period_is_never_made_up(tmp_path: Path) -> None:
         ("sensor,low,high\npressure,,x\n", "line 2, column 'high'"),
         ("sensor,low,high\npressure,5,3\n", "line 2: column sensor: pressure"),
         ("sensor,low,high\npressure,1\n", "line 2"),
+        ("\nsensor,low,high\n\npressure,,1_000\n", "line 4, column 'high': '1_000'"),
+        ("sensor;low;high\npressure;;1,060\n", "line 2, column 'high': '1,060' may have"),
+        ("sensor,low,high\npressure,1.5,inf\n", "line 2, column 'high': 'inf'"),
+        ("", "empty"),
     ],
 )
 def test_limits_that_cannot_be_used(tmp_path: Path, content: str, match: str) -> None:
     limits = tmp_path / "limits.csv"
     limits.write_text(content)
-    with pytest.raises(TableError, match=match):
+    with pytest.raises(TableError, match=match) as caught:
         read_limits(limits)
+    assert "--ignore" not in str(caught.value)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp932"])
+def test_limits_are_read_as_data_are(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    limits, lines = tmp_path / "limits.csv", ["sensor;low;high", "圧力;;６０", '速度;"1,007";"1,234.5"', ";;", ""]
+    limits.write_bytes("\r\n".join(lines).replace(";", delimiter).encode(encoding))
+    assert read_limits(limits) == {"圧力": (None, 60.0), "速度": (1007.0, 1234.5)}
 
 
 def test_the_time_to_a_limit_and_the_cause_of_each_row(tmp_path: Path) -> None:

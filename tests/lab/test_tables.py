@@ -24,7 +24,7 @@ def put(folder: Path, text: str, name: str = "run.csv", encoding: str = "utf-8")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp932"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_delimiters_encodings_and_line_ends(tmp_path: Path, delimiter: str, encoding: str, newline: str) -> None:
     rows = ["日時,反応器圧力,温度", "2026-03-09 10:14:00,2705.0,120.4", "2026-03-09 10:17:00,,-1e-3", ""]
@@ -258,6 +258,34 @@ def test_full_width_numbers(tmp_path: Path) -> None:
     assert table.values.tolist() == [[50.081, -5], [51, -0.5]]
 
 
+def test_delimiters_in_quoted_names_do_not_count(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, '"T1, top";"T2, ""mid"", low";c\n1,5;2,5;3\n'))
+    assert table.columns == ("T1, top", 'T2, "mid", low', "c")
+
+
+@pytest.mark.parametrize(
+    ("above", "tail", "count"),
+    [
+        ("\r\n\r\n", "", 0),
+        (",,\n  \n", "\n\n", 0),
+        ("", ",,\r\n,,\r\n", 2),
+        ("", "  \n\x1a", 2),
+        ("", "\0\0\0\0", 1),
+        ("\n", " , ,\n\n,,", 2),
+    ],
+)
+def test_what_stands_above_and_below_a_table(tmp_path: Path, above: str, tail: str, count: int) -> None:
+    table = read_table(put(tmp_path, f"{above}a,b,c\n1,2,\n,,\n3,4,\n{tail}"))
+    np.testing.assert_array_equal(table.values[:, :2], [[1, 2], [np.nan, np.nan], [3, 4]])
+    assert [note.rpartition(" ")[2] for note in table.notes] == [str(count)] * (count > 0)
+    ended = read_table(put(tmp_path, f"{above}a,b,c\n1,2,3\x1a"))
+    assert (ended.values.tolist(), ended.notes) == ([[1, 2, 3]], ())
+    with pytest.raises(TableError, match=f"line {above.count(chr(10)) + 3}, column 'b'"):
+        read_table(put(tmp_path, f"{above}a,b,c\n1,2,3\n1,x,3\n{tail}"))
+    with pytest.raises(TableError, match=f"line {above.count(chr(10)) + 1}: two columns"):
+        read_table(put(tmp_path, f"{above}a,a,c\n1,2,3\n{tail}"))
+
+
 def test_old_line_ends(tmp_path: Path) -> None:
     assert read_table(put(tmp_path, "a,b\r1,2\r3,4\r")).values.tolist() == [[1, 2], [3, 4]]
 
@@ -302,6 +330,12 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(TableError, match=match):
             read_table(tmp_path / name)
+    write_table(tmp_path / "g.parquet", ["a"], [np.random.default_rng(1).normal(size=5000)])
+    damaged = bytearray((tmp_path / "g.parquet").read_bytes())
+    damaged[2000:2100] = bytes(100)
+    (tmp_path / "g.parquet").write_bytes(damaged)
+    with pytest.raises(TableError, match="not a Parquet file, or not a whole one"):
+        read_table(tmp_path / "g.parquet")
     with pytest.raises(TableError, match=r"no column 'when'.*a, b"):
         read_table(put(tmp_path, "a,b\n1,2\n"), time="when")
     with pytest.raises(TableError, match="period"):
