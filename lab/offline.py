@@ -182,7 +182,7 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
 
     A row's cause is what was known by then: a name of the library; where nothing known is like it, a sensor that had
     failed before and how, else `unknown`; and of an instrument's episode the sensor and what is wrong with it. The time
-    is empty where no limit is in sight.
+    is empty where no limit is in sight. In Parquet `episode` is int64 and `time_to_limit_s` double, null where empty.
 
     `time` is ISO 8601 where the file has times, else seconds since its first row, else the row's number from 0.
 
@@ -196,8 +196,14 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
     else:
         time = table.time / 1e9 if table.elapsed else iso_times(table.time)
     kinds = np.array(["", *(episode.kind for episode, _, _ in scores.episodes)], dtype=object)[scores.episode]
-    episode = [str(number) if number else "" for number in scores.episode.tolist()]
-    until = [f"{each:.1f}" if np.isfinite(each) else "" for each in scores.ahead[:, 0].tolist()]
+    episode: ArrayLike
+    until: ArrayLike
+    if path.suffix.lower() == ".parquet":
+        episode = np.ma.masked_equal(scores.episode, 0)
+        until = np.where(np.isfinite(scores.ahead[:, 0]), np.round(scores.ahead[:, 0], 1), np.nan)
+    else:
+        episode = [str(number) if number else "" for number in scores.episode.tolist()]
+        until = [f"{each:.1f}" if np.isfinite(each) else "" for each in scores.ahead[:, 0].tolist()]
     write_table(
         path,
         ["time", "score", "alarm", "episode", "kind", *(f"top{at + 1}" for at in range(TOP)), "cause", LIMIT],

@@ -410,8 +410,10 @@ def _parquet_source(path: Path, raw: bytes) -> _ParquetSource:
     from pyarrow import parquet
 
     try:
-        return _ParquetSource(path, parquet.read_table(pyarrow.BufferReader(raw), page_checksum_verification=True))
-    except (pyarrow.ArrowException, OSError) as error:
+        table = parquet.read_table(pyarrow.BufferReader(raw), page_checksum_verification=True)
+        table.validate(full=True)
+        return _ParquetSource(path, table)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TableError(text("table.parquet", path=path, reason=error)) from error
 
 
@@ -637,9 +639,9 @@ def iso_times(times: Times) -> list[str]:
 
 
 def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) -> None:
-    """Write columns of equal length as CSV, CSV.gz or Parquet (by the file's ending); NaN becomes an empty cell.
+    """Write columns of equal length as CSV, CSV.gz or Parquet (by the file's ending).
 
-    The file appears whole or not at all.
+    NaN and what is masked become empty cells. The file appears whole or not at all.
 
     Raises:
         TableError: the folder cannot be written to.
@@ -651,7 +653,12 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
 
     if len(names) != len(columns):
         raise ValueError(f"{len(names)} names for {len(columns)} columns")
-    arrays = [pyarrow.array(_plain(column), from_pandas=True) for column in columns]
+    arrays = [
+        pyarrow.array(_plain(column), mask=np.ma.getmaskarray(column), from_pandas=True)
+        if isinstance(column, np.ma.MaskedArray)
+        else pyarrow.array(_plain(column), from_pandas=True)
+        for column in columns
+    ]
     table = pyarrow.Table.from_arrays(arrays, names=list(names))
     path = Path(path)
     sink = io.BytesIO()

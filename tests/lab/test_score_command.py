@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from devices.frame import Asset, Channel
@@ -126,6 +127,22 @@ def test_a_gap_ends_an_episode_and_begins_anew(tmp_path: Path) -> None:
     assert {row[3] for row in body[110:130]} == {"1"}
     assert body[130][1:4] == ["", "0", ""]
     assert body[140][3] == "2"
+
+
+def test_columns_of_a_parquet_file_have_types(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.csv"
+    limits.write_text("sensor,low,high\npressure,30,\n")
+    normal, command = put(tmp_path / "n.csv", record(600, 1)), ("score", "--limits", limits, "--normal")
+    for x, episodes in ((leaking(), {None, 1}), (record(60, 2), {None})):
+        data = put(tmp_path / "d.csv", x)
+        for out in ("s.csv", "s.parquet"):
+            assert lab(*command, normal, "--data", data, "-o", tmp_path / out).exit_code == 0
+        table = parquet.read_table(tmp_path / "s.parquet")
+        assert [str(table.schema.field(name).type) for name in ("episode", "time_to_limit_s")] == ["int64", "double"]
+        assert set(table["episode"].to_pylist()) == episodes
+        told = [[row[3], row[9]] for row in rows(tmp_path / "s.csv")[1:]]
+        columns = zip(table["episode"].to_pylist(), table["time_to_limit_s"].to_pylist(), strict=True)
+        assert [["" if each is None else str(each) for each in row] for row in columns] == told
 
 
 @pytest.mark.parametrize(
