@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -71,7 +71,7 @@ def narrow(cell: str) -> str:
     return cell.strip() if cell.isascii() else cell.translate(WIDE).strip()
 
 
-def commas(columns: Sequence[Sequence[str]]) -> tuple[bool | None, tuple[int, int] | None]:
+def commas(columns: Iterable[Sequence[str]]) -> tuple[bool | None, tuple[int, int] | None]:
     """What the commas in a file's numbers are.
 
     Args:

@@ -303,8 +303,7 @@ class _CsvSource(_Source):
         return False
 
     def _slowly(self, columns: Sequence[int]) -> Floats:
-        cells = [[narrow(cell) for cell in self.texts(column)] for column in columns]
-        decimal, shown = commas(cells)
+        decimal, shown = commas(self._narrow(column) for column in columns)
         if decimal is None and shown is not None:
             column, row = columns[shown[0]], shown[1]
             raise TableError(
@@ -315,7 +314,7 @@ class _CsvSource(_Source):
             )  # fmt: skip
         values = np.full((self.rows, len(columns)), np.nan)
         for position, column in enumerate(columns):
-            for row, cell in enumerate(cells[position]):
+            for row, cell in enumerate(self._narrow(column)):
                 if cell in MISSING:
                     continue
                 value = number(cell, bool(decimal))
@@ -325,6 +324,9 @@ class _CsvSource(_Source):
                 else:
                     values[row, position] = value
         return values
+
+    def _narrow(self, column: int) -> list[str]:
+        return [narrow(cell) for cell in self.texts(column)]
 
     def _bad(self, column: int, row: int, other: tuple[int, int] | None = None) -> NoReturn:
         """Refuse a cell, if need be because of what commas are in another one (column, row)."""
@@ -442,9 +444,8 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
     values = source.numbers([*counted, *keep])  # at once: what commas mean is decided over all of them
     elapsed, notes = False, source.notes
     if counted:
-        stamps, assumed = _count_times(source, counted[0], values[:, 0])
+        stamps, elapsed, assumed = _count_times(source, counted[0], values[:, 0])
         values, notes = values[:, 1:], (*notes, *assumed)
-        elapsed = int(stamps[0]) < EPOCHS_S[0] * 1e9
     if stamps is not None:
         _check_order(source, clocks, stamps)
         if period_s is None and source.rows > 1:
@@ -567,8 +568,8 @@ def _show(source: _Source, clocks: Sequence[int], row: int) -> str:
     return " ".join(source.texts(column)[row] for column in clocks)
 
 
-def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, tuple[str, ...]]:
-    """Times (n,) of a column that counts, and what was assumed.
+def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, bool, tuple[str, ...]]:
+    """Times (n,) of a column that counts, whether from the start of the run, and what was assumed.
 
     Raises:
         TableError: one is missing, or beyond what 64 bits hold.
@@ -580,8 +581,9 @@ def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, t
     if _are_serials(name, numbers):
         times = _serial_times(numbers)
         first, last = iso_times(times[[0, -1]])
-        return times, (text("table.serial", path=source.path, column=name, first=first, last=last),)
-    unit = float(elapsed_unit(name) or _epoch_unit(numbers))
+        return times, False, (text("table.serial", path=source.path, column=name, first=first, last=last),)
+    named = elapsed_unit(name)
+    unit = float(named or _epoch_unit(numbers))
     if float(np.abs(numbers).max()) * unit > EPOCHS_S[1] * 1e9:  # no unit of a run: an epoch in another one
         unit = _epoch_unit(numbers)
     beyond = np.flatnonzero(np.abs(numbers) * unit > 9.2e18)
@@ -592,9 +594,11 @@ def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, t
     whole = np.floor(numbers)
     # the whole part apart keeps microseconds of an epoch, which one product in float64 would lose
     times = (whole.astype(np.int64) * int(unit)) + np.rint((numbers - whole) * unit).astype(np.int64)
-    if elapsed_unit(name) is None and times[0] < EPOCHS_S[0] * 1e9:
-        return times, (text("table.seconds", path=source.path, column=name),)
-    return times, ()
+    if named is not None:
+        return times, bool(times[0] < EPOCHS_S[0] * 1e9), ()
+    if abs(int(times[0])) >= 10**8 * 10**9:
+        return times, False, ()
+    return times, True, (text("table.seconds", path=source.path, column=name),)
 
 
 def _serial_times(numbers: Floats) -> Times:

@@ -121,6 +121,7 @@ def test_seconds_that_no_unit_names_are_told(tmp_path: Path) -> None:
         ("unix_time", ["1773051240", "1773051420"], MARCH, 180.0),
         ("記録時刻", ["1773051240000", "1773051420000"], MARCH, 180.0),
         ("Time [s]", ["1773051240", "1773051420"], MARCH, 180.0),
+        ("timestamp", ["500000000", "500000060"], 500_000_000 * SECOND, 60.0),
     ],
 )
 def test_dates_that_are_numbers_or_under_another_name(
