@@ -363,10 +363,18 @@ class _ParquetSource(_Source):
         return text("table.row", number=row + 1)
 
     def first(self, column: int) -> str:
-        return str(self._table.column(column)[0].as_py())
+        return self._texts(self._table.column(column).slice(0, 1))[0]
 
     def texts(self, column: int) -> Sequence[str]:
-        return ["" if cell is None else str(cell).strip() for cell in self._table.column(column).to_pylist()]
+        return self._texts(self._table.column(column))
+
+    def _texts(self, cells: "pyarrow.ChunkedArray") -> list[str]:
+        import pyarrow
+        import pyarrow.compute as pc
+
+        if pyarrow.types.is_timestamp(cells.type):  # Python's own times hold no nanoseconds
+            cells = pc.cast(pc.cast(cells, pyarrow.timestamp(cells.type.unit)), pyarrow.string())
+        return ["" if cell is None else str(cell).strip() for cell in cells.to_pylist()]
 
     def stamps(self, column: int) -> Times | None:
         import pyarrow
@@ -473,8 +481,11 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
     for index in [*named, *elapsed, *like]:
         if _holds_dates(source, index):
             return [index]
-    if named or elapsed:
-        return [*named, *elapsed][:1]
+    counting = [*named, *elapsed]
+    if len(counting) > 1:
+        counting.sort(key=lambda index: _rising(source, index) is None)
+    if counting:
+        return counting[:1]
     for index in usable:
         if folded[index] in ELAPSED_NAMES and _rising(source, index) is not None:
             return [index]
@@ -491,7 +502,9 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
 def _holds_dates(source: _Source, index: int) -> bool:
     """Whether a column's first cell is a date that does not stay."""
     first = narrow(source.first(index))
-    if not (STAMP.fullmatch(first) or (compact(first) and not (len(first) == 8 and elapsed_unit(source.names[index])))):
+    name = source.names[index]
+    day = DATE_LIKE.search(name) or name.casefold() in TIME_NAMES  # else eight digits may be any count
+    if not (STAMP.fullmatch(first) or (compact(first) and (day or len(first) > len("20260309")))):
         return False
     cells = source.texts(index)
     return len(cells) == 1 or cells[0] != cells[1] or (":" in first and cells[0] != cells[-1])

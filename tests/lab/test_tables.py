@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from lab.tables import TableError, iso_times, read_table, write_table
 from lab.text import language
@@ -141,6 +143,10 @@ def test_of_several_times_the_one_with_dates(tmp_path: Path) -> None:
     days = read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n"), ignore=["date"])
     assert (days.columns, days.period_s) == (("x",), 10.0)
     assert read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n")).period_s == 10.0
+    rising = read_table(put(tmp_path, "時間,time_s,x\n4,0,1\n4,10,2\n"))
+    assert (rising.columns, rising.period_s) == (("時間", "x"), 10.0)
+    worked = read_table(put(tmp_path, "総運転時間,x\n20101231,1\n20101241,2\n"))
+    assert (worked.columns, worked.time) == (("総運転時間", "x"), None)
 
 
 def test_what_a_comma_is_is_decided_with_the_time(tmp_path: Path) -> None:
@@ -369,6 +375,19 @@ def test_parquet_with_a_text_column_and_a_time_index(tmp_path: Path) -> None:
     zipped = tmp_path / "t.parquet.gz"
     zipped.write_bytes(gzip.compress((tmp_path / "t.parquet").read_bytes()))
     np.testing.assert_array_equal(read_table(zipped, ignore=["state"]).values, table.values)
+
+
+def test_parquet_times_to_the_nanosecond(tmp_path: Path) -> None:
+    for zone in (None, "UTC", "Asia/Tokyo"):
+        stamps = pyarrow.array(MARCH + np.arange(3) * SECOND + 123, pyarrow.timestamp("ns", tz=zone))
+        parquet.write_table(pyarrow.table({"記録時刻": stamps, "x": [1, 2, 3]}), tmp_path / "t.parquet")
+        table = read_table(tmp_path / "t.parquet")
+        assert table.columns == ("x",)
+        assert table.time is not None
+        assert table.time[0] == MARCH + 123
+        parquet.write_table(pyarrow.table({"time": stamps.take([1, 0]), "x": [1, 2]}), tmp_path / "t.parquet")
+        with pytest.raises(TableError, match=r"row 2, column 'time': '2026-03-09 10:14:00.000000123' is earlier"):
+            read_table(tmp_path / "t.parquet")
 
 
 def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
