@@ -319,7 +319,9 @@ class _CsvSource(_Source):
                     continue
                 value = number(cell, bool(decimal))
                 if value is None:
-                    other = None if shown is None or "," not in cell else (columns[shown[0]], shown[1])
+                    other = None
+                    if shown is not None and number(cell.replace(",", ""), decimal=False) is not None:  # but for commas
+                        other = columns[shown[0]], shown[1]
                     self._bad(column, row, None if other == (column, row) else other)
                 else:
                     values[row, position] = value

@@ -232,6 +232,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("a;b\n1,5;2\n1,234,567;2\n", ["line 3", "'a'", "'1,234,567'", "'1,5' (line 2)"]),
         ("a;b\n998;x\n1,007;2\n", ["line 3", "'a'", "'1,007'", "thousands"]),
         ('a,b\n998,1\n"1,007",2\n', ["line 3", "'a'", "'1,007'", "thousands"]),
+        ('a,b\n1.5,2\n"x, y",3\n', ["line 3", "'a'", "'x, y' is not a number"]),
         ("a,b\n1,2\n10²,3\n", ["line 3", "'a'", "'10²'"]),
     ],
 )
