@@ -30,8 +30,11 @@ UNITS_NS: Final = {
     for unit in units
 }
 ELAPSED: Final = re.compile(
-    r"(?:time|elapsed|elapsed_time|t|経過時間|経過|時間)[ _]?[\[(（［]?(" + "|".join(UNITS_NS) + r")[\])）］]?", re.I
+    r"(?:(?:time|elapsed|elapsed_time|経過時間|経過|時間)[ _]?[\[(（［]?|t[ _]?[ _\[(（［])"
+    r"(" + "|".join(UNITS_NS) + r")[\])）］]?",
+    re.I,
 )
+"""A lone `t` needs a sign before its unit: Th and Tmin are temperatures."""
 ELAPSED_NAMES: Final = frozenset("elapsed,elapsed_time,経過時間,経過,秒,秒数".split(","))  # noqa: SIM905
 """Elapsed seconds, if they rise."""
 STAMP: Final = re.compile(
@@ -115,7 +118,7 @@ def number(cell: str, decimal: bool) -> float | None:
 
 def elapsed_unit(name: str) -> int | None:
     """The unit (ns) of a column named as elapsed time: `time_h`, `経過時間(秒)`; None where it says none."""
-    match = None if name in ELAPSED_NAMES else ELAPSED.fullmatch(name)
+    match = None if name.casefold() in TIME_NAMES | ELAPSED_NAMES else ELAPSED.fullmatch(name)
     return None if match is None else UNITS_NS[match[1].lower()]
 
 

@@ -83,6 +83,10 @@ def test_fractions_of_a_second_are_kept(tmp_path: Path) -> None:
         ("time_s", ["0", "180"], [0, 180 * SECOND]),
         ("elapsed (min)", ["0", "3"], [0, 180 * SECOND]),
         ("time", ["0", "180"], [0, 180 * SECOND]),
+        ("t_s", ["0", "180"], [0, 180 * SECOND]),
+        ("t(min)", ["0", "3"], [0, 180 * SECOND]),
+        ("t [h]", ["0", "0.05"], [0, 180 * SECOND]),
+        ("ts", ["0", "180"], [0, 180 * SECOND]),
         ("経過時間(秒)", ["0", "180"], [0, 180 * SECOND]),
         ("経過時間（分）", ["0", "3"], [0, 180 * SECOND]),
         ("時間[h]", ["0", "0.05"], [0, 180 * SECOND]),
@@ -135,6 +139,10 @@ def test_dates_that_are_numbers_or_under_another_name(
     assert table.period_s == pytest.approx(period)
     assert (table.columns, table.elapsed) == (("x",), False)
     assert bool(table.notes) == cells[0].startswith("460")
+
+
+def test_temperatures_are_no_times(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "Tmin,Th\n5,1\n4,2\n")).columns == ("Tmin", "Th")
 
 
 def test_of_several_times_the_one_with_dates(tmp_path: Path) -> None:
