@@ -50,6 +50,9 @@ STEERING: Final = {tep.COLUMNS.index(tag) for tag in tep.CONTROLLED}
 WRITTEN_SEED: Final = 820_001
 WRITTEN_H: Final = 48.0
 """Length of the normal record into which failures are written."""
+GAPS: Final = (0.01, 0.05, 0.3)
+"""Parts of a normal month's values that are missing, at random."""
+GAPS_SEED: Final = 830_001
 AT: Final = 300
 """Row from which a sensor is stuck there."""
 OFTEN: Final = 4
@@ -216,13 +219,20 @@ def _lacking(name: str, model: Model) -> list[Line]:
             parts.append(result.alarm)
         return np.concatenate(parts, axis=1)
 
-    month = alarms(simulated.month(simulated.PROMISE_SEED))
+    records = simulated.month(simulated.PROMISE_SEED)
+    month = alarms(records)
     begun = (month & ~np.pad(month, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)
     lines = [
         Line("false alarms of a month in which all sensors are there", {name: float(begun[0])}, digits=0),
         Line("the same without one of them, mean", {name: float(begun[1:].mean())}),
         Line("the same, most", {name: float(begun[1:].max())}, digits=0),
     ]
+    rng = np.random.default_rng(GAPS_SEED)
+    for share in GAPS:
+        gone = np.where(rng.random(records.shape) < share, np.nan, records)
+        _, result = model.detector.score(model.detector.initial(1), gone[None])
+        found = float((result.alarm[0, 1:] & ~result.alarm[0, :-1]).sum())
+        lines.append(Line(f"the same with {share:.0%} of the values missing", {name: found}, digits=0))
     if not (files.data() / "tep").is_dir():
         return lines
     odd = [fault for fault in FAULTS if fault % 2]

@@ -34,6 +34,11 @@ RULES: Final = 64
 """Patterns of what is missing whose rules are kept."""
 LACKING: Final = 0.3
 """A residual is left out when so much of its variance comes of values that the model has to do without."""
+LEFT_OUT: Final = 100
+"""Rows over which it is counted how often a residual is left out."""
+SUMS: Final = 4.5
+"""A lasting shift must be so many standard deviations of what left out rows add to its mean: sums of residuals cancel
+out, and do so no more without some of them."""
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
@@ -133,6 +138,7 @@ class Precursor:
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
             "past": np.zeros((assets, depth, m), dtype=np.float32),
             "absent": np.zeros((assets, depth, m), dtype=np.bool_),
+            "left_out": np.zeros((assets, m), dtype=np.float32),
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
@@ -380,6 +386,10 @@ class _Fast:
         self.keep, self.centre, self.gain, self.cap = (
             np.concatenate([part.ravel() for part in parts]).astype(single) for parts in (keep, centre, gain, cap)
         )
+        most = charts.shift[0] + 1.0 / charts.shift[1]
+        tau = charts.memory[:, None]
+        self.wider = (np.square(SUMS / most) / (2.0 * tau)).astype(single)
+        """(Q, M) by how much left out rows add to the square of a lasting shift at its limit."""
         self.least = ((self.cap - self.centre) * self.gain)[np.isfinite(self.cap)].min(initial=np.inf)
         """Below this value no chart is at its cap."""
         self.told = [at for at, length in enumerate(lengths) if length]
@@ -412,7 +422,8 @@ class _Fast:
             z[..., self.resting] = self._moved(block[..., self.resting])
         z -= state["offset"][:, None]
         x = z.take(self.moving, axis=2)
-        if known is None and self.m and not np.logical_or.reduce(state["absent"], axis=None):
+        whole = known is None and not np.logical_or.reduce(state["absent"], axis=None)
+        if whole and self.m and not np.logical_or.reduce(state["left_out"], axis=None):
             residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
@@ -567,7 +578,8 @@ class _Fast:
         else:
             squared[:, ~valid] = 0.0
             number = valid.sum(axis=1)
-            mean = (np.add.reduce(squared, axis=2) / np.maximum(number, 1)).astype(np.float32)
+            # what is not there is as usual: a mean of fewer would stray farther
+            mean = ((np.add.reduce(squared, axis=2) + (self.m - number)) / self.count).astype(np.float32)
         # all charts at once: the step of each average, then what it says
         averages = state["charts"]
         memories = self.memories
@@ -582,6 +594,8 @@ class _Fast:
             now += before
             before = now
         level = np.abs(after)
+        if valid is not None and self.memories:
+            self._widen(state["left_out"], valid, live, level[0])
         level -= self.centre
         level *= self.gain
         most = np.maximum.reduceat(level, self.firsts, axis=2)
@@ -643,6 +657,19 @@ class _Fast:
             result.contributions[cold, row] = 0.0
             charts[:, cold, row] = np.nan
         return taken
+
+    def _widen(
+        self, left_out: Singles, valid: NDArray[np.bool_], live: NDArray[np.bool_] | None, size: Singles
+    ) -> None:
+        """Make lasting shifts (A, F) smaller by what rows that are left out add to them; counts these (A, M)."""
+        step = (~valid - left_out) / np.float32(LEFT_OUT)
+        if live is not None:
+            step[~live] = 0.0
+        left_out += step
+        left_out[left_out < 1e-3] = 0.0
+        if np.logical_or.reduce(left_out, axis=None):
+            shift = self.parts(size).shift
+            shift /= np.sqrt(1.0 + left_out[:, None] * self.wider)
 
     def _leave_out(self, step: Singles, valid: NDArray[np.bool_] | None, known: NDArray[np.bool_] | None) -> None:
         """Let the charts (A, F) of what is not there stand still: takes away their steps."""
