@@ -12,9 +12,11 @@ from lab.learning import declared_limits
 from lab.tables import Table, TableError, read_text
 from lab.text import text
 from models.detector import Floats, Model, ModelError, dumps, load, loads, save
-from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded
+from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded, wild
 from models.precursor.resolution import LOOK
 
+WILD_NAMED: Final = 5
+"""So many readings that were left out are named."""
 RAMP_ROWS: Final = 20
 """In fewer a sensor may rise evenly by chance."""
 TEP_FIT: Final = 4
@@ -145,7 +147,7 @@ def _counts(column: Floats) -> bool:
 
 
 def left_out(tables: Sequence[Table], model: Model) -> list[str]:
-    """Which columns of normal records are not among the model's sensors, and why, in words, line by line."""
+    """Which columns and readings of normal records the model did not learn from, and why, in words, line by line."""
     shared, counts = shared_columns(tables), row_counts(tables)
     some = [name for table in tables for name in table.columns if name not in shared]
     empty = [name for name in shared if name not in counts and name not in model.detector.sensors]
@@ -156,7 +158,18 @@ def left_out(tables: Sequence[Table], model: Model) -> list[str]:
         lines.append(text("fit.counts", columns=", ".join(counts)))
     if empty:
         lines.append(text("fit.empty", columns=", ".join(empty)))
-    return lines
+    return lines + _wild_readings(tables, model.detector.sensors)
+
+
+def _wild_readings(tables: Sequence[Table], sensors: Sequence[str]) -> list[str]:
+    values = [_columns(table, sensors) for table in tables]
+    found = [
+        text("fit.wild", path=table.path, row=row + 1, column=sensors[column], value=f"{rows[row, column]:g}")
+        for table, rows, at in zip(tables, values, wild(values), strict=True)
+        for row, column in np.argwhere(at).tolist()
+    ]
+    more = [text("fit.wild_more", count=len(found) - WILD_NAMED)] if len(found) > WILD_NAMED else []
+    return found[:WILD_NAMED] + more
 
 
 def unmatched(tables: Sequence[Table], ignore: Sequence[str]) -> str | None:

@@ -513,3 +513,19 @@ def test_faults_of_the_simulated_plant_are_found_early_and_named(tmp_path: Path)
     _, normal = tep.run_many(48, list(range(100, 108)))
     _, result = detector.score(detector.initial(8), tep.round_records(normal, 5))
     assert (np.diff(result.alarm.astype(int), axis=1) > 0).sum() <= 1
+
+
+def test_fit_names_the_wild_readings_it_leaves_out(tmp_path: Path) -> None:
+    x, file = record(400, 1), tmp_path / "n.csv"
+    x[::60, 1] = 9999.0  # so often it is no error
+    x[200:203, 2] = -999.0
+    x[300, 3:] = 0.0, 1e15, 9e9
+    x[301, 4] = 1e15
+    write_table(file, list(SENSORS), list(x.T))
+    done = lab("fit", "--normal", file, "--period", "1s", "-o", tmp_path / "a.model")
+    assert done.exit_code == 0, done.output
+    said = [line for line in done.output.splitlines() if "far beyond" in line]
+    places = (201, 2), (202, 2), (203, 2), (301, 4), (301, 5)
+    for line, (row, sensor) in zip(said, places, strict=True):
+        assert line.startswith(f"{file}: row {row}, column '{SENSORS[sensor]}': ")
+    assert "and 1 more" in done.output
