@@ -423,7 +423,7 @@ class _Fast:
         z -= state["offset"][:, None]
         x = z.take(self.moving, axis=2)
         whole = known is None and not np.logical_or.reduce(state["absent"], axis=None)
-        if whole and self.m and not np.logical_or.reduce(state["left_out"], axis=None):
+        if whole and self.m and np.maximum.reduce(state["left_out"], axis=None) == 0.0:
             residuals, z = self._residuals(state, x).swapaxes(0, 1), z.swapaxes(0, 1)
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
