@@ -39,6 +39,8 @@ LEFT_OUT: Final = 100
 SUMS: Final = 4.5
 """A lasting shift must be so many standard deviations of what left out rows add to its mean: sums of residuals cancel
 out, and do so no more without some of them."""
+WARM: Final = 5
+"""The first rows of a stream, which have no score: no limit was fitted to such rows."""
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
@@ -360,6 +362,8 @@ class _Fast:
         single = np.float32
         m = len(model.moving)
         self.m, self.lags, self.width = m, model.lags, len(model.sensors)
+        self.warm = WARM if m else 0
+        self.cold = self.warm - self.lags
         self.moving, self.center, self.scale = model.moving, model.center, model.scale
         self.resting = np.setdiff1d(np.arange(self.width), model.moving)
         self.low, self.high = model.usual.low[self.resting], model.usual.high[self.resting]
@@ -428,7 +432,7 @@ class _Fast:
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
                 calm = rows > 1 and not alone and not np.logical_or.reduce(state["alarm"])
-                count = most if calm and np.minimum.reduce(state["seen"]) >= self.lags else 1
+                count = most if calm and np.minimum.reduce(state["seen"]) >= self.warm else 1
                 several = slice(row, row + count)
                 taken = self._rows(state, residuals[several], None, z[several], None, row, result, charts, some)
                 row, alone = row + taken, not taken
@@ -547,14 +551,14 @@ class _Fast:
         live = None  # assets whose row counts; None for all
         if known is not None:
             there = known.any(axis=1)
-            seen[~there] = 0  # what comes after an outage fills the lags anew
-        if known is not None or np.minimum.reduce(seen) < self.lags:
-            live = seen >= self.lags
+            seen[~there & (seen > self.cold)] = self.cold  # what comes after an outage fills the lags anew
+        if known is not None or np.minimum.reduce(seen) < self.warm:
+            live = seen >= self.warm
             if known is not None:
                 live &= there
-                np.minimum(seen + there, self.lags, out=seen)
+                np.minimum(seen + there, self.warm, out=seen)
             else:
-                np.minimum(seen + 1, self.lags, out=seen)
+                np.minimum(seen + 1, self.warm, out=seen)
             valid = np.repeat(live[:, None], self.m, axis=1) if valid is None else valid & live[:, None]
         if self.based:
             bases = [state["base"]]

@@ -1,19 +1,29 @@
 """Fitting: what each sensor should read given the others and the past, and how far normal strays from that."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from models.detector import Floats, usual
 from models.precursor import prognosis
-from models.precursor.calibration import MEMORIES, Segments, calibrate, choose_baseline, log_likelihood, take_baseline
-from models.precursor.detector import CLIP, GROSS, GROSS_TAU, Precursor, Window
+from models.precursor.calibration import (
+    MEMORIES,
+    MONTH_S,
+    Segments,
+    calibrate,
+    choose_baseline,
+    log_likelihood,
+    take_baseline,
+)
+from models.precursor.detector import CHARTS, CLIP, GROSS, GROSS_TAU, WARM, Precursor, Window
 
 FOLDS: Final = 8
-LAGS: Final = (1, 2, 3, 5)
+LAGS: Final = (1, 2, 3, WARM)
 """Rows before the current one that are tried."""
 SHRINKAGE: Final = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
 """Of the correlations towards none, tried."""
@@ -25,14 +35,17 @@ MOST: Final = 40_000_000
 """Values looked at; of a longer record its blocks give their last rows."""
 HUGE: Final = 1e100
 """What is larger is no reading, and its square no number."""
-EXACT: Final = 1e-5
-"""No sensor is foretold to less than this part of its standard deviation: single precision has no more to say."""
+EXACT: Final = 1e-4
+"""No sensor is foretold to less than this part of its standard deviation: single precision rounds what is less."""
 WILD: Final = 10.0
 """A value so many spans of the middle 98 % beyond these is no reading (an error code, a drop-out to 0) if few are."""
 BRIEF: Final = 3
 """Rows for which it is so at most: what stays there for longer the plant may have done. And so many are few."""
 FEW: Final = 0.001
 """Part of a long record that is few."""
+AGAIN: Final = 50_000
+"""Records of fewer rows are scored once more by what was fitted to them: they must not have an alarm that cannot be."""
+TIMES: Final = 5
 LEAST_ROWS: Final = 50
 """Fewer rows of normal data say too little of how far normal strays."""
 
@@ -79,7 +92,8 @@ def fit(
         lags, shrinkage, residuals = _choose(lagged)
         weights, window = lagged.weights(lagged.gram, lags, shrinkage), lagged.together(lagged.gram, lags, shrinkage)
         own = lagged.residuals(0, n, weights)
-    deviation = np.maximum(np.sqrt(np.square(residuals).mean(axis=0)), EXACT)
+    residuals, own = _dithered(residuals, own)
+    deviation = np.sqrt(np.square(residuals).mean(axis=0))
     baseline = choose_baseline(residuals / deviation, segments)
     if baseline.any():
         residuals = take_baseline(residuals / deviation, segments, baseline)
@@ -99,7 +113,7 @@ def fit(
         period_s,
         false_alarms_per_month,
     )
-    return Precursor(
+    model = Precursor(
         sensors=tuple(sensors),
         period_s=float(period_s),
         usual=normal,
@@ -108,13 +122,47 @@ def fit(
         coarse=_coarse(standard, moving, memory, n),
         moving=moving,
         weights=weights / deviation[:, None],
-        window=window,
         baseline=baseline,
         charts=calibration.charts,
         promised=float(false_alarms_per_month),
         kept=calibration.kept,
-        prognosis=prognosis.fit(records, sensors, limits, period_s) if limits else None,
+        window=window,
     )
+    if sum(len(record) for record in records) < min(AGAIN, MONTH_S / period_s / false_alarms_per_month):
+        model = _calm(model, records)
+    return replace(model, prognosis=prognosis.fit(records, sensors, limits, period_s)) if limits else model
+
+
+def _calm(model: Precursor, records: Sequence[Floats]) -> Precursor:
+    """The model with limits that no row of these records reaches.
+
+    Limits come of rows whose lags are all there; scored are more, beside missing values.
+    """
+    for _ in range(TIMES):
+        results = [model.score(model.initial(1), record[None])[1] for record in records]
+        charts = (result.statistics[name] for result in results for name in CHARTS if name != "gross")
+        most = max(float(np.nanmax(chart, initial=0.0)) for chart in charts)
+        if most < 1.0:
+            break
+        most *= 1.02
+        energy, spread, shift = (
+            np.stack([centre, gain / most, centre + (cap - centre) * most])
+            for centre, gain, cap in (model.charts.energy.T, model.charts.spread, model.charts.shift)
+        )
+        model = replace(model, charts=model.charts._replace(energy=energy.T, spread=spread, shift=shift))
+    return model
+
+
+def _dithered(residuals: Floats, own: Floats) -> tuple[Floats, Floats]:
+    """Residuals (n, M) of sensors that follow exactly from the others, with noise: charts would hold rounding for more.
+
+    Their limits are those of white noise then, as if the sensor were read to so many digits and no more.
+    """
+    exact = np.sqrt(np.square(residuals).mean(axis=0)) < EXACT
+    if not exact.any():
+        return residuals, own
+    noise = np.random.default_rng(0).normal(0.0, EXACT, residuals.shape) * exact
+    return residuals + noise, own + noise
 
 
 def wild(records: Sequence[Floats]) -> list[NDArray[np.bool_]]:
@@ -328,7 +376,10 @@ def _choose(lagged: _Lagged) -> tuple[int, float, Floats]:
     best, chosen, kept = -np.inf, (lagged.tried[0], SHRINKAGE[-1]), None
     for lags in lagged.tried:
         for shrinkage in SHRINKAGE:
-            residuals = lagged.unseen(lags, shrinkage)
+            try:
+                residuals = lagged.unseen(lags, shrinkage)
+            except LinAlgError:  # exact relations, or one that a block alone shows: it takes more
+                continue
             likelihood = float(log_likelihood(residuals).mean())
             if kept is None or likelihood > best:
                 best, chosen, kept = likelihood, (lags, shrinkage), residuals

@@ -20,6 +20,7 @@ from lab.historian.base import Batch
 from lab.scorer import Scorer
 from lab.scoring import replay_scores
 from models.detector import Model, dumps, load, loads, save
+from models.precursor.detector import WARM
 from simulators import tep
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.models.plants import SENSORS, fitted, record, refit
@@ -405,16 +406,15 @@ def test_a_simulated_plant_is_scored_once_in_each_period_of_its_clock(tmp_path: 
     clock[200:] -= clock[200]  # reset
     clock[300] = np.nan
     clock[340:] += 20.0  # paused gateway
+    cold = 4 * WARM
     rows = np.concatenate([x, clock[:, None]], axis=1)
     scored = rig.feed("plant", seconds(400), rows)
     taken = np.isfinite(scored.score)
     assert set(np.flatnonzero(taken) % 4) == {0, 1}  # row 300 had no clock, so 301 stands for its period
     assert taken[301]
-    assert not taken[:4].any()
-    assert not taken[200:204].any()
-    assert taken[208]
-    assert not taken[340:344].any()
-    assert taken[348]
+    for began in (0, 200, 340):
+        assert not taken[began : began + cold].any()
+        assert taken[began + cold + 4]
     assert scored.warm[399]
     _, alone = model.score(model.initial(1), x[None, :200:4])
     np.testing.assert_array_equal(scored.score[:200:4], alone.score[0])
@@ -652,11 +652,11 @@ def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> No
     save(fitted("precursor"), tmp_path / "models" / "pump.model")
     rig.runtime._looked = -1e9
     scored = rig.feed("pump-1", t[50:120], x[50:120])
-    assert np.isfinite(scored.score[1:]).all()
+    assert np.isfinite(scored.score[WARM:]).all()
     save(refit("precursor", record(300, 9)), tmp_path / "models" / "asset-pump-1.model")
     rig.runtime._looked = -1e9
     scored = rig.feed("pump-1", t[120:130], x[120:130])
-    assert np.isnan(scored.score[:1]).all()
+    assert np.isnan(scored.score[:WARM]).all()
     assert scored.changes[0].what == "closed"
     (tmp_path / "models" / "asset-pump-1.model").unlink()
     (tmp_path / "models" / "pump.model").unlink()
@@ -682,7 +682,7 @@ def test_a_model_changed_while_the_collector_was_away(rig: Rig) -> None:
     save(refit("precursor", record(300, 9)), rig.models / "pump.model")
     rig.open()
     scored = rig.feed("pump-1", t[110:], x[110:])
-    assert np.isnan(scored.score[:1]).all()
+    assert np.isnan(scored.score[:WARM]).all()
     check_replay(rig, "pump-1")
 
 
@@ -755,14 +755,14 @@ def test_learning_from_the_first_rows(tmp_path: Path, size: int) -> None:
         wait([learner.result])
         rig.poll()
     scores = rig.scores_of("new")
-    assert min(scores) == START + 201 * SECOND
+    assert min(scores) == START + (200 + WARM) * SECOND
     assert max(scores) == START + 399 * SECOND
-    assert len(scores) == 199
+    assert len(scores) == 200 - WARM
     model = load(tmp_path / "models" / "asset-new.model")
     assert model.detector.sensors == SENSORS
     assert model.about["rows"] == 200
     _, alone = model.detector.score(model.detector.initial(1), x[None, 200:, :6])
-    np.testing.assert_array_equal(list(scores.values()), np.stack([alone.score, alone.alarm], axis=2)[0, 1:])
+    np.testing.assert_array_equal(list(scores.values()), np.stack([alone.score, alone.alarm], axis=2)[0, WARM:])
     check_replay(rig, "new")
     (episode,) = list_episodes(rig.store)
     assert episode.leading[0][0] == "pressure"
@@ -792,7 +792,7 @@ def test_learning_goes_on_after_a_restart(tmp_path: Path) -> None:
     check_late = rig.store.db.execute("SELECT count(*) FROM late").fetchone()
     assert check_late == (0,)
     replayed = replay_scores(rig.memory, rig.store, "new", START, START + 400 * SECOND)
-    assert np.isfinite(replayed.score).sum() == 199
+    assert np.isfinite(replayed.score).sum() == 200 - WARM
     rig.crash()
 
 
@@ -836,7 +836,7 @@ def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", seconds(20, 200), record(20, 2))
-    assert len(rig.scores) == 19
+    assert len(rig.scores) == 20 - WARM
     rig.crash()
 
 
@@ -918,7 +918,7 @@ def test_a_new_asset_between_others_keeps_their_states(rig: Rig) -> None:
     detector = fitted("precursor")
     _, alone = detector.score(detector.initial(1), x[None])
     scores = rig.scores_of("a")
-    np.testing.assert_array_equal([scores[int(at)][0] for at in t[2:]], alone.score[0, 2:])
+    np.testing.assert_array_equal([scores[int(at)][0] for at in t[WARM:]], alone.score[0, WARM:])
 
 
 def test_an_empty_block(rig: Rig) -> None:
@@ -997,7 +997,7 @@ def test_it_begins_with_the_first_row_of_a_period(tmp_path: Path, size: int) -> 
     for first in range(0, len(x), size):
         rig.feed("plant", t[first : first + size], x[first : first + size])
     scored = [(at - START) / SECOND for at in sorted(rig.scores_of("plant"))]
-    assert scored == [*range(12, 30), *range(92, 110)]  # the first one of each stretch fills the lag
+    assert scored == [*range(11 + WARM, 30), *range(91 + WARM, 110)]  # less the first ones of each stretch
     rig.commit()
     runs = rig.store.db.execute("SELECT t, reason FROM run ORDER BY t").fetchall()
     assert [((at - START) / SECOND, reason) for at, reason in runs] == [(11, "first"), (91, "gap")]

@@ -16,6 +16,7 @@ from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector, store
 from lab.episodes import list_episodes
 from models.detector import save
+from models.precursor.detector import WARM
 from tests.lab.gateways import Gateway, Lab
 from tests.models.plants import SENSORS, fitted, record
 
@@ -44,10 +45,10 @@ def test_rows_that_wait_for_a_model_are_scored_when_no_more_come(tmp_path: Path)
     lab.commit()
     wait([lab.collector.scoring._learning[0].result])
     second(lab)
-    assert lab.collector.intake.counters.scored == 49
+    assert lab.collector.intake.counters.scored == 50 - WARM
     assert lab.collector._dirty
     lab.commit()
-    assert lab.series("pump-1/~score")[0] == [gateway.time(s) for s in range(101, 150)]
+    assert lab.series("pump-1/~score")[0] == [gateway.time(s) for s in range(100 + WARM, 150)]
     lab.collector.close()
 
 

@@ -352,6 +352,62 @@ def test_no_alarm_on_what_it_learned(kind: str) -> None:
         assert not run(refit(kind, x), x).alarm.any()
 
 
+def related(rows: int, seed: int) -> dict[str, Floats]:
+    """Columns that follow exactly from others, or from their own past."""
+    rng, t = np.random.default_rng(seed), np.arange(rows) * 1.0
+    walk, noise = np.cumsum(rng.normal(size=rows)), rng.normal(size=rows)
+    return {
+        "ramp": t * 20.0 + 1e9,
+        "sine": np.sin(t / 7.0),
+        "decay": np.exp(-t / rows * 5.0),
+        "square": t // 10 % 2,
+        "saw": t % 24,
+        "step": (t > rows // 2) * 1.0,
+        "late": (t > rows - 20) * 1.0,
+        "total": np.cumsum(np.abs(noise)),
+        "celsius": walk,
+        "fahrenheit": walk * 1.8 + 32.0,
+        "delayed": np.append(np.full(4, walk[0]), walk[:-4]),
+        "again": walk.copy(),
+        "noise": noise,
+        "sum": np.round(walk + noise, 3),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.sampled_from([60, 150, 400, 1600]),
+    chosen=st.sets(st.sampled_from(sorted(related(60, 0))), min_size=1, max_size=5),
+    beside=st.booleans(),
+    gaps=st.sampled_from([0.0, 0.02]),
+    seed=st.integers(0, 99),
+)
+def test_exact_relations_are_learned_and_give_no_alarm(
+    kind: str, rows: int, chosen: set[str], beside: bool, gaps: float, seed: int
+) -> None:
+    columns = related(rows, seed)
+    x = np.stack([columns[name] for name in sorted(chosen)], axis=1)
+    names = sorted(chosen)
+    if beside:
+        x, names = np.concatenate([record(rows, seed), x], axis=1), [*SENSORS, *names]
+    x[np.random.default_rng(seed).random(x.shape) < gaps] = np.nan
+    assert not run(refit(kind, x, names), x).alarm.any()
+
+
+def test_a_relation_that_was_exact_and_is_not_is_found(kind: str) -> None:
+    def twice(rows: int, seed: int) -> Floats:
+        walk = record(rows, seed)
+        return np.concatenate([walk, walk[:, :1] * 1.8 + 32.0], axis=1)
+
+    model = refit(kind, twice(2000, 1), [*SENSORS, "fahrenheit"])
+    x = twice(3000, 2)
+    assert not run(model, x).alarm.any()
+    x[1000:, 6] += np.linspace(0.0, 0.1 * x[:, 6].std(), 2000)  # 0.01 % of it in two rows
+    result = run(model, x)
+    assert not result.alarm[0, :1000].any()
+    assert result.alarm[0, 1200:].all()
+
+
 def test_few_alarms_on_new_normal_rows(kind: str) -> None:
     alarms = [run(fitted(kind), record(600, seed)).alarm.mean() for seed in range(10, 20)]
     assert np.mean(alarms) < 0.005
