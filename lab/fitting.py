@@ -209,6 +209,9 @@ def learned(model: Model) -> list[str]:
     if isinstance(detector, Precursor):
         memory = max([1.0, *detector.charts.tau.tolist(), *detector.charts.memory.tolist()])
         lines.append(text("fit.lags", lags=detector.lags, memory=f"{memory:g}", moving=len(detector.moving)))
+        if len(detector.totals.columns):
+            names = ", ".join(detector.sensors[at] for at in detector.totals.columns.tolist())
+            lines.append(text("fit.totals", sensors=names))
         if detector.prognosis is not None:
             lines.append(text("fit.limits", sensors=", ".join(detector.prognosis.sensors) or "-"))
         lines.append(text("fit.promise", rate=f"{detector.promised:g}"))

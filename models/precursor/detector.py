@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.detector import Floats, Result, State, Usual
 from models.precursor.prognosis import Prognosis
+from models.precursor.totals import NONE, Totals
 
 Singles = NDArray[np.float32]
 
@@ -114,6 +115,8 @@ class Precursor:
     """Of the sensors that have a limit."""
     window: Window | None = None
     """What `weights` come from; None in a file of before, or where no sensor moves."""
+    totals: Totals = NONE
+    """Sensors that are judged by how much they rise from row to row; so are their level and scale above."""
 
     @property
     def limit(self) -> float:
@@ -138,6 +141,7 @@ class Precursor:
         ahead = {} if self.prognosis is None else self.prognosis.initial(assets)
         return {
             **{f"{OF_LIMITS}{name}": array for name, array in ahead.items()},
+            **self.totals.initial(assets),
             "past": np.zeros((assets, depth, m), dtype=np.float32),
             "absent": np.zeros((assets, depth, m), dtype=np.bool_),
             "left_out": np.zeros((assets, m), dtype=np.float32),
@@ -169,10 +173,11 @@ class Precursor:
             statistics={name: charts[at] for at, name in enumerate(CHARTS)},
             deviation=np.empty((assets, rows, width), dtype=np.float32),
         )
+        seen = self.totals.rises(state, block) if len(self.totals.columns) else block
         for first in range(0, assets if rows else 0, CACHED):
             some = slice(first, first + CACHED)
             theirs = state if assets <= CACHED else {name: array[some] for name, array in state.items()}
-            self._fast.score(theirs, block[some], result, charts, some)
+            self._fast.score(theirs, seen[some], result, charts, some)
         if self.prognosis is None:
             return result
         mine = {name.removeprefix(OF_LIMITS): array for name, array in state.items() if name.startswith(OF_LIMITS)}
@@ -231,8 +236,10 @@ class Precursor:
             mean, size, correlation = self.window
             half = correlation[np.triu_indices(len(mean))]
             window = {"window_mean": mean, "window_size": size, "window_correlation": half}
+        some = len(self.totals.columns) > 0
         return {
             **window,
+            **({f"totals_{name}": array for name, array in self.totals._asdict().items()} if some else {}),
             "sensors": np.array(self.sensors, dtype=np.str_),
             "period_s": np.array(self.period_s),
             **{f"usual_{name}": array for name, array in self.usual._asdict().items()},
@@ -303,8 +310,22 @@ class Precursor:
             kept=kept,
             prognosis=prognosis,
             window=window,
+            totals=_totals(arrays, width) if "totals_columns" in arrays else NONE,
             **floats,
         )
+
+
+def _totals(arrays: Mapping[str, NDArray[Any]], width: int) -> Totals:
+    """The totals of a file, of so many sensors; ValueError if they are none."""
+    columns = np.asarray(arrays["totals_columns"], dtype=np.int64)
+    way, most = (np.ascontiguousarray(arrays[f"totals_{name}"], dtype=np.float64) for name in ("way", "most"))
+    if not columns.shape == way.shape == most.shape == (len(columns),) or not len(columns):
+        raise ValueError("arrays of different widths")
+    if len(np.unique(columns)) != len(columns) or ((columns < 0) | (columns >= width)).any():
+        raise ValueError("names or columns that repeat")
+    if not (np.isin(way, (-1.0, 1.0)) & np.isfinite(most)).all():
+        raise ValueError("numbers out of range")
+    return Totals(columns, way, most)
 
 
 def _window(arrays: Mapping[str, NDArray[Any]], wide: int) -> Window:

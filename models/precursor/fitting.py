@@ -21,6 +21,8 @@ from models.precursor.calibration import (
     take_baseline,
 )
 from models.precursor.detector import CHARTS, CLIP, GROSS, GROSS_TAU, WARM, Precursor, Window
+from models.precursor.totals import find as find_totals
+from models.precursor.totals import taken
 
 FOLDS: Final = 8
 LAGS: Final = (1, 2, 3, WARM)
@@ -79,7 +81,9 @@ def fit(
     records = _check(runs, sensors, period_s)
     for record, at in zip(records, wild(records), strict=True):
         record[at] = np.nan
-    normal = usual(records)
+    totals = find_totals(records, period_s)
+    normal, shown = totals.usual(usual(records)), records
+    records = taken(totals, records)
     moving, center, scale = _levels(records, sensors)
     standard = [(record - center) / scale for record in records]
     tables = [table[:, moving] for table in standard]
@@ -127,10 +131,11 @@ def fit(
         promised=float(false_alarms_per_month),
         kept=calibration.kept,
         window=window,
+        totals=totals,
     )
     if sum(len(record) for record in records) < min(AGAIN, MONTH_S / period_s / false_alarms_per_month):
-        model = _calm(model, records)
-    return replace(model, prognosis=prognosis.fit(records, sensors, limits, period_s)) if limits else model
+        model = _calm(model, shown)
+    return replace(model, prognosis=prognosis.fit(shown, sensors, limits, period_s)) if limits else model
 
 
 def _calm(model: Precursor, records: Sequence[Floats]) -> Precursor:

@@ -285,6 +285,22 @@ def test_what_counts_in_one_file_only_is_a_sensor(tmp_path: Path) -> None:
     assert "row numbers" in done.output
 
 
+def test_a_meter_is_told_as_one_and_scored_by_its_rise(tmp_path: Path) -> None:
+    def metered(path: Path, rows: int, seed: int, step: float) -> Path:
+        x = record(rows, seed)
+        meter = 5e5 + np.cumsum(np.maximum(x[:, 0], 0.0)) + step * np.maximum(np.arange(rows) - 1000, 0)
+        return put(path, np.concatenate([x, np.round(meter, 2)[:, None]], axis=1), [*SENSORS, "積算"])
+
+    normal, out = metered(tmp_path / "n.csv", 600, 1, 0.0), tmp_path / "s.csv"
+    done = lab("fit", "--normal", normal, "-o", tmp_path / "m.model")
+    assert "judged by how much they rise from row to row: 積算" in done.output
+    for step in (0.0, 5.0):
+        data = metered(tmp_path / "d.csv", 8000, 2, step)
+        assert lab("score", "--model", tmp_path / "m.model", "--data", data, "-o", out).exit_code == 0
+        alarms = [at for at, row in enumerate(rows(out)[1:]) if row[2] == "1"]
+        assert (len(alarms) > 6900, min(alarms, default=8000) > 1000) == (step > 0, True)
+
+
 def test_a_period_is_never_made_up(tmp_path: Path) -> None:
     normal, data, model, out = (tmp_path / name for name in ("n.csv", "d.csv", "m.model", "s.csv"))
     write_table(normal, SENSORS, list(record(300, 1).T))

@@ -1,5 +1,6 @@
 """The scoring runtime: which rows count, live equals replay, restarts change nothing, models come and go."""
 
+import itertools
 import logging
 import shutil
 import sqlite3
@@ -818,6 +819,35 @@ def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> N
     rig.feed("new", t[700:], x[700:])
     assert load(rig.models / "asset-new.model").about["from"] == t[500]
     assert len(list_episodes(rig.store)) == 1
+    check_replay(rig, "new")
+    rig.crash()
+
+
+@pytest.mark.parametrize("size", [1, 60, 400])
+def test_a_meter_runs_on_through_learning_restarts_and_gaps(tmp_path: Path, size: int) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=600), [*CHANNELS, Channel("litres")])
+    x, t = record(6000, 5), seconds(6000)
+    x = np.concatenate([x, (1e6 + np.cumsum(np.maximum(x[:, 0], 0.0)))[:, None]], axis=1)
+    t[3000:] += 3600 * SECOND
+    x[4000:, 6] -= x[4000, 6]  # read and set to 0
+    x[5000:, 6] = x[4999, 6]  # stands
+    ends = [*range(0, 6000, size), 6000]
+    for row, last in itertools.pairwise(ends):
+        rig.feed("new", t[row:last], x[row:last])
+        if (learner := rig.runtime._learning.get(0)) and learner.result:
+            wait([learner.result])
+        if row // 1000 != last // 1000:
+            rig.commit()
+            rig.crash()
+            rig.open()
+    model = load(rig.models / "asset-new.model").detector
+    assert model.usual.high[6] == 1e100
+    rig.commit()
+    (episode,) = list_episodes(rig.store)
+    assert t[5000] <= episode.start <= t[5003]
+    assert (episode.kind, episode.end) == ("process", None)
+    assert {name for name, _ in episode.leading[:2]} == {"flow", "litres"}
     check_replay(rig, "new")
     rig.crash()
 

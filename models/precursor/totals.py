@@ -1,0 +1,117 @@
+"""Totals: sensors that only ever rise (or fall), as meters of energy, litres, pieces and hours do.
+
+Their level has no normal value: it leaves the record behind for good. What is judged is by how much they rise from row
+to row, so a total takes part as the flow that it adds up.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detector import Floats, State, Usual
+
+MOVES: Final = 12
+"""A sensor that rises in fewer rows may do so by chance, or in steps."""
+EVENLY: Final = 8
+PART: Final = 0.5
+"""In each of so many parts of the longest run it rises, by at least this part of their average:"""
+DAYS_S: Final = 36 * 3600.0
+"""or for longer than this: a day has its ups and downs."""
+EVEN: Final = 1e-6
+"""What rises by one amount, but for this part of it, counts rows or time."""
+ANY: Final = 1e100
+"""No reading is beyond."""
+FOREVER: Final = 2**29
+"""Rows for which a total may stand still: whatever it adds up has stopped."""
+
+
+class Totals(NamedTuple):
+    """Those among the sensors, `C` of them."""
+
+    columns: NDArray[np.int64]
+    """(C,) positions among the sensors."""
+    way: Floats
+    """(C,) 1: it rises, -1: it falls."""
+    most: Floats
+    """(C,) by how much at most, positive, from one row of the normal record to the next, in its units."""
+
+    def initial(self, assets: int) -> dict[str, NDArray[np.float64] | NDArray[np.bool_]]:
+        """State of streams that have not begun; nothing if there is no total."""
+        if not len(self.columns):
+            return {}
+        shape = assets, len(self.columns)
+        return {"total": np.full(shape, np.nan), "surged": np.zeros(shape, dtype=np.bool_)}
+
+    def rises(self, state: State, block: Floats) -> Floats:
+        """The block (A, T, S) with what totals rose by in their place; the state is brought up to date in place.
+
+        It is missing in a first row, beside missing values, where a total was reset, and in a row alone by more than
+        ever in the normal record: rows were lost before it, or it was read wrong.
+        """
+        values = block[..., self.columns]
+        values[~np.isfinite(values)] = np.nan
+        before = np.concatenate([state["total"][:, None], values[:, :-1]], axis=1)
+        rise = values - before
+        rise[rise * self.way < 0] = np.nan
+        surge = np.abs(rise) > self.most
+        rise[surge & ~np.concatenate([state["surged"][:, None], surge[:, :-1]], axis=1)] = np.nan
+        if values.shape[1]:
+            state["total"][:] = values[:, -1]
+            state["surged"][:] = surge[:, -1]
+        after = block.copy()
+        after[..., self.columns] = rise
+        return after
+
+    def usual(self, usual: Usual) -> Usual:
+        """The same of totals: they may have any value, and stand still."""
+        low, high, same, leap = usual.low.copy(), usual.high.copy(), usual.same.copy(), usual.leap.copy()
+        low[self.columns], high[self.columns] = -ANY, ANY
+        same[self.columns], leap[self.columns] = FOREVER, 0.0
+        return usual._replace(low=low, high=high, same=same, leap=leap)
+
+
+NONE: Final = Totals(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+
+
+def find(records: Sequence[Floats], period_s: float) -> Totals:
+    """The totals among the sensors of records (n, S): those that never turn, and do not only happen not to."""
+    rises = [np.diff(record, axis=0) for record in records]
+    rows = sum(len(rise) for rise in rises)
+    longest = max(rises, key=len)
+    found, ways, most = [], [], []
+    for column in range(records[0].shape[1]):
+        own = np.concatenate([rise[:, column] for rise in rises])
+        known = own[~np.isnan(own)]
+        way = 1.0 if known.sum() >= 0 else -1.0
+        if len(known) * 2 < rows or (known * way < 0).any() or np.count_nonzero(known) < MOVES:
+            continue
+        if max(len(rise) for rise in rises) * period_s < DAYS_S and not _evenly(longest[:, column] * way):
+            continue
+        found.append(column)
+        ways.append(way)
+        most.append(np.abs(known).max())
+    return Totals(np.array(found, dtype=np.int64), np.array(ways), np.array(most))
+
+
+def _evenly(rise: Floats) -> bool:
+    """Whether something rises (n,) about as much in every part of a record, as far as chance lets it."""
+    known = rise[~np.isnan(rise)]
+    parts = np.array([part.mean() for part in np.array_split(known, EVENLY)]) if len(known) >= EVENLY else np.zeros(1)
+    chance = 2.0 * known.std() / np.sqrt(max(1.0, len(known) / EVENLY))
+    return bool(parts.min() + chance >= PART * parts.mean() > 0)
+
+
+def taken(totals: Totals, records: Sequence[Floats]) -> list[Floats]:
+    """Records (n, S) with what totals rise by in their place; what rises evenly rests."""
+    if not len(totals.columns):
+        return list(records)
+    parts = [totals.rises(totals.initial(1), record[None])[0] for record in records]
+    for column in totals.columns.tolist():
+        rise = np.concatenate([part[:, column] for part in parts])
+        level = max(float(np.nanmax(np.abs(record[:, column]), initial=0.0)) for record in records)
+        if np.nanstd(rise) <= EVEN * np.nanmax(np.abs(rise)) + 4.0 * np.spacing(level):
+            for part in parts:
+                part[~np.isnan(part[:, column]), column] = np.nanmean(rise)
+    return parts
