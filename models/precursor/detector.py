@@ -318,14 +318,14 @@ class Precursor:
 def _totals(arrays: Mapping[str, NDArray[Any]], width: int) -> Totals:
     """The totals of a file, of so many sensors; ValueError if they are none."""
     columns = np.asarray(arrays["totals_columns"], dtype=np.int64)
-    way, most = (np.ascontiguousarray(arrays[f"totals_{name}"], dtype=np.float64) for name in ("way", "most"))
-    if not columns.shape == way.shape == most.shape == (len(columns),) or not len(columns):
+    most = np.ascontiguousarray(arrays["totals_most"], dtype=np.float64)
+    if not columns.shape == most.shape == (len(columns),) or not len(columns):
         raise ValueError("arrays of different widths")
     if len(np.unique(columns)) != len(columns) or ((columns < 0) | (columns >= width)).any():
         raise ValueError("names or columns that repeat")
-    if not (np.isin(way, (-1.0, 1.0)) & np.isfinite(most)).all():
+    if not np.isfinite(most).all():
         raise ValueError("numbers out of range")
-    return Totals(columns, way, most)
+    return Totals(columns, most)
 
 
 def _window(arrays: Mapping[str, NDArray[Any]], wide: int) -> Window:

@@ -1,4 +1,4 @@
-"""Totals: sensors that only ever rise (or fall), as meters of energy, litres, pieces and hours do.
+"""Totals: sensors that only ever rise, as meters of energy, litres, pieces and hours do.
 
 Their level has no normal value: it leaves the record behind for good. What is judged is by how much they rise from row
 to row, so a total takes part as the flow that it adds up.
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from models.detector import Floats, State, Usual
 
-MOVES: Final = 12
+MOVES: Final = 20
 """A sensor that rises in fewer rows may do so by chance, or in steps."""
-EVENLY: Final = 8
-PART: Final = 0.5
-"""In each of so many parts of the longest run it rises, by at least this part of their average:"""
+PARTS: Final = 16
+"""From part to part of the longest run it rises"""
+ALIKE: Final = 0.1
+"""by amounts with a standard deviation of so much of their mean,"""
+CHANCE: Final = 0.5
+"""or that change by chance: less than this (von Neumann's ratio, 1 for independent ones) is how plants drift; or"""
 DAYS_S: Final = 36 * 3600.0
-"""or for longer than this: a day has its ups and downs."""
+"""it rises for longer than this: a day has its ups and downs."""
 EVEN: Final = 1e-6
 """What rises by one amount, but for this part of it, counts rows or time."""
 ANY: Final = 1e100
@@ -32,10 +35,8 @@ class Totals(NamedTuple):
 
     columns: NDArray[np.int64]
     """(C,) positions among the sensors."""
-    way: Floats
-    """(C,) 1: it rises, -1: it falls."""
     most: Floats
-    """(C,) by how much at most, positive, from one row of the normal record to the next, in its units."""
+    """(C,) by how much at most from one row of the normal record to the next, in its units."""
 
     def initial(self, assets: int) -> dict[str, NDArray[np.float64] | NDArray[np.bool_]]:
         """State of streams that have not begun; nothing if there is no total."""
@@ -54,8 +55,8 @@ class Totals(NamedTuple):
         values[~np.isfinite(values)] = np.nan
         before = np.concatenate([state["total"][:, None], values[:, :-1]], axis=1)
         rise = values - before
-        rise[rise * self.way < 0] = np.nan
-        surge = np.abs(rise) > self.most
+        rise[rise < 0] = np.nan
+        surge = rise > self.most
         rise[surge & ~np.concatenate([state["surged"][:, None], surge[:, :-1]], axis=1)] = np.nan
         if values.shape[1]:
             state["total"][:] = values[:, -1]
@@ -72,35 +73,36 @@ class Totals(NamedTuple):
         return usual._replace(low=low, high=high, same=same, leap=leap)
 
 
-NONE: Final = Totals(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+NONE: Final = Totals(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 def find(records: Sequence[Floats], period_s: float) -> Totals:
-    """The totals among the sensors of records (n, S): those that never turn, and do not only happen not to."""
+    """The totals among the sensors of records (n, S): those that never fall, and do not only happen not to."""
     rises = [np.diff(record, axis=0) for record in records]
     rows = sum(len(rise) for rise in rises)
     longest = max(rises, key=len)
-    found, ways, most = [], [], []
+    found, most = [], []
     for column in range(records[0].shape[1]):
         own = np.concatenate([rise[:, column] for rise in rises])
         known = own[~np.isnan(own)]
-        way = 1.0 if known.sum() >= 0 else -1.0
-        if len(known) * 2 < rows or (known * way < 0).any() or np.count_nonzero(known) < MOVES:
+        if len(known) * 2 < rows or (known < 0).any() or np.count_nonzero(known) < MOVES:
             continue
-        if max(len(rise) for rise in rises) * period_s < DAYS_S and not _evenly(longest[:, column] * way):
+        if len(longest) * period_s < DAYS_S and not _evenly(longest[:, column]):
             continue
         found.append(column)
-        ways.append(way)
-        most.append(np.abs(known).max())
-    return Totals(np.array(found, dtype=np.int64), np.array(ways), np.array(most))
+        most.append(known.max())
+    return Totals(np.array(found, dtype=np.int64), np.array(most))
 
 
 def _evenly(rise: Floats) -> bool:
-    """Whether something rises (n,) about as much in every part of a record, as far as chance lets it."""
+    """Whether something rises (n,) as what is metered does: about as much in all parts of a record, or by chance."""
     known = rise[~np.isnan(rise)]
-    parts = np.array([part.mean() for part in np.array_split(known, EVENLY)]) if len(known) >= EVENLY else np.zeros(1)
-    chance = 2.0 * known.std() / np.sqrt(max(1.0, len(known) / EVENLY))
-    return bool(parts.min() + chance >= PART * parts.mean() > 0)
+    if len(known) < PARTS:
+        return False
+    parts = np.array([part.mean() for part in np.array_split(known, PARTS)])
+    if parts.std() <= ALIKE * parts.mean():
+        return True
+    return bool(np.square(np.diff(parts)).mean() >= CHANCE * 2.0 * parts.var(ddof=1))
 
 
 def taken(totals: Totals, records: Sequence[Floats]) -> list[Floats]:
