@@ -115,7 +115,10 @@ def calibrate(
         np.maximum(worst, scaled, out=worst)
     limit = _limit(worst, rows_per_alarm)
     if n < rows_per_alarm:  # a record in which no alarm may be must not have one
-        limit = max(limit, 1.02 * _peak(own, segments, taus, energy, own_taus, spread, shift))
+        limit = max(limit, 1.02 * float(_common(own, segments, taus, energy, own_taus, spread, shift).max()))
+    else:  # nor a longer one more than are promised: rare normal events lie beyond any tail that the rest falls off by
+        along = _common(residuals, segments, taus, energy, own_taus, spread, shift)
+        limit = _allowing(along, int(n / rows_per_alarm), limit)
     for table, times in ((energy.T, taus), (spread, own_taus), (shift, own_taus)):
         caps = np.array([CAPS[0] if tau <= FAST else CAPS[1] + min(0.5, 6.0 / tau) for tau in times])
         caps = caps.reshape(-1, *[1] * (table.ndim - 2))
@@ -165,7 +168,7 @@ def _tail(chart: Floats, tau: int) -> tuple[Floats, Floats]:
     return centre, np.maximum(excess, 1e-3)
 
 
-def _peak(
+def _common(
     residuals: Floats,
     segments: Segments,
     taus: Sequence[int],
@@ -173,27 +176,45 @@ def _peak(
     own: Sequence[int],
     spread: Floats,
     shift: Floats,
-) -> float:
-    """The largest value of the common chart along residuals (n, M)."""
+) -> Floats:
+    """The common chart (n,) along residuals (n, M): the largest of all on their final scales."""
     squared = np.square(residuals)
     mean = squared.mean(axis=1)
-    peaks = [((segments.smooth(mean, tau, 1.0) - energy[at, 0]) / energy[at, 1]).max() for at, tau in enumerate(taus)]
+    largest = np.full(len(residuals), -np.inf)
+    for at, tau in enumerate(taus):
+        np.maximum(largest, (segments.smooth(mean, tau, 1.0) - energy[at, 0]) / energy[at, 1], out=largest)
     for at, tau in enumerate(own):
-        peaks.append(((segments.smooth(squared, tau, 1.0) - spread[0, at]) / spread[1, at]).max())
-        peaks.append(((np.abs(segments.smooth(residuals, tau, 0.0)) - shift[0, at]) / shift[1, at]).max())
-    return float(max(peaks))
+        scaled = (segments.smooth(squared, tau, 1.0) - spread[0, at]) / spread[1, at]
+        np.maximum(largest, scaled.max(axis=1), out=largest)
+        scaled = (np.abs(segments.smooth(residuals, tau, 0.0)) - shift[0, at]) / shift[1, at]
+        np.maximum(largest, scaled.max(axis=1), out=largest)
+    return largest
+
+
+def _clusters(values: Floats, above: float) -> Floats:
+    """Heights of the clusters of rows in which `values` (n,) are above a level."""
+    at = np.flatnonzero(values > above)
+    if not at.size:
+        return np.zeros(0)
+    firsts = np.append(0, np.flatnonzero(np.diff(at) > APART) + 1)
+    heights: Floats = np.maximum.reduceat(values[at], firsts)
+    return heights
+
+
+def _allowing(along: Floats, most: int, limit: float) -> float:
+    """The limit, raised until no more than so many clusters of the common chart (n,) reach it."""
+    while len(heights := _clusters(along, limit)) > most:
+        limit = float(heights.min())
+    return limit
 
 
 def _limit(worst: Floats, rows_per_alarm: float) -> float:
     """The value that clusters of the common chart (n,) reach once in so many rows."""
     n = len(worst)
     edge = float(np.quantile(worst, PEAKS))
-    at = np.flatnonzero(worst > edge)
-    if not at.size:
+    heights = _clusters(worst, edge) - edge
+    if not heights.size:
         return max(1.0, edge)
-    parted = np.diff(at) > APART
-    firsts, lasts = at[np.append(True, parted)], at[np.append(parted, True)]
-    heights = np.array([worst[a : b + 1].max() for a, b in zip(firsts, lasts, strict=True)]) - edge
     wanted = min(rows_per_alarm / n, MOST_EXTRAPOLATED)
     return max(1.0, edge + float(heights.mean()) * float(np.log(max(len(heights) * wanted, np.e))))
 

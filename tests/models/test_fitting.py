@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from models.precursor.fitting import wild
-from tests.models.plants import record
+from models.detector import Floats
+from models.precursor.fitting import fit, wild
+from tests.models.plants import SENSORS, record
 
 
 def test_what_is_often_far_out_or_stays_there_is_normal() -> None:
@@ -17,3 +18,19 @@ def test_what_is_often_far_out_or_stays_there_is_normal() -> None:
     first, second = wild([x[:400], x[400:]])
     assert not first.any()
     assert np.argwhere(second).tolist() == [[100, 4]], "0 is not far from what sensor 0 reads"
+
+
+def test_rare_normal_events_of_a_long_record_keep_the_promise() -> None:
+    def pulsing(rows: int, seed: int) -> Floats:
+        x, rng = record(rows, seed), np.random.default_rng(seed)
+        for at in np.flatnonzero(rng.random(rows) < 1 / 1200).tolist():
+            x[at : at + 8, 1] += rng.uniform(8.0, 16.0)
+        return x
+
+    came = 0
+    for seed in range(3):
+        model = fit(pulsing(40_000, seed), SENSORS, 60.0, false_alarms_per_month=10.0)
+        assert model.kept == model.promised
+        alarm = model.score(model.initial(1), pulsing(40_000, 100 + seed)[None])[1].alarm[0]
+        came += int(np.count_nonzero(alarm[1:] & ~alarm[:-1]))
+    assert came <= 39, "27.8 are promised: 39 are the 97.5 % quantile (Poisson)"
