@@ -76,6 +76,8 @@ def calibrate(
     memory: float,
     period_s: float,
     false_alarms_per_month: float,
+    *,
+    covered: int,
 ) -> Calibration:
     """Scale the charts and set the limit.
 
@@ -87,11 +89,12 @@ def calibrate(
         memory: rows in which the plant forgets (integrated autocorrelation time).
         period_s: time between rows, seconds.
         false_alarms_per_month: what is promised of new normal data, in months of 30 days.
+        covered: rows for which every sensor was there.
     """
     n, m = residuals.shape
     rows_per_alarm = MONTH_S / period_s / false_alarms_per_month
     longest = max(last - first for first, last in segments.bounds)
-    short = max(MEMORIES * memory / n, UNBROKEN * memory / longest) ** 1.5
+    short = max(MEMORIES * memory / covered, UNBROKEN * memory / longest) ** 1.5
     kept = false_alarms_per_month * max(1.0, short, rows_per_alarm / (MOST_EXTRAPOLATED * n))
     if not m:
         nothing = Charts(np.zeros(0), np.zeros((0, 3)), np.zeros(0), np.zeros((3, 0, 0)), np.zeros((3, 0, 0)))

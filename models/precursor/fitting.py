@@ -96,6 +96,7 @@ def fit(
         lags, shrinkage, residuals = _choose(lagged)
         weights, window = lagged.weights(lagged.gram, lags, shrinkage), lagged.together(lagged.gram, lags, shrinkage)
         own = lagged.residuals(0, n, weights)
+        residuals, own = _of_readings(residuals, own, lagged.read)
     residuals, own = _dithered(residuals, own)
     deviation = np.sqrt(np.square(residuals).mean(axis=0))
     baseline = choose_baseline(residuals / deviation, segments)
@@ -116,6 +117,7 @@ def fit(
         memory,
         period_s,
         false_alarms_per_month,
+        covered=min(n, _covered(tables)),
     )
     model = Precursor(
         sensors=tuple(sensors),
@@ -156,6 +158,31 @@ def _calm(model: Precursor, records: Sequence[Floats]) -> Precursor:
         )
         model = replace(model, charts=model.charts._replace(energy=energy.T, spread=spread, shift=shift))
     return model
+
+
+def _of_readings(residuals: Floats, own: Floats, read: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Residuals (n, M) with those of readings in place of those of held values, which hardly stray from anything.
+
+    Live, a chart stands still where its sensor has no value: it sees the residuals of readings, one after the other.
+    """
+    for column in np.flatnonzero(~read.all(axis=0)).tolist():
+        at, gone = np.flatnonzero(read[:, column]), np.flatnonzero(~read[:, column])
+        if at.size:
+            these = at[np.arange(gone.size) % at.size]
+            residuals[gone, column], own[gone, column] = residuals[these, column], own[these, column]
+    return residuals, own
+
+
+def _covered(tables: Sequence[Floats]) -> int:
+    """Rows for which the sensor that was there for the shortest time was: between values that are not unusually far."""
+    least = sum(len(table) for table in tables)
+    known = [~np.isnan(table) for table in tables]
+    for column in np.flatnonzero(~np.logical_and.reduce([valid.all(axis=0) for valid in known])).tolist():
+        at = [np.flatnonzero(valid[:, column]) for valid in known]
+        waits = np.concatenate([np.diff(part) for part in at])
+        usual_wait = float(np.median(waits)) if waits.size else 1.0
+        least = min(least, int(np.minimum(waits, 3.0 * usual_wait).sum()) + len(at))
+    return max(1, least)
 
 
 def _dithered(residuals: Floats, own: Floats) -> tuple[Floats, Floats]:
@@ -294,10 +321,11 @@ class _Lagged:
         fitting = [lags for lags in LAGS if self.width * (lags + 1) <= WIDEST and 16 * lags <= longest]
         self.tried = fitting or [LAGS[0]]
         self.lags = self.tried[-1]
-        held, whole = [], []
+        held, whole, own = [], [], []
         for table in tables:
             filled, valid = _held(table)
             held.append(filled)
+            own.append(valid)
             complete: NDArray[np.bool_] = np.logical_and.reduce(valid, axis=1)
             whole.append(np.flatnonzero(_runs_of(complete, self.lags + 1)))
         if sum(len(part) for part in whole) < max(LEAST_ROWS // 2, rows // 2):
@@ -306,6 +334,8 @@ class _Lagged:
         starts = np.cumsum([0, *(len(table) for table in held)])
         self._at = np.concatenate([part + start for part, start in zip(whole, starts, strict=False)])
         """First row of each window."""
+        self.read: NDArray[np.bool_] = np.concatenate(own)[self._at + self.lags]
+        """(rows, M) whether the newest value of a window is its own, not one that is held."""
         ends = np.cumsum([len(part) for part in whole]).tolist()
         self.segments = Segments([(a, b) for a, b in pairwise([0, *ends]) if b > a])
         self.rows = len(self._at)

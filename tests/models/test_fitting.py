@@ -1,6 +1,7 @@
 """What fitting makes of a normal record."""
 
 import numpy as np
+import pytest
 
 from models.detector import Floats
 from models.precursor.fitting import fit, wild
@@ -34,3 +35,25 @@ def test_rare_normal_events_of_a_long_record_keep_the_promise() -> None:
         alarm = model.score(model.initial(1), pulsing(40_000, 100 + seed)[None])[1].alarm[0]
         came += int(np.count_nonzero(alarm[1:] & ~alarm[:-1]))
     assert came <= 39, "27.8 are promised: 39 are the 97.5 % quantile (Poisson)"
+
+
+@pytest.mark.parametrize("there", [slice(0, 120), slice(9880, 10_000)])
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_sensor_that_was_there_for_a_part_of_the_record_does_not_alarm_by_itself(there: slice, seed: int) -> None:
+    x = record(10_000, seed)
+    young = x[there, 2].copy()
+    x[:, 2] = np.nan
+    x[there, 2] = young
+    model = fit(x, SENSORS, 60.0)
+    assert model.kept > 10.0, "so short a time says little, and it says so"
+    alarm = model.score(model.initial(1), record(20_000, 2)[None])[1].alarm[0]
+    assert np.count_nonzero(alarm[1:] & ~alarm[:-1]) <= 2
+    assert alarm.mean() < 0.01
+
+
+def test_values_that_are_missing_all_along_shorten_no_record() -> None:
+    x = record(10_000, 1)
+    assert fit(x, SENSORS, 60.0).kept == 1.0
+    x[np.random.default_rng(1).random(x.shape) < 0.4] = np.nan
+    x[np.arange(10_000) % 60 > 0, 3] = np.nan
+    assert fit(x, SENSORS, 60.0).kept == 1.0
