@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import corrosion, live, plants, reference, routes, status
 from api.bus import Bus
@@ -26,6 +26,23 @@ from lab.corrosion.desk import Desk
 from lab.plant import example_piping
 
 
+class Heads:
+    """Answers HEAD as GET without the body, where the framework knows only GET; not a stream, which would not end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].endswith(live.STREAM):
+            await self.app(scope, receive, send)
+            return
+
+        async def bare(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, bare)
+
+
 class Api(FastAPI):
     """FastAPI with the guard around everything, also around the framework's own error page."""
 
@@ -33,7 +50,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The framework's stack inside the guard."""
-        stack = super().build_middleware_stack()
+        stack = Heads(super().build_middleware_stack())
         return self.guard(stack) if self.guard else stack
 
 

@@ -29,6 +29,9 @@ MAX_GATEWAYS: Final = 10_000
 EVERY_CORE_TOPIC: Final = "lab/core/v1/#"
 GATEWAY_TOPICS: Final = tuple(f"lab/v1/+/+/+/+/+/{cls}" for cls in ("event", "birth", "state"))
 
+_MISSING: Final = {"accept": ("api.no_asset", "asset"), "label": ("api.no_episode", "episode")}
+"""What the collector does not know when it says so: the text, and which argument names it."""
+
 logger = logging.getLogger("lab.api")
 
 
@@ -147,7 +150,8 @@ class Bus:
         except TimeoutError as error:
             raise Problem("lab-silent", "api.lab_silent", seconds=REPLY_S) from error
         if reply.result.get("missing"):
-            raise Problem("not-found", "api.lab_refused", detail=reply.detail)
+            key, name = _MISSING.get(op, ("api.no_asset", "asset"))
+            raise Problem("not-found", key, id=args.get(name, ""))
         if not reply.ok:
             raise Problem("lab-refused", "api.lab_refused", detail=reply.detail)
         return reply

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Header, Query, Request, WebSocket
 from starlette.responses import Response, StreamingResponse
@@ -17,6 +17,8 @@ from api.problems import Problem, bad_field
 from api.schema import documented
 
 logger = logging.getLogger("lab.api")
+
+STREAM: Final = "/live.sse"
 
 router = api_router("lab")
 
@@ -69,7 +71,7 @@ def _frame_id(value: str | None) -> int | None:
 
 
 @router.get(
-    "/live.sse",
+    STREAM,
     summary="api.op.live",
     response_class=StreamingResponse,
     responses=documented(

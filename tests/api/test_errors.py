@@ -46,6 +46,19 @@ def test_wrong_method_says_the_right_one(http: httpx.Client) -> None:
     problem(http.post("/pages/index.html"), 405, "method-not-allowed")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/assets", "/api/v1/assets/nosuch", "/healthz", "/docs", "/", "/nope"])
+def test_head_is_get_without_the_body(http: httpx.Client, path: str) -> None:
+    head, get = http.head(path), http.get(path)
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers["content-length"] == str(len(get.content)) or path == "/healthz"
+
+
+def test_a_stream_has_no_head(http: httpx.Client) -> None:
+    assert http.head("/api/v1/live.sse").status_code == 405
+
+
 @pytest.mark.parametrize(
     ("path", "params", "field"),
     [

@@ -315,6 +315,10 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         collector.answer = reply
         answer = http.post("/api/v1/assets/tep-1/accept")
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
+    collector.answer = {"ok": False, "detail": "e7 is not known", "result": {"missing": True}}
+    for path, words in (("assets/tep-9/accept", "設備「tep-9」は"), ("episodes/e7/cause", "異常の区間「e7」が")):
+        answer = http.post(f"/api/v1/{path}", json={"cause": "x"}, headers={"accept-language": "ja"})
+        assert answer.json()["detail"].startswith(words)
     for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}, {"cause": "x", "kind": "y"}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
     for cause in ("tab\there", "line\nbreak", "break\n", "\x00own", "\x85", "\u3000"):
@@ -339,7 +343,7 @@ def test_the_command_line_tells_the_running_lab(
     collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": True}}
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1
-    assert "e1 is not known" in done.output
+    assert "no episode “e1”" in done.output
     monkeypatch.setenv("LAB_API_PORT", "1")
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1
