@@ -120,6 +120,13 @@ export function causeLine(asset, episode) {
 /** Causes as [cause, probability], the likeliest first. @param {any} episode @returns {[string, number][]} */
 export const ranked = (episode) => (episode.causes ?? []).map((one) => (Array.isArray(one) ? one : [one.cause, one.probability]));
 
+const LED = 3;
+/** What is less than this would stand there as 0 %: it leads nothing. */
+const LEAST_SHARE = 0.005;
+
+/** The sensors an episode began with, the largest share first. @param {any} row @returns {[string, number][]} */
+export const leadingOf = (row) => (row.leading ?? []).slice(0, LED).filter(([, share], k) => k === 0 || share >= LEAST_SHARE);
+
 /** A stored episode with what is said of it now while it is open; it is written more rarely. @param {any} row */
 export function freshened(asset, row) {
   const now = asset?.episode;

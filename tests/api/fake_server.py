@@ -203,7 +203,7 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
                    "duration_s": (row["end"] or time.time()) - row["start"]}
             for row in rows[:limit]
         ]  # fmt: skip
-        return Answer({"episodes": shown, "next": None})
+        return Answer({"episodes": shown, "next": "more" if len(rows) > limit else None})
 
     def lang(request: Request) -> str:
         return request.headers.get("accept-language", "en")[:2]

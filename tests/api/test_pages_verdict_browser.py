@@ -155,6 +155,10 @@ def test_a_name_of_ones_own_is_told_of_an_episode_that_ended(visit: Open) -> Non
     page.locator("dialog select[name=kind]").select_option("instrument")
     page.click("dialog .primary")
     assert here.server.lab.posted == [], "a name is needed"
+    page.fill("dialog input", "   ")
+    page.click("dialog .primary")
+    assert page.locator("dialog input").evaluate("(input) => input.validationMessage").startswith("Write what it was")
+    assert here.server.lab.posted == []
     page.fill("dialog input", "  <b>leak</b> ")
     page.click("dialog .primary")
     expect(row).to_contain_text("<b>leak</b>")
@@ -243,6 +247,54 @@ def test_an_open_episode_says_the_same_in_panel_and_table_however_rarely_it_is_s
     expect(page.locator(".episode-table tbody tr").first).to_contain_text("40 min left", timeout=15_000)
     expect(page.locator(".episode-table tbody tr").first).to_contain_text("Like nothing known")
     assert "in about 40 min" in part(page, 1)
+
+
+def test_table_and_list_follow_the_live_frames(visit: Open) -> None:
+    here = visit()
+    tep = here.server.lab.plants[0]
+    row = tep.open_episode()
+    assert row is not None
+    page = open_asset(here)
+    page.wait_for_timeout(500)
+    asked = len(here.addresses)
+    tep.newer = row | {"outlook": OUTLOOK | {"time_s": 2400.0}}
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("in about 40 min")
+    same = "document.querySelector('.episode-table tbody tr').innerText.includes('40 min left')"
+    fetched = [address for address in here.addresses[asked:] if "/episodes" in address]
+    assert page.evaluate(same) or fetched == [], "the table says what the panel says"
+    expect(page.locator(".episode-table tbody tr").first).to_contain_text("40 min left", timeout=1000)
+    here.open()
+    tep.newer = row | {"outlook": OUTLOOK | {"time_s": 1800.0}}
+    expect(page.locator(".card[data-key=tep-1] .card-note")).to_contain_text("30 min")
+    expect(page.locator(".episodes .is-open").first).to_contain_text("30 min", timeout=1000)
+
+
+def test_what_leads_nothing_is_not_named_as_leading(visit: Open) -> None:
+    here = visit()
+    row = here.server.lab.plants[0].open_episode()
+    assert row is not None
+    row["leading"] = [["xmeas_1", 0.9971], ["xmeas_40", 0.0021], ["xmeas_39", 0.0]]
+    page = open_asset(here)
+    listed = page.locator(".episode-table tbody tr").first
+    expect(listed).to_contain_text("A feed (stream 1)\u00a0100%")
+    assert "0%" not in listed.inner_text().split("100%")[1]
+    expect(page.locator(".diagnosis .part").nth(3).locator("li")).to_have_count(1)
+
+
+def test_older_episodes_come_when_asked_for(visit: Open) -> None:
+    here = visit()
+    tep = here.server.lab.plants[0]
+    first = tep.episodes[0]
+    tep.episodes[:0] = [
+        first | {"id": f"old{k}", "start": first["start"] - 60 * (k + 1), "end": first["end"] - 60 * (k + 1)}
+        for k in range(40)
+    ]
+    page = open_asset(here)
+    rows = page.locator(".episode-table tbody tr")
+    expect(rows).to_have_count(30)
+    page.click("#older")
+    expect(rows).to_have_count(44)
+    expect(page.locator("#older")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ const RANGES = [
   { ms: 86_400_000, key: 'page.range.24h' },
 ];
 const EPISODES = 30;
+/** As many more by a press, and as many as one answer can hold. */
+const OLDER = 100;
+const MOST = 500;
 const NOTICE_MS = 12_000;
 
 /** @param {import('../main.js').Context} context @returns {import('../main.js').View} */
@@ -50,6 +53,9 @@ export function assetView({ lab, path }) {
   let parts = [];
   let drawer = null;
   let episodes = null;
+  let most = EPISODES;
+  const more = () => { most = Math.min(MOST, most + OLDER); refresh(); };
+  const older = h('button', { type: 'button', id: 'older', text: t('page.episode.older'), hidden: true, on: { click: more } });
   let rangeMs = Number(localStorage.getItem('lab.range')) || RANGES[1].ms;
   let gone = false;
   let noticeTimer;
@@ -85,7 +91,7 @@ export function assetView({ lab, path }) {
     const trends = trendsPanel(lab, asset);
     const sensors = sensorsPanel(asset);
     episodes = episodeTable(asset, (row) => tell(() => tellCause(lab, asset, row)));
-    const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes);
+    const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes, older);
     const mimic = isTep ? mimicPanel(asset) : null;
     parts = [diagnosis, mimic, score, contributions, trends, sensors].filter(Boolean);
     body.classList.toggle('has-mimic', isTep);
@@ -151,12 +157,13 @@ export function assetView({ lab, path }) {
       return;
     }
     try {
-      const jobs = [get('episodes', { asset: id, limit: EPISODES }), get(`assets/${segment(id)}`)];
+      const jobs = [get('episodes', { asset: id, limit: most }), get(`assets/${segment(id)}`)];
       if (!asset.sensors.length) jobs.push(lab.asset(id));
-      const [{ episodes: rows }, info] = await Promise.all(jobs);
+      const [{ episodes: rows, next }, info] = await Promise.all(jobs);
       if (gone) return;
       asset.info = { ...asset.info, ...info };
       episodes.update(rows);
+      older.hidden = !next || most === MOST;
       for (const part of parts) part.setEpisodes?.(rows);
       if (asset.info.simulator && !drawer) showSpeed(await get(`simulators/${segment(id)}`).catch(() => null));
       error.update(null);
@@ -197,6 +204,7 @@ export function assetView({ lab, path }) {
     draw(now) {
       facts();
       drawer?.draw();
+      episodes?.freshen();
       for (const part of parts) part.draw?.(now);
     },
     destroy() {

@@ -3,7 +3,7 @@
 import { h, keyed, put } from '../dom.js';
 import { duration, percent, t, when } from '../i18n.js';
 import { isCalm } from '../lab.js';
-import { causeName, failedText, isUnknown, outlookText, ranked, suspectText, tagName, upsetText } from '../verdict.js';
+import { causeName, failedText, isUnknown, leadingOf, outlookText, ranked, suspectText, tagName, upsetText } from '../verdict.js';
 import { panel } from '../widgets.js';
 import { acceptNormal, tellCause } from './told.js';
 
@@ -92,7 +92,7 @@ export function diagnosisPanel(lab, asset, said) {
         kind.update(t(open.told_kind === 'instrument' ? 'page.kind.instrument' : 'page.kind.process'), t('page.cause.told'), t('page.kind.lab', { verdict: lab }));
       } else if (moved) kind.update(t('page.kind.upset'), [moved, suspects].filter(Boolean).join(' '), t('page.upset.why'));
       else kind.update(t(instrument ? 'page.kind.instrument' : 'page.kind.process'), what, why);
-      const leading = (open?.leading ?? []).slice(0, RANKED);
+      const leading = open ? leadingOf(open) : [];
       began.hidden = leading.length === 0;
       keyed(began.list, leading, ([tag]) => tag, ([tag]) => bar(tagName(asset, tag), tag));
     },

@@ -3,10 +3,9 @@
 import { attr, h, icon, keyed, put } from '../dom.js';
 import { duration, number, percent, t, when } from '../i18n.js';
 import { isCalm } from '../lab.js';
-import { causeLine, freshened, leadText, listLine, tagName } from '../verdict.js';
+import { causeLine, freshened, leadText, leadingOf, listLine, tagName } from '../verdict.js';
 
 const KIND = { process: 'page.episode.process', instrument: 'page.episode.instrument', upset: 'page.episode.upset' };
-const LEADING = 3;
 
 /** Whose it was: the user's word stands before the lab's. */
 const whose = (row) => (row.told_kind && row.told_kind !== row.kind ? { kind: row.told_kind } : row);
@@ -15,7 +14,7 @@ const kindText = (row) => t(KIND[whose(row).upset?.length ? 'upset' : whose(row)
 const look = (row) => (isCalm(whose(row)) ? 'instrument' : 'process');
 
 /**
- * A list of episodes of all assets; `update(rows)`.
+ * A list of episodes of all assets; `update(rows)`, `freshen()` between.
  * @param {import('../lab.js').Lab} lab
  * @param {{empty: string}} options
  */
@@ -26,7 +25,9 @@ export function episodeList(lab, options) {
   element.update = (rows) => {
     none.hidden = rows.length > 0;
     keyed(list, rows, (row) => row.id, () => episodeRow(lab));
+    element.freshen = () => freshen(list, rows);
   };
+  element.freshen = () => {};
   return element;
 }
 
@@ -42,9 +43,9 @@ function episodeRow(lab) {
     const asset = lab.assets.get(stored.asset);
     const row = freshened(asset, stored);
     const open = !row.end;
-    link.href = `#/asset/${encodeURIComponent(row.asset)}`;
-    link.className = `episode ${open ? 'is-open' : ''} kind-${look(row)}`;
-    mark.replaceChildren(icon(look(row) === 'instrument' ? 'instrument' : 'alarm'));
+    attr(link, 'href', `#/asset/${encodeURIComponent(row.asset)}`);
+    attr(link, 'class', `episode ${open ? 'is-open' : ''} kind-${look(row)}`);
+    marked(mark, row);
     put(title, asset?.name ?? row.asset);
     const length = duration(row.duration_s ?? 0);
     const time = when(row.start);
@@ -56,14 +57,25 @@ function episodeRow(lab) {
   return element;
 }
 
+/** What the newest frame says of those that are open, so that it is the same everywhere on a page. */
+function freshen(parent, rows) {
+  rows.forEach((row, k) => row.end || parent.children[k]?.update(row));
+}
+
+/** Its icon, changed only when it is another one. */
+function marked(mark, row) {
+  const name = look(row) === 'instrument' ? 'instrument' : 'alarm';
+  if (!mark.querySelector(`.icon-${name}`)) mark.replaceChildren(icon(name));
+}
+
 const leadingTexts = (asset, row) =>
-  (row.leading ?? []).slice(0, LEADING).map(([tag, share]) => `${tagName(asset, tag)}\u00a0${percent(share)}`);
+  leadingOf(row).map(([tag, share]) => `${tagName(asset, tag)}\u00a0${percent(share)}`);
 
 const COLUMNS = ['page.episode.began', 'page.episode.lasted', 'page.episode.what', 'page.episode.cause', 'page.episode.lead',
   'page.episode.peak_score', 'page.episode.leading'];
 
 /**
- * The episodes of one asset with what they were and how early they were seen; `update(rows)`.
+ * The episodes of one asset with what they were and how early they were seen; `update(rows)`, `freshen()` between.
  * @param {import('../lab.js').Asset} asset
  * @param {(row: any) => void} tell  the user wants to say what an episode was
  */
@@ -78,7 +90,9 @@ export function episodeTable(asset, tell) {
     none.hidden = rows.length > 0;
     table.hidden = note.hidden = rows.length === 0;
     keyed(body, rows, (row) => row.id, () => tableRow(asset, tell));
+    element.freshen = () => freshen(body, rows);
   };
+  element.freshen = () => {};
   return element;
 }
 
@@ -103,7 +117,7 @@ function tableRow(asset, tell) {
     attr(element, 'class', `${open ? 'is-open' : ''} kind-${look(row)}`);
     put(began, when(row.start));
     put(lasted, open ? `${duration(row.duration_s)} (${t('page.episode.ongoing')})` : duration(row.duration_s));
-    mark.replaceChildren(icon(look(row) === 'instrument' ? 'instrument' : 'alarm'));
+    marked(mark, row);
     put(kind, kindText(row));
     put(name, causeLine(asset, row) ?? '–');
     told.hidden = !row.told;

@@ -63,7 +63,8 @@ export function plantsView({ lab }) {
     cards.classList.toggle('is-single', assets.length === 1);
     const healths = assets.map((asset) => asset.health());
     const bad = healths.filter((health) => health !== 'ok' && health !== 'learning').length;
-    put(summary, assets.length === 0 ? '' : bad ? t('page.plants.attention', { n: bad }) : t('page.plants.calm'));
+    const learning = healths.filter((health) => health === 'learning').length;
+    put(summary, assets.length === 0 ? '' : summed(bad, learning));
     summary.classList.toggle('is-bad', bad > 0);
     readings.update(lab.rates ? number(lab.rates.readings_s, 0) : '–');
     online.update(`${healths.filter((health) => health !== 'offline').length} / ${assets.length}`);
@@ -86,12 +87,19 @@ export function plantsView({ lab }) {
       for (const child of cards.children) child.load();
     },
     draw(now) {
+      episodes.freshen();
       for (const child of cards.children) child.draw(now);
     },
     destroy() {
       for (const child of cards.children) child.destroy();
     },
   };
+}
+
+/** What a glance should tell of all; that one learns is not that it is normal. */
+function summed(bad, learning) {
+  const words = [bad ? t('page.plants.attention', { n: bad }) : '', learning ? t('page.plants.learners', { n: learning }) : ''];
+  return words.filter(Boolean).join(' · ') || t('page.plants.calm');
 }
 
 // Cards keep their places unless something needs attention: a list that reshuffles itself cannot be learnt.

@@ -45,7 +45,9 @@ export async function tellCause(lab, asset, row) {
     naming.hidden = choice.value !== OWN;
     name.required = !naming.hidden;
   };
+  name.addEventListener('input', () => name.setCustomValidity(''));
   choice.addEventListener('change', () => {
+    name.setCustomValidity('');
     show();
     if (!naming.hidden) name.focus();
   });
@@ -57,7 +59,11 @@ export async function tellCause(lab, asset, row) {
     h('label', { class: 'field' }, h('span', { text: t('page.cause.where') }), where),
     h('p', { class: 'muted', text: t('page.cause.note') }),
   ], async () => {
-    if (!picked()) return name.focus(), false;
+    if (!picked()) {
+      name.setCustomValidity(t('page.cause.name_needed'));
+      name.reportValidity();
+      return false;
+    }
     await post(`episodes/${segment(row.id)}/cause`, { cause: picked(), kind: where.value });
     return true;
   });
