@@ -1,7 +1,7 @@
 /** A line chart over time on a canvas: envelope of decimated history, gaps, limits, episode bands, a cursor. */
 
 import { clock, t } from './i18n.js';
-import { holdRange, logTicks, niceTicks, timeTicks } from './scale.js';
+import { holdRange, logTicks, niceTicks, tickTexts, timeTicks } from './scale.js';
 import { onTheme, palette } from './theme.js';
 
 /**
@@ -32,6 +32,9 @@ import { onTheme, palette } from './theme.js';
  */
 
 const FONT = '13px system-ui, "Noto Sans JP", "Noto Sans CJK JP", "Yu Gothic UI", "Hiragino Sans", sans-serif';
+
+/** Room for the numbers of the upright axis; more where they are longer. */
+const LEFT = 52;
 
 /** Stretches without a gap, as [first, past the last], and whether any point stands for several readings. */
 function runsOf(series, start) {
@@ -76,6 +79,7 @@ export class Chart {
     this.held = null;
     this.width = 0;
     this.height = 0;
+    this.left = LEFT;
     this.dirty = true;
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.canvas);
@@ -130,7 +134,7 @@ export class Chart {
   get plot() {
     return this.options.bare
       ? { left: 0, right: this.width, top: 3, bottom: this.height - 3 }
-      : { left: 52, right: this.width - 10, top: 8, bottom: this.height - 24 };
+      : { left: this.left, right: this.width - 10, top: 8, bottom: this.height - 24 };
   }
 
   timeAt(x) {
@@ -144,17 +148,18 @@ export class Chart {
     this.now = now;
     if (!this.width || !now) return;
     const g = this.g;
-    const p = this.plot;
+    g.font = FONT;
     const from = now - this.rangeMs;
+    const extent = this.extent(from);
+    const scale = this.scale(extent, this.plot);
+    const axis = this.options.bare ? null : this.axis(scale);
+    const p = this.plot;
     const kx = (p.right - p.left) / this.rangeMs;
     const x = (t) => p.left + (t - from) * kx;
-    const extent = this.extent(from);
-    const scale = this.scale(extent, p);
     g.clearRect(0, 0, this.width, this.height);
-    g.font = FONT;
     g.lineJoin = 'round';
     this.drawBands(p, x, from);
-    if (!this.options.bare) this.drawAxes(p, x, from, scale);
+    if (axis) this.drawAxes(p, x, from, scale, axis);
     g.save();
     g.beginPath();
     g.rect(p.left, p.top - 2, p.right - p.left, p.bottom - p.top + 4);
@@ -198,23 +203,32 @@ export class Chart {
     return { log: false, lo: bottom, hi: this.held.hi, y: (v) => p.bottom - (v - bottom) * k };
   }
 
-  drawAxes(p, x, from, scale) {
+  /** The ticks of the upright axis and their texts; makes room for the longest at the left. */
+  axis(scale) {
+    const { top, bottom } = this.plot;
+    const ticks = scale.log
+      ? logTicks(scale.lo, scale.hi)
+      : niceTicks(scale.lo, scale.hi, Math.max(2, Math.round((bottom - top) / 34)));
+    const texts = scale.log ? ticks.map((tick) => String(+tick.toPrecision(1))) : tickTexts(ticks);
+    const widest = Math.max(0, ...texts.map((text) => this.g.measureText(text).width));
+    this.left = Math.min(Math.max(LEFT, Math.ceil(widest) + 9), this.width / 2);
+    return { ticks, texts };
+  }
+
+  drawAxes(p, x, from, scale, { ticks, texts }) {
     const g = this.g;
     const colours = palette();
-    const { ticks, decimals } = scale.log
-      ? { ticks: logTicks(scale.lo, scale.hi), decimals: 0 }
-      : niceTicks(scale.lo, scale.hi, Math.max(2, Math.round((p.bottom - p.top) / 34)));
     g.strokeStyle = colours.faint;
     g.fillStyle = colours.soft;
     g.lineWidth = 1;
     g.textAlign = 'right';
     g.textBaseline = 'middle';
     g.beginPath();
-    for (const tick of ticks) {
+    for (const [k, tick] of ticks.entries()) {
       const y = Math.round(scale.y(tick)) + 0.5;
       g.moveTo(p.left, y);
       g.lineTo(p.right, y);
-      if (y > p.top - 4) g.fillText(scale.log ? String(+tick.toPrecision(1)) : tick.toFixed(decimals), p.left - 7, y);
+      if (y > p.top - 4) g.fillText(texts[k], p.left - 7, y);
     }
     g.stroke();
     g.textAlign = 'left';

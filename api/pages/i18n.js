@@ -29,20 +29,26 @@ export function t(key, values = {}) {
 /** The text of a key from another area's catalogue, or a fallback. @param {string} key @param {string} otherwise */
 export const known = (key, otherwise) => texts[key] ?? otherwise;
 
+/** Beyond these a number without declared decimals is written with a power of ten: 9.870E-10, not 0.000000. */
+const TINY = 1e-5;
+const HUGE = 1e9;
+
 /**
  * @param {number|null|undefined} value
  * @param {number} [decimals] fixed; without it four significant digits
  */
 export function number(value, decimals = undefined) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
+  const size = Math.abs(value);
+  if (decimals === undefined && size !== 0 && (size < TINY || size >= HUGE)) return formatter(3, 'scientific').format(value);
   return formatter(decimals ?? significant(value)).format(value);
 }
 
 const formatters = new Map();
-function formatter(decimals) {
-  const key = `${lang}${decimals}`;
+function formatter(decimals, notation = 'standard') {
+  const key = `${lang}${decimals}${notation}`;
   if (!formatters.has(key)) {
-    const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    const digits = { notation, minimumFractionDigits: decimals, maximumFractionDigits: decimals };
     formatters.set(key, new Intl.NumberFormat(lang, digits));
   }
   return formatters.get(key);
@@ -63,7 +69,8 @@ export function duration(seconds) {
   if (seconds < 90) return t('page.time.s', { n: Math.round(seconds) });
   if (seconds < 5400) return t('page.time.min', { n: Math.round(seconds / 60) });
   if (seconds < 172_800) {
-    return t('page.time.h', { h: Math.floor(seconds / 3600), min: Math.round((seconds % 3600) / 60) % 60 });
+    const minutes = Math.round(seconds / 60);
+    return t('page.time.h', { h: Math.floor(minutes / 60), min: minutes % 60 });
   }
   return t('page.time.d', { n: Math.round(seconds / 86_400) });
 }

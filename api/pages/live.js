@@ -64,11 +64,16 @@ export class Live {
     if (this.socket?.readyState === WebSocket.CLOSED && !this.closed) this.open();
   }
 
-  /** A sleeping laptop leaves a socket that looks open; silence while nothing else is wrong is no proof, so ask anew. */
+  /**
+   * A sleeping laptop or a lost network leaves a socket that looks open; silence while nothing else is wrong is no proof,
+   * so ask anew. The old socket is left to itself: its farewell would wait for an answer that does not come.
+   */
   checkSilence() {
-    if (!document.hidden && this.socket?.readyState === WebSocket.OPEN && performance.now() - this.heard > SILENT_MS) {
-      this.socket.close();
-    }
+    const old = this.socket;
+    if (document.hidden || !old || old.readyState > WebSocket.OPEN || performance.now() - this.heard <= SILENT_MS) return;
+    old.onopen = old.onmessage = old.onclose = null;
+    old.close();
+    this.retry();
   }
 
   close() {

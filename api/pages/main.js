@@ -44,6 +44,15 @@ const NAV = [
   ['data', 'page.nav.data'],
 ];
 
+/** A part of the address; what is no proper escape stands for itself. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 class Page {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -100,7 +109,7 @@ class Page {
   }
 
   route() {
-    const [name = '', ...path] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+    const [name = '', ...path] = location.hash.replace(/^#\/?/, '').split('/').map(decoded);
     this.view?.destroy?.();
     clearInterval(this.refresher);
     const make = ROUTES[name] ?? plantsView;

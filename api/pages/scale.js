@@ -1,8 +1,8 @@
 /** Round numbers for axes. */
 
 /**
- * About `count` round values within [lo, hi], and the decimals they need.
- * @returns {{ticks: number[], decimals: number}}
+ * About `count` round values within [lo, hi].
+ * @returns {number[]}
  */
 export function niceTicks(lo, hi, count) {
   const raw = (hi - lo) / Math.max(1, count);
@@ -10,8 +10,29 @@ export function niceTicks(lo, hi, count) {
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999) ?? 10 * power;
   const ticks = [];
   for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + step * 1e-9; k += 1) ticks.push(k * step);
-  const short = Math.abs(step / power - 2.5) < 1e-6 ? 1 : 0;
-  return { ticks, decimals: Math.min(8, Math.max(0, short - Math.floor(Math.log10(step * 1.0001)))) };
+  return ticks;
+}
+
+const LONG = 9;
+
+/**
+ * What stands at the ticks of an axis: plain numbers, or with a power of ten where those would be long or all zeros.
+ * @param {number[]} ticks evenly spaced
+ * @returns {string[]}
+ */
+export function tickTexts(ticks) {
+  if (ticks.length < 2) return ticks.map((tick) => String(+tick.toPrecision(6)).replace('e+', 'e').replace('e', 'E'));
+  const step = ticks[1] - ticks[0];
+  const exponent = Math.floor(Math.log10(step * 1.0001));
+  const half = Math.abs(step / 10 ** exponent - Math.round(step / 10 ** exponent)) > 1e-6 ? 1 : 0;
+  const decimals = Math.max(0, half - exponent);
+  const most = Math.max(...ticks.map(Math.abs));
+  const plain = ticks.map((tick) => (Math.abs(tick) < step / 2 ? 0 : tick).toFixed(Math.min(8, decimals)));
+  const length = (texts) => Math.max(...texts.map((text) => text.length));
+  if (decimals <= 8 && length(plain) <= LONG) return plain;
+  const digits = Math.min(15, Math.max(0, Math.floor(Math.log10(most * 1.0001)) - exponent + half));
+  const powers = ticks.map((tick) => (Math.abs(tick) < step / 2 ? '0' : tick.toExponential(digits).replace('e+', 'e').replace('e', 'E')));
+  return decimals > 8 || length(powers) < length(plain) ? powers : plain;
 }
 
 /** Powers of ten within [lo, hi]. */
@@ -43,7 +64,8 @@ export function timeTicks(from, to, width, gap) {
  * @param {number[]} limits
  */
 export function holdRange(held, lo, hi, least, limits) {
-  const span = Math.max(hi - lo, least, Math.abs(hi) * 1e-6, 1e-9);
+  // What does not move at all gets a plain axis around it, not one of its seventh digit.
+  const span = hi > lo ? Math.max(hi - lo, least, Math.abs(hi) * 1e-6) : Math.max(least, Math.abs(hi) * 0.02) || 1;
   let bottom = (lo + hi - span) / 2;
   let top = (lo + hi + span) / 2;
   for (const limit of limits) {

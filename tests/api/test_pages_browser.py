@@ -353,6 +353,91 @@ def test_no_plants_explains_how_to_add_data(browser: Browser) -> None:
         expect(page.locator(".empty")).to_contain_text("lab replay FILE.csv --asset NAME")
 
 
+def test_what_learns_is_not_called_normal(visit: Open) -> None:
+    here = visit()
+    tep, line, new, gone = here.server.lab.plants
+    here.server.lab.plants = [new]
+    here.open()
+    expect(here.page.locator(".summary")).to_have_text("Learning: 1")
+    here.server.lab.plants = [tep, line, new, gone]
+    expect(here.page.locator(".summary")).to_have_text("Need attention: 3 · Learning: 1", timeout=15_000)
+
+
+def test_an_address_that_is_no_proper_escape_shows_a_page(visit: Open) -> None:
+    here = visit()
+    here.open("#/asset/50%")
+    expect(here.page.locator(".error")).to_contain_text("50%")
+    assert [error for error in here.errors if "404" not in error] == []
+
+
+def test_a_connection_that_fell_silent_is_made_anew_without_waiting_for_its_farewell(visit: Open) -> None:
+    here = visit()
+    here.open()
+    here.wait("labPage.live.lastId > 0")
+    before = len(here.server.wire.asked)
+    here.page.evaluate("""() => {
+      const { live } = labPage;
+      live.socket.onmessage = null;
+      live.socket.close = () => {};
+      live.heard -= 60_000;
+      live.checkSilence();
+    }""")
+    here.wait("labPage.live.socket.readyState === 1 && performance.now() - labPage.live.heard < 2000")
+    assert len(here.server.wire.asked) == before + 1
+    assert here.server.wire.asked[-1]
+    expect(here.page.locator(".banner")).to_be_hidden()
+
+
+TEXTS = """async () => {
+  const { duration, number } = await import('/pages/i18n.js');
+  const { holdRange, niceTicks, tickTexts } = await import('/pages/scale.js');
+  const axis = (lo, hi) => tickTexts(niceTicks(lo, hi, 3));
+  const still = (v) => { const { lo, hi } = holdRange(null, v, v, 0, []); return axis(lo, hi); };
+  return {
+    times: [9.94, 89, 5399, 5400, 7170, 7199, 86_399, 172_799, 172_800].map(duration),
+    numbers: [0, 1e-9, -9.87654e15, 0.000123, 999_999_999, 1.5, null].map((v) => number(v)),
+    decimals: [number(1e-9, 2), number(1.2e9, 1)],
+    axes: [[0, 1.2], [-1, 1], [970_000, 1_030_000], [1e-9, 2e-9], [-9.9e15, -9.85e15], [118, 122]]
+      .map((ends) => axis(...ends)),
+    still: [still(0), still(7)],
+  };
+}"""
+
+
+def test_times_and_numbers_of_every_size_are_readable(visit: Open) -> None:
+    here = visit()
+    here.open()
+    found = here.page.evaluate(TEXTS)
+    assert [time.replace("\u00a0", " ") for time in found["times"]] == [
+        "9.9 s", "89 s", "90 min", "1 h 30 min", "2 h 0 min", "2 h 0 min", "24 h 0 min", "48 h 0 min", "2 d",
+    ]  # fmt: skip
+    assert found["numbers"] == ["0", "1.000E-9", "-9.877E15", "0.000123", "999,999,999", "1.500", "–"]
+    assert found["decimals"] == ["0.00", "1,200,000,000.0"], "what a gateway declares is kept"
+    assert found["axes"] == [
+        ["0.0", "0.5", "1.0"],
+        ["-1", "0", "1"],
+        ["980000", "1000000", "1020000"],
+        ["1.0E-9", "1.5E-9", "2.0E-9"],
+        ["-9.90E15", "-9.88E15", "-9.86E15"],
+        ["118", "120", "122"],
+    ]
+    assert found["still"] == [["-0.5", "0.0", "0.5"], ["7"]]
+
+
+def test_a_chart_makes_room_for_long_numbers(visit: Open) -> None:
+    here = visit(PHONE)
+    pump = here.server.lab.plants[1]
+    pump.sensors[1].base, pump.sensors[1].noise = 2_000_000.0, 20_000.0
+    pump.sensors[1].name = "第3プラント東側熱交換器チューブ側出口流量" + "VeryLongTagWithoutAnySpace" * 3
+    here.open("#/asset/line-2")
+    here.page.wait_for_selector(".trend")
+    here.wait("labPage.view !== null && document.querySelectorAll('.trend').length > 1")
+    here.page.wait_for_timeout(1500)
+    heights = here.page.evaluate("[...document.querySelectorAll('.trend')].map((each) => each.offsetHeight)")
+    assert max(heights) < 500, "a long name is not set letter by letter"
+    assert here.overflow() <= 0
+
+
 SERIES = """async () => {
   const { Series } = await import('/pages/series.js');
   const s = new Series(100);
