@@ -153,7 +153,9 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
     if scores.missing:
         typer.echo(text("score.missing", sensors=", ".join(scores.missing)), err=True)
     for number, (episode, first, last) in enumerate(scores.episodes, start=1):
-        leading = ", ".join(f"{tag} {share:.0%}" for tag, share in episode.leading[:3])
+        # What would stand there as 0 % leads nothing.
+        led = [each for k, each in enumerate(episode.leading[:3]) if k == 0 or each[1] >= 0.005]
+        leading = ", ".join(f"{tag} {share:.0%}" for tag, share in led)
         kind = text(f"score.kind.{episode.kind}")
         line = text(
             "score.episode", number=number, kind=kind, first=first + 1, last=last + 1, peak=f"{episode.peak:.2f}",

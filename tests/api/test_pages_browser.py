@@ -257,6 +257,24 @@ def test_set_points_valves_and_reset(visit: Open) -> None:
     assert sent(desk, lambda: page.click(".reset button")) == ("tep-1/reset", {"seed": 7})
 
 
+def test_the_desk_shows_the_seed_of_the_run_and_whole_set_points(visit: Open) -> None:
+    desk = visit()
+    desk.server.lab.status["seed"] = 42
+    desk.server.lab.status["setpoints"]["3"] = 0.28731449
+    desk.open("#/control/tep-1")
+    seed = desk.page.locator(".reset input")
+    expect(seed).to_have_value("42")
+    seed.fill("7")
+    desk.page.wait_for_timeout(1500)
+    expect(seed).to_have_value("7")
+    seed.fill("")
+    desk.page.click(".reset button")
+    expect(desk.page.locator(".reset button")).not_to_have_class("is-sure")
+    loop = desk.page.locator(".loops li[data-key='3'] input")
+    expect(loop).to_have_value("0.287314")
+    assert loop.evaluate("(input) => input.scrollWidth - input.clientWidth") <= 0
+
+
 def test_refusals_are_shown_in_the_plants_own_words(visit: Open) -> None:
     desk = visit()
     desk.server.lab.refuse = "Loop 4 is not in manual."

@@ -63,6 +63,7 @@ def test_a_leak_in_a_file(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Episode 1 (process)" in done.output
     assert "led by pressure" in done.output
+    assert " 0%" not in done.output, "what has no share leads nothing"
     head, *body = rows(out)
     assert head == HEAD
     assert len(body) == 300

@@ -32,6 +32,7 @@ export function controlPanel(lab, asset, closer = null) {
   run.addEventListener('click', () => send('speed', { running: desk.plant?.running === false }));
   const trips = h('ul', { class: 'trips' });
   const parts = [disturbances(desk), sensorFaults(desk), actuatorFaults(desk), loopTable(desk)];
+  const reset = resetForm(desk);
   const sections = [
     [t('page.control.trips'), trips, true],
     [t('page.control.disturbances'), parts[0].element, true],
@@ -49,7 +50,7 @@ export function controlPanel(lab, asset, closer = null) {
       h('div', { class: 'control-run' }, run, speed),
       error, done),
     section(...sections[0]),
-    resetForm(desk),
+    reset,
     ...sections.slice(1).map(([title, content, open]) => section(title, content, open || !closer)),
   );
   let closed = false;
@@ -90,7 +91,7 @@ export function controlPanel(lab, asset, closer = null) {
     const tags = [...new Set((plant.trips ?? []).map((one) => one.tag))];
     keyed(trips, tags, (tag) => tag, (tag) => tripBar(asset, tag));
     for (const child of trips.children) child.show(plant);
-    for (const part of parts) part.show(plant);
+    for (const part of [...parts, reset]) part.show(plant);
   }
 
   function runButton(plant) {
@@ -181,7 +182,9 @@ function tripBar(asset, tag) {
 }
 
 function resetForm(desk) {
-  const seed = h('input', { type: 'number', min: 0, step: 1, value: 1, 'aria-label': t('page.control.seed') });
+  const seed = h('input', { type: 'number', min: 0, step: 1, required: true, 'aria-label': t('page.control.seed') });
+  let edited = false;
+  seed.addEventListener('input', () => (edited = true));
   const button = h('button', { type: 'submit', text: t('page.control.reset') });
   let timer;
   const calm = () => {
@@ -195,6 +198,7 @@ function resetForm(desk) {
     event.preventDefault();
     if (button.classList.contains('is-sure')) {
       calm();
+      edited = false;
       desk.send('reset', { seed: Number(seed.value) });
       return;
     }
@@ -202,6 +206,10 @@ function resetForm(desk) {
     put(button, t('page.control.sure'));
     timer = setTimeout(calm, SURE_MS);
   });
+  /** The seed of the run that is going on, so that it can be had again; not while another one is being typed. */
+  form.show = (plant) => {
+    if (!edited && document.activeElement !== seed) seed.value = String(plant.seed ?? '');
+  };
   return form;
 }
 
