@@ -45,6 +45,10 @@ WARM: Final = 5
 GROSS_TAU: Final = 10
 GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
+AGREE: Final = 3.0
+"""Means over two memories agree within so many standard deviations of the shorter one's."""
+HARDLY: Final = 0.3
+"""Standard deviations of a residual: by less one of a level does not move it to speak of."""
 FAST: Final = 30
 """Memories up to so many rows are fast."""
 OFF: Final = (0.5, 0.8)
@@ -194,14 +198,53 @@ class Precursor:
         after = {name: array.copy() for name, array in state.items()}
         charts = after["charts"][assets]
         parts = self._fast.parts(charts)
-        after["offset"][assets] += parts.deviation
-        after["past"][assets] -= parts.deviation[:, None, self.moving]
+        moved = parts.deviation.copy()
+        if len(self.moving):
+            lasting = self._lasting(moved[:, self.moving], after["past"][assets], after["base"][assets], parts.shift)
+            moved[:, self.moving] += self._agreeing(moved[:, self.moving], lasting)
+        after["offset"][assets] += moved
+        after["past"][assets] -= moved[:, None, self.moving]
         parts.deviation[:] = parts.shift[:] = 0.0
         parts.energy[:] = parts.spread[:] = 1.0
         after["charts"][assets] = charts
         after["below"][assets] = 0
         after["alarm"][assets] = False
         return after
+
+    def _lasting(self, levels: Singles, past: Singles, base: Singles, shift: Singles) -> Floats:
+        """The mean residuals (A, M) of where the assets stand, by levels that are means (A, M) of their last rows.
+
+        A residual takes the rows before with weights of their own, so its mean is worked out from the levels as they
+        were a row, two rows, … ago. The mean of few rows is too rough for charts that look for lasting shifts: that of
+        a longer memory takes its place as long as the two agree, which they do not where something changed of late.
+        """
+        weights = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving))
+        mean, keep = levels.astype(np.float64), 1.0 / GROSS_TAU
+        found = -base.astype(np.float64)
+        for lag in range(weights.shape[1]):
+            found += mean @ weights[:, lag].T
+            if lag < self.lags:
+                mean = (mean - keep * past[:, lag]) / (1.0 - keep)
+        rough = np.full(found.shape, 1.0 / np.sqrt(2.0 * GROSS_TAU - 1.0))
+        agree = np.ones(found.shape, dtype=np.bool_)
+        for at in np.flatnonzero(self.charts.memory > GROSS_TAU):
+            longer = shift[:, at].astype(np.float64)
+            agree &= (np.abs(longer - found) <= AGREE * rough) & (np.abs(longer) < 0.99 * self.charts.shift[2, at])
+            found[agree] = longer[agree]
+            rough[agree] = 1.0 / np.sqrt(2.0 * self.charts.memory[at] - 1.0)
+        return found
+
+    def _agreeing(self, levels: Singles, lasting: Floats) -> Singles:
+        """What (A, M) to add to levels (A, M), as little as can be, for these lasting residuals (A, M) to be gone.
+
+        The residual of a sensor that follows another closely is far smaller than what a mean of few rows is uncertain
+        by: levels taken each by itself would leave a lasting shift of it.
+        """
+        total = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving)).sum(axis=1)
+        left, size, right = np.linalg.svd(total)
+        # What levels hardly move (differences of a sensor from itself) they need not mend.
+        wanted = (lasting - levels @ total.T) @ left
+        return np.asarray((wanted * (size / (size**2 + HARDLY**2))) @ right, dtype=np.float32)
 
     def shift(self, state: State) -> Floats:
         """(A, S) how far what was accepted is from the normal record, in the sensors' units."""

@@ -1,0 +1,72 @@
+"""A new operating point: after it was accepted the detector is as quiet as before, and as watchful."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from models.detector import Floats
+from models.precursor.detector import Precursor
+from models.precursor.fitting import fit
+
+SENSORS = ("valve", "flow", "level", "pressure")
+
+
+def record(rows: int, seed: int) -> Floats:
+    """A valve that swings, a flow that follows it a row later almost to the digit, and two others."""
+    rng = np.random.default_rng(seed)
+    valve = np.zeros(rows + 1)
+    for row in range(1, rows + 1):
+        valve[row] = 0.9 * valve[row - 1] + rng.normal()
+    level, pressure = rng.normal(size=(2, rows))
+    flow = 3.0 * valve[:-1] + 0.05 * rng.normal(size=rows)
+    return np.column_stack([40.0 + valve[1:], 120.0 + flow, 50.0 + level, 900.0 + 5.0 * pressure])
+
+
+@cache
+def model() -> Precursor:
+    return fit([record(6000, 1)], SENSORS, 60.0)
+
+
+def after(x: Floats, at: int) -> Floats:
+    """Scores of the rows from `at`, before which it was accepted."""
+    here, _ = model().score(model().initial(1), x[None, :at])
+    accepted = model().accept(here, np.ones(1, dtype=np.bool_))
+    return np.asarray(model().score(accepted, x[None, at:])[1].score[0])
+
+
+@pytest.mark.parametrize("at", [60, 200, 500, 900, 1300])
+def test_accepted_in_calm_operation_it_stays_calm(at: int) -> None:
+    assert after(record(2000, 5), at).max() < 1.0
+
+
+@pytest.mark.parametrize("at", [700, 900, 1300])
+def test_accepted_away_from_the_normal_levels_it_is_calm_there(at: int) -> None:
+    x = record(2000, 5)
+    x[500:] += [4.0, 12.0, 8.0, -30.0]
+    assert model().score(model().initial(1), x[None])[1].alarm[0, 520:].mean() > 0.9
+    assert (after(x, at) > 1.0).mean() < 0.01
+
+
+def test_what_comes_later_is_found_as_before() -> None:
+    x = record(2000, 5)
+    x[500:] += [4.0, 12.0, 8.0, -30.0]
+    x[1200:, 1] += 3.0  # a fortieth of the flow; far more than it strays from its valve
+    assert after(x, 900)[320:].min() > 1.0
+
+
+def test_one_sensor_none_that_moves_or_hardly_a_row_can_be_accepted_too() -> None:
+    rng = np.random.default_rng(0)
+    one, still = rng.normal(size=(400, 1)), np.ones((400, 1))
+    for x in (one, still, np.hstack([one, still])):
+        made = fit([x], [f"s{k}" for k in range(x.shape[1])], 60.0)
+        here, _ = made.score(made.initial(3), np.stack([x[:50] + 2.0] * 3))
+        chosen = np.array([True, False, True])
+        offset = made.accept(here, chosen)["offset"]
+        assert np.isfinite(offset).all()
+        assert (offset[0] == offset[2]).all()
+        assert not offset[1].any()
+        assert not made.accept(made.initial(1), np.ones(1, dtype=np.bool_))["offset"].any()
+    x[20:, 0], x[30] = np.nan, 1e300
+    here, _ = made.score(made.initial(1), x[None, :60])
+    assert np.isfinite(made.accept(here, np.ones(1, dtype=np.bool_))["offset"]).all()
