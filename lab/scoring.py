@@ -44,7 +44,7 @@ LOOK_S: Final = 1.0
 TOLD: Final = 3
 """Causes in the live frame."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 16
+SNAPSHOT_VERSION: Final = 17
 
 room(
     "scoring",

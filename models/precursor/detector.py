@@ -47,8 +47,10 @@ GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
 AGREE: Final = 3.0
 """Means over two memories agree within so many standard deviations of the shorter one's."""
-HARDLY: Final = 0.3
-"""Standard deviations of a residual: by less one of a level does not move it to speak of."""
+SETTLING: Final = 300
+"""Rows after an operating point was accepted in which the mean residuals are still learned, but in alarm."""
+TRUSTED: Final = 20
+"""Rows that those known by then count for."""
 FAST: Final = 30
 """Memories up to so many rows are fast."""
 OFF: Final = (0.5, 0.8)
@@ -92,8 +94,8 @@ class Precursor:
     """A fitted detector of `S` sensors, `M` of which move; `L` lags."""
 
     kind: ClassVar[str] = "precursor"
-    lasting: ClassVar[tuple[str, ...]] = ("offset",)
-    """Parts of the state that outlive a gap: the levels that were accepted."""
+    lasting: ClassVar[tuple[str, ...]] = ("offset", "ground", "settling")
+    """Parts of the state that outlive a gap: the levels that were accepted, and the mean residuals there."""
 
     sensors: tuple[str, ...]
     period_s: float
@@ -152,6 +154,8 @@ class Precursor:
             "seen": np.zeros(assets, dtype=np.int8),
             "base": np.zeros((assets, m), dtype=np.float32),
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
+            "ground": np.zeros((assets, m), dtype=np.float32),
+            "settling": np.zeros(assets, dtype=np.int16),
             "charts": charts,
             "below": np.zeros(assets, dtype=np.int8),
             "alarm": np.zeros(assets, dtype=np.bool_),
@@ -193,17 +197,22 @@ class Precursor:
     def accept(self, state: State, assets: NDArray[np.bool_]) -> State:
         """Take where the assets (A,) chosen stand now for normal: shifts are taken off, open episodes end.
 
-        What the model knows of how the sensors move together stays; the sensors' levels are those of the last rows.
+        What the model knows of how the sensors move together stays; the sensors' levels are those of the last rows, and
+        what the residuals are there in the mean is learned for some rows more.
         """
         after = {name: array.copy() for name, array in state.items()}
         charts = after["charts"][assets]
         parts = self._fast.parts(charts)
-        moved = parts.deviation.copy()
+        moved = parts.deviation[:, self.moving]
         if len(self.moving):
-            lasting = self._lasting(moved[:, self.moving], after["past"][assets], after["base"][assets], parts.shift)
-            moved[:, self.moving] += self._agreeing(moved[:, self.moving], lasting)
-        after["offset"][assets] += moved
-        after["past"][assets] -= moved[:, None, self.moving]
+            # levels taken each by itself agree with what the model knows only roughly
+            known = after["base"][assets] + after["ground"][assets]
+            lasting = self._lasting(moved, after["past"][assets], known, parts.shift)
+            total = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving)).sum(axis=1)
+            after["ground"][assets] += (lasting - moved @ total.T).astype(np.float32)
+        after["settling"][assets] = 1 + SETTLING
+        after["offset"][assets] += parts.deviation
+        after["past"][assets] -= moved[:, None]
         parts.deviation[:] = parts.shift[:] = 0.0
         parts.energy[:] = parts.spread[:] = 1.0
         after["charts"][assets] = charts
@@ -211,16 +220,16 @@ class Precursor:
         after["alarm"][assets] = False
         return after
 
-    def _lasting(self, levels: Singles, past: Singles, base: Singles, shift: Singles) -> Floats:
+    def _lasting(self, levels: Singles, past: Singles, known: Singles, shift: Singles) -> Floats:
         """The mean residuals (A, M) of where the assets stand, by levels that are means (A, M) of their last rows.
 
         A residual takes the rows before with weights of their own, so its mean is worked out from the levels as they
-        were a row, two rows, … ago. The mean of few rows is too rough for charts that look for lasting shifts: that of
-        a longer memory takes its place as long as the two agree, which they do not where something changed of late.
+        were a row, two rows, … ago, less what of it is `known` (A, M). The mean of few rows is rough: that of a longer
+        memory takes its place as long as the two agree, which they do not where something changed of late.
         """
         weights = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving))
         mean, keep = levels.astype(np.float64), 1.0 / GROSS_TAU
-        found = -base.astype(np.float64)
+        found = -known.astype(np.float64)
         for lag in range(weights.shape[1]):
             found += mean @ weights[:, lag].T
             if lag < self.lags:
@@ -233,18 +242,6 @@ class Precursor:
             found[agree] = longer[agree]
             rough[agree] = 1.0 / np.sqrt(2.0 * self.charts.memory[at] - 1.0)
         return found
-
-    def _agreeing(self, levels: Singles, lasting: Floats) -> Singles:
-        """What (A, M) to add to levels (A, M), as little as can be, for these lasting residuals (A, M) to be gone.
-
-        The residual of a sensor that follows another closely is far smaller than what a mean of few rows is uncertain
-        by: levels taken each by itself would leave a lasting shift of it.
-        """
-        total = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving)).sum(axis=1)
-        left, size, right = np.linalg.svd(total)
-        # What levels hardly move (differences of a sensor from itself) they need not mend.
-        wanted = (lasting - levels @ total.T) @ left
-        return np.asarray((wanted * (size / (size**2 + HARDLY**2))) @ right, dtype=np.float32)
 
     def shift(self, state: State) -> Floats:
         """(A, S) how far what was accepted is from the normal record, in the sensors' units."""
@@ -496,6 +493,7 @@ class _Fast:
             row, rows, most, alone = 0, block.shape[1], max(1, AT_ONCE // len(block)), False
             while row < rows:
                 calm = rows > 1 and not alone and not np.logical_or.reduce(state["alarm"])
+                calm = calm and np.maximum.reduce(state["settling"]) <= 1
                 count = most if calm and np.minimum.reduce(state["seen"]) >= self.warm else 1
                 several = slice(row, row + count)
                 taken = self._rows(state, residuals[several], None, z[several], None, row, result, charts, some)
@@ -624,6 +622,9 @@ class _Fast:
             else:
                 np.minimum(seen + 1, self.warm, out=seen)
             valid = np.repeat(live[:, None], self.m, axis=1) if valid is None else valid & live[:, None]
+        settled = np.maximum.reduce(state["settling"]) > 0
+        if settled:
+            residual = residual - state["ground"]
         if self.based:
             bases = [state["base"]]
             residual = residual.copy()
@@ -634,6 +635,8 @@ class _Fast:
                 if valid is not None:
                     step[~valid] = 0.0
                 bases.append(bases[-1] + step)
+        if settled and len(residual) == 1:
+            self._settle(state, residual[0], valid, live)
         squared, beyond = residual * residual, None
         if np.maximum.reduce(squared, axis=None, initial=0.0) > CLIP * CLIP:
             # beyond the bound charts say nothing of how far: the shares do
@@ -738,6 +741,23 @@ class _Fast:
         if np.logical_or.reduce(left_out, axis=None):
             shift = self.parts(size).shift
             shift /= np.sqrt(1.0 + left_out[:, None] * self.wider)
+
+    def _settle(
+        self, state: State, residual: Singles, valid: NDArray[np.bool_] | None, live: NDArray[np.bool_] | None
+    ) -> None:
+        """Take a row's residuals (A, M) into the means that go with an accepted operating point, in its first rows."""
+        settling = state["settling"]
+        learns = (settling > 1) & ~state["alarm"]
+        if live is not None:
+            learns &= live
+        if np.logical_or.reduce(learns):
+            step = np.clip(residual, -3.0, 3.0)
+            step /= np.float32(TRUSTED + SETTLING + 2) - settling.astype(np.float32)[:, None]
+            step[~learns] = 0.0
+            if valid is not None:
+                step[~valid] = 0.0
+            state["ground"][:] += step
+            settling[learns] -= 1
 
     def _leave_out(self, step: Singles, valid: NDArray[np.bool_] | None, known: NDArray[np.bool_] | None) -> None:
         """Let the charts (A, F) of what is not there stand still: takes away their steps."""

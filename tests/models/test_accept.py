@@ -4,6 +4,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.detector import Floats
 from models.precursor.detector import Precursor
@@ -53,6 +55,51 @@ def test_what_comes_later_is_found_as_before() -> None:
     x[500:] += [4.0, 12.0, 8.0, -30.0]
     x[1200:, 1] += 3.0  # a fortieth of the flow; far more than it strays from its valve
     assert after(x, 900)[320:].min() > 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_remains_of_a_shift_is_learned_in_the_rows_after(seed: int) -> None:
+    x = record(4000, 20 + seed)
+    x[500:] += [4.0, 12.0, 8.0, -30.0]
+    scores = after(x, 560)
+    assert (scores > 1.0).mean() < 0.01
+    here, _ = model().score(model().initial(1), x[None, :560])
+    state, _ = model().score(model().accept(here, np.ones(1, dtype=np.bool_)), x[None, 560:])
+    assert state["settling"].tolist() == [1]
+    assert np.abs(state["ground"]).max() > 0.0
+
+
+def test_nothing_is_learned_from_an_alarm_after_it() -> None:
+    x = record(1200, 5)
+    here, _ = model().score(model().initial(1), x[None, :500])
+    state = model().accept(here, np.ones(1, dtype=np.bool_))
+    x[520:, 2] += 20.0
+    state, result = model().score(state, x[None, 500:530])
+    assert result.alarm[0, -5:].all()
+    later, _ = model().score(state, x[None, 530:])
+    np.testing.assert_array_equal(later["ground"], state["ground"])
+    np.testing.assert_array_equal(later["settling"], state["settling"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, 500), max_size=8), gaps=st.booleans())
+def test_blocks_of_any_size_give_the_same_after_it(cuts: list[int], gaps: bool) -> None:
+    x = np.stack([record(600, 5), record(600, 6)])
+    x[0, 90:] += [4.0, 12.0, 8.0, -30.0]
+    if gaps:
+        x[np.random.default_rng(1).random(x.shape) < 0.02] = np.nan
+    here, _ = model().score(model().initial(2), x[:, :100])
+    start = model().accept(here, np.array([True, False]))
+    whole_state, whole = model().score(start, x[:, 100:])
+    state, parts = start, []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 500], strict=True):
+        state, part = model().score(state, x[:, 100 + first : 100 + last])
+        parts.append(part.score)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole.score)
+    for name, array in whole_state.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    untouched = model().score({name: array[1:] for name, array in here.items()}, x[1:, 100:])[1]
+    np.testing.assert_array_equal(untouched.score[0], whole.score[1])
 
 
 def test_one_sensor_none_that_moves_or_hardly_a_row_can_be_accepted_too() -> None:
