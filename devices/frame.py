@@ -30,6 +30,9 @@ from devices.topics import LEVEL, TAG
 MAX_FRAME_BYTES: Final = 64 * 1024
 MAX_TAGS: Final = 1000
 MAX_SAMPLES: Final = 100_000
+MAX_PERIOD_S: Final = 10 * 366 * 86400.0
+MAX_LEARN_ROWS: Final = 1_000_000
+"""The rows an asset learns from wait in memory."""
 MAX_TIME_S: Final = 2.0**32
 """Times from here on (the year 2106) are refused: a double no longer holds their microseconds."""
 
@@ -425,5 +428,12 @@ def check_birth(birth: Birth) -> None:
         raise FrameError("bad_birth", f"{len(assets)} assets, {len(tags)} channels; want some, and at most {MAX_TAGS}")
     if len(set(assets)) < len(assets) or len(set(tags)) < len(tags):
         raise FrameError("bad_birth", "an asset or a tag is there twice")
+    for asset in birth.assets:
+        if asset.period_s is not None and not 0 < asset.period_s <= MAX_PERIOD_S:
+            detail = f"asset {asset.id!r} has a period of {asset.period_s:g} s; want more than 0, ten years at most"
+            raise FrameError("bad_birth", detail)
+        if asset.learn_rows is not None and not 0 < asset.learn_rows <= MAX_LEARN_ROWS:
+            detail = f"asset {asset.id!r} wants to learn from {asset.learn_rows} rows; from 1 to {MAX_LEARN_ROWS}"
+            raise FrameError("bad_birth", detail)
     if birth.h != schema_hash(birth.channels):
         raise FrameError("bad_birth", f"h is {birth.h!r}, the channels' hash is {schema_hash(birth.channels)!r}")

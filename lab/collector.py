@@ -172,6 +172,8 @@ class Collector:
             for at in columns:
                 keys[at] = f"{asset.id}/{birth.channels[at].tag}"
         ids = self.historian.ids(keys)
+        if current:
+            self._stage(self.intake.flush())  # what came before belongs to the assets as they were declared then
         numbers = []
         for asset, columns in split:
             number = self.scoring.declare(asset, [birth.channels[at] for at in columns]) if current else -1

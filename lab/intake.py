@@ -252,7 +252,8 @@ class Intake:
     def _score(self, source: Source, frames: list[Held]) -> None:
         """Give frames that were stored before to the scorer, now that it is their turn."""
         for held in frames:
-            todo = source.turns.turn(held.first) if held.binding.layout is source.current else LATE
+            known = held.binding.layout is source.current and not source.refused
+            todo = source.turns.turn(held.first) if known else LATE
             if todo == SCORE:
                 source.turns.scored_to = held.last
             self._add(source, held.binding, held.start, held.dt, held.frame, held.code, todo, held.absent)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import numpy as np
 
 from devices.frame import Asset, Channel
-from devices.quality import is_bad
+from devices.quality import BAD, is_bad
 from lab.blocks import Floats, RowBlock
 from lab.scorer import GAP_NS, GAP_PERIODS
 from models.detector import Detector
@@ -15,9 +15,11 @@ from models.detector import Detector
 class Learner:
     """Rows of an asset that has no model yet: the first `wanted` to learn from, the others wait for the model."""
 
-    def __init__(self, asset: Asset, wanted: int) -> None:
+    def __init__(self, asset: Asset, wanted: int, channels: Sequence[Channel]) -> None:
         self.asset = asset
         self.wanted = wanted
+        self.channels = channels
+        """The columns of its rows."""
         self.blocks: list[RowBlock] = []
         self.rows = 0
         self.result: Future[Detector] | None = None
@@ -26,6 +28,17 @@ class Learner:
         """Take in rows."""
         self.blocks.append(block)
         self.rows += len(block.t)
+
+    def again(self, asset: Asset, wanted: int, channels: Sequence[Channel]) -> "Learner":
+        """One with the same rows, in the columns of another channel list as they would be read from the store."""
+        at = {channel.tag: column for column, channel in enumerate(self.channels)}
+        columns = np.array([at.get(channel.tag, -1) for channel in channels], dtype=np.intp)
+        new = Learner(asset, wanted, channels)
+        for block in self.blocks:
+            v, q = block.v[:, columns], block.q[:, columns]
+            v[:, columns < 0], q[:, columns < 0] = np.nan, BAD
+            new.add(block._replace(v=v, q=q))
+        return new
 
     def parts(self) -> tuple[RowBlock, RowBlock]:
         """The rows to learn from and those that wait."""

@@ -39,6 +39,8 @@ GAP_PERIODS: Final = 5
 """After a jump of more periods the lags mean nothing: the warm-up begins again."""
 GAP_NS: Final = 5 * 10**9
 """A shorter jump is never one (a gateway that reads late)."""
+FOREVER_NS: Final = 2.0**62
+"""And none is longer, whatever the period."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 PARTS: Final = 3
@@ -738,4 +740,4 @@ def _telling(channel: Channel) -> tuple[object, ...]:
 
 def _longest(period_s: float) -> int:
     """Nanoseconds between two rows of an asset, beyond which it begins anew."""
-    return max(GAP_NS, int(GAP_PERIODS * period_s * 1e9))
+    return max(GAP_NS, int(min(GAP_PERIODS * period_s * 1e9, FOREVER_NS)))

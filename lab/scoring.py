@@ -143,6 +143,7 @@ class ScoringRuntime:
         At the first time its last snapshot is taken up; `catch_up` then brings it to the last stored row.
         """
         number = self.scorer.declare(asset, channels)
+        self._learn_anew(number)
         if number not in self._declared:
             self._declared.add(number)
             if self._restore(number, asset):
@@ -262,7 +263,7 @@ class ScoringRuntime:
             return
         self._use(number, None)
         if asset.learn_rows and number not in self._learning:
-            self._learning[number] = Learner(asset, asset.learn_rows)
+            self._learning[number] = Learner(asset, asset.learn_rows, self.scorer.members[number].layout.channels)
 
     def _made(self, kind: str) -> Model | None:
         """The model of a kind whose detector is made rather than fitted, where no file says otherwise."""
@@ -442,15 +443,30 @@ class ScoringRuntime:
 
     def _learn(self, number: int, block: RowBlock) -> None:
         learner = self._learning[number]
-        layout = self.scorer.members[number].layout
-        if learner.blocks and learner.blocks[0].v.shape[1] != block.v.shape[1]:
-            learner = self._learning[number] = Learner(learner.asset, learner.wanted)  # other channels: begin again
         learner.add(block)
+        self._enough(learner)
+
+    def _enough(self, learner: Learner) -> None:
+        """Begin to learn once there are rows enough."""
         if learner.result is None and learner.rows >= learner.wanted:
             first, _ = learner.parts()
-            runs, sensors, period_s = lesson(learner.asset, layout.channels, first)
-            limits = declared_limits(layout.channels)
+            runs, sensors, period_s = lesson(learner.asset, learner.channels, first)
+            limits = declared_limits(learner.channels)
             learner.result = self._threads.submit(learn, runs, sensors, period_s, limits)
+
+    def _learn_anew(self, number: int) -> None:
+        """Go on learning with the channels that an asset has by now; what was learned of others is let go."""
+        learner, member = self._learning.get(number), self.scorer.members[number]
+        asset, channels = member.asset, member.layout.channels
+        if learner is None or (learner.asset == asset and learner.channels is channels):
+            return
+        if learner.result is not None:
+            learner.result.cancel()
+        if not asset.learn_rows:
+            del self._learning[number]
+            return
+        self._learning[number] = learner = learner.again(asset, asset.learn_rows, channels)
+        self._enough(learner)
 
     def _learned(self, number: int, learner: Learner) -> tuple[RowBlock, Scored] | None:
         """Use what was learned; the rows that waited, scored."""
@@ -461,9 +477,10 @@ class ScoringRuntime:
             detector = learner.result.result()
         except ValueError as error:
             log.error("asset %s: nothing could be learned from %d rows: %s", id, learner.wanted, error)
-            again = self._learning[number] = Learner(learner.asset, learner.wanted)
+            again = self._learning[number] = Learner(learner.asset, learner.wanted, learner.channels)
             if len(rest.t):
                 again.add(rest)
+                self._enough(again)
             return None
         name = f"asset-{id}.model"
         about = {"rows": learner.wanted, "from": int(first.t[0]), "to": int(first.t[-1])}

@@ -492,6 +492,10 @@ def test_a_known_gateway_may_name_its_channels_but_no_others(lab: Lab, gw: Gatew
         ({"channels": [Channel("a"), Channel("a")]}, "bad_birth"),
         ({"channels": [Channel("no spaces")]}, "bad_birth"),
         ({"assets": []}, "bad_birth"),
+        ({"assets": [Asset("pump-1", "pump", period_s=0.0)]}, "bad_birth"),
+        ({"assets": [Asset("pump-1", "pump", period_s=1e300)]}, "bad_birth"),
+        ({"assets": [Asset("pump-1", "pump", learn_rows=-1)]}, "bad_birth"),
+        ({"assets": [Asset("pump-1", "pump", learn_rows=10**9)]}, "bad_birth"),
     ],
 )
 def test_births_that_contradict_themselves_are_refused(

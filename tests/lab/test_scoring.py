@@ -797,6 +797,37 @@ def test_learning_goes_on_after_a_restart(tmp_path: Path) -> None:
     rig.crash()
 
 
+@pytest.mark.parametrize("rows", [150, 250])
+@pytest.mark.parametrize("tags", [("new", *SENSORS[1:]), SENSORS[::-1]])
+def test_learning_goes_on_with_other_channels(tmp_path: Path, rows: int, tags: tuple[str, ...]) -> None:
+    """Also where what was learned of those of before had not been taken up: as if it began after a restart."""
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    x, t = record(400, 1), seconds(400)
+    rig.feed("new", t[:rows], x[:rows])
+    if (result := rig.runtime._learning[0].result) is not None:
+        wait([result])
+    now = x[:, [SENSORS.index(tag) if tag in SENSORS else 0 for tag in tags]]
+    rig.declare(Asset("new", "csv", learn_rows=200), [Channel(tag) for tag in tags])
+    rig.poll()
+    rig.feed("new", t[rows:300], now[rows:300])
+    result = rig.runtime._learning[0].result
+    assert result is not None
+    wait([result])
+    rig.feed("new", t[300:], now[300:])
+    model = load(rig.models / "asset-new.model")
+    first = now[:200].copy()
+    if "new" in tags:
+        first[:rows, 0] = np.nan
+    kept = [at for at in range(len(tags)) if np.isfinite(first[:, at]).any()]
+    alone = learn([first[:, kept]], [tags[at] for at in kept], 1.0)
+    assert model.detector.sensors == alone.sensors
+    for name, array in alone.arrays().items():
+        np.testing.assert_array_equal(model.detector.arrays()[name], array)
+    check_replay(rig, "new")
+    rig.crash()
+
+
 def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)

@@ -15,6 +15,8 @@ from devices.frame import Asset, Command, Reply
 from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector, store
 from lab.episodes import list_episodes
+from lab.scoring import replay_scores
+from lab.sources import SECOND, Message
 from models.detector import save
 from models.precursor.detector import WARM
 from tests.lab.gateways import Gateway, Lab
@@ -49,6 +51,43 @@ def test_rows_that_wait_for_a_model_are_scored_when_no_more_come(tmp_path: Path)
     assert lab.collector._dirty
     lab.commit()
     assert lab.series("pump-1/~score")[0] == [gateway.time(s) for s in range(100 + WARM, 150)]
+    lab.collector.close()
+
+
+def test_a_channel_named_for_the_first_time_beside_frames_without_it(tmp_path: Path) -> None:
+    """Both are taken in one tick; the model knows the new channel."""
+    save(fitted("precursor"), tmp_path / "models" / "hand.model")
+    lab, gateway, x = Lab(tmp_path), Gateway("esp"), record(60, 5)
+
+    def frame(s: int, width: int) -> Message:
+        return gateway.frame(s, h=None, v=dict(zip(SENSORS[:width], x[s].tolist(), strict=False)))
+
+    lab.give(frame(0, 4))
+    lab.collector.sources.settle(gateway.now + 60 * SECOND)
+    lab.collector.tick()
+    lab.give(*(frame(s, 4) for s in range(1, 20)), *(frame(s, 6) for s in range(20, 40)))
+    lab.commit()
+    assert lab.collector.intake.counters.scored == 40 - WARM
+    replayed = replay_scores(lab.collector.historian, lab.collector.store, "esp", 0, 2**62)
+    assert replayed.score[WARM:].tolist() == lab.series("esp/~score")[1]
+    lab.collector.close()
+
+
+def test_what_waits_of_a_gateway_that_lost_its_asset_is_stored_not_scored(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, x = Lab(tmp_path), record(60, 5)
+    before, after = Gateway(tags=SENSORS[:4], assets=[Asset("pump-1", "pump")]), Gateway("other", tags=SENSORS)
+    after.assets = before.assets
+    lab.give(before.birth(), *(before.frame(s, v=x[s, :4].tolist()) for s in range(20)))
+    now = time.time_ns()
+    lab.give(before.frame(21, v=x[21, :4].tolist(), at=now))  # 20 is missing: it waits for its turn
+    assert lab.collector.intake.held == 1
+    lab.give(before.state("offline"), after.birth())
+    lab.collector.intake.overdue(now + 60 * SECOND)
+    lab.give(*(after.frame(s, v=x[s].tolist()) for s in range(22, 42)))
+    lab.commit()
+    assert lab.collector.intake.counters.scored == 40 - WARM
+    assert lab.late() == [("pump-1", before.time(21))]
     lab.collector.close()
 
 
