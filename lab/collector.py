@@ -99,6 +99,8 @@ class Collector:
         self._scores: list[tuple[NDArray[np.int32], NDArray[np.int64], Scored]] = []
         self._names: dict[int, str] = {}
         """Asset ids by the scorer's numbers."""
+        self._assets: dict[str, dict[str, int]] = {}
+        """The assets that each gateway has by now, with the scorer's numbers."""
         self._series: dict[str, NDArray[np.int32]] = {}
         """The historian's ids of score series, by name and the asset's number; -1 where not known yet."""
         self._late: dict[tuple[str, int], bool] = {}
@@ -185,8 +187,18 @@ class Collector:
         if layout is None:
             layout = self._layouts[key] = Layout(len(self._layouts), birth)
         slot = layout.bind(birth, ids, numbers)
-        self.live.bound(layout, birth.gateway, current)
+        anew = current and self._take_leave(birth.gateway, {asset.id: number for asset, number in numbers})
+        self.live.bound(layout, birth.gateway, current, anew)
         return Binding(layout, slot, layout.width)
+
+    def _take_leave(self, gateway: str, now: dict[str, int]) -> bool:
+        """End what is open of assets that a gateway has no more; whether its assets are others than before."""
+        before, self._assets[gateway] = self._assets.get(gateway, now), now
+        for id in before.keys() - now.keys():
+            if self.catalogue.owners.get(id) == gateway:
+                self.scoring.ended(before[id])
+                self.live.left(id, before[id], len(self.scoring.scorer.members[before[id]].layout.channels))
+        return list(before) != list(now)
 
     # one tick
 
@@ -502,6 +514,7 @@ class Collector:
         gateway = self.catalogue.gateways.get(self.catalogue.owners.get(asset, ""))
         source = self.sources.all.get((gateway.path, gateway.id)) if gateway else None
         online = gateway is not None and gateway.state == "online" and source is not None and not source.stale
+        online = online and gateway is not None and asset in self._assets.get(gateway.id, ())
         return {"online": online, **self.scoring.describe(number)}
 
     def _end_episodes(self, now: int) -> None:

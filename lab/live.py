@@ -177,11 +177,24 @@ class Live:
         """Assets that had changed and did not fit in a frame, or whose frame could not be sent."""
         self._views: dict[tuple[int, int], _View] = {}
         self._places: dict[str, list[tuple[_View, int]]] = {}
+        self._left: dict[str, tuple[int, int]] = {}
+        """Assets that their gateways have no more, to be told once: number and channels."""
         self._id = newest // MS
         self._turn = 0
 
-    def bound(self, layout: Layout, gateway: str, current: bool) -> None:
-        """A gateway was bound to a layout: its assets have a place now; that of its current birth is shown."""
+    def left(self, asset: str, number: int, channels: int) -> None:
+        """An asset is no gateway's any more."""
+        self._left[asset] = number, channels
+
+    def bound(self, layout: Layout, gateway: str, current: bool, anew: bool = False) -> None:
+        """A gateway was bound to a layout: its assets have a place now; that of its current birth is shown.
+
+        Args:
+            layout: the layout.
+            gateway: the gateway.
+            current: it is its current birth.
+            anew: it has other assets than before.
+        """
         slot = layout.gateways[gateway]
         places = []
         for n, part in enumerate(layout.parts):
@@ -194,9 +207,10 @@ class Live:
                 view.settle()
                 view.shown_here[at] = view.changed[at] = False
             for view, at in places:
-                if (view, at) not in before:
+                if anew or (view, at) not in before:
                     view.forget(at)  # the channel list may be one it had long ago
                 view.shown_here[at] = view.changed[at] = True
+                self._left.pop(view.part.names[at], None)
             self._places[gateway] = places
 
     def mark(self, gateway: str) -> None:
@@ -231,6 +245,10 @@ class Live:
             rates: the frame's `rates`.
         """
         assets = dict(self._pick(now, describe))
+        for asset, (number, channels) in self._left.items():
+            said: dict[str, Any] = {"t": None, "v": [None] * channels, "q": {}, "score": None, "alarm": False}
+            assets[asset] = {**said, "stats": {}, "top": [], "age_s": None, **describe(asset, number)}
+        self._left.clear()
         if not assets:
             return None
         self._id = max(self._id + 1, now // MS)

@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.frame import Asset, Channel
+from devices.frame import Asset, Birth, Channel
 from devices.quality import BAD
 from lab.blocks import Floats, RowBlock, Scored, Times
+from lab.catalogue import asset_channels
 from lab.episodes import Episode, Known, find_episode
 from lab.historian.base import Historian
 from lab.scorer import NEVER, Scorer
@@ -47,7 +48,7 @@ def stored_rows(
 
     Args:
         historian: where the readings are.
-        store: where the rows that were never scored stand (`late`); they are left out.
+        store: where the rows stand that came late (`late`); those that never had a score are left out.
         asset: its id.
         channels: its channels.
         t0: UTC nanoseconds.
@@ -63,14 +64,18 @@ def stored_rows(
     end = newest + 1 if t1 is None else min(t1, newest + 1)
     oldest = historian.stats().oldest
     start = t0 if oldest is None else max(t0, oldest)
-    skip = {t for (t,) in store.db.execute("SELECT t FROM late WHERE asset = ? AND t >= ?", (asset, start))}
+    rows = store.db.execute("SELECT t FROM late WHERE asset = ? AND t >= ?", (asset, start))
+    skip, score = [t for (t,) in rows], f"{asset}/~score"
     while start < end:
         stop = min(end, start + WINDOW_NS)
         series = historian.read(keys, start, stop)
         start = stop
         t = np.unique(np.concatenate([each.t for each in series.values()])) if series else np.zeros(0, dtype=np.int64)
-        if skip:
-            t = t[~np.isin(t, np.array(sorted(skip), dtype=np.int64))]
+        if skip and len(t):
+            late = np.isin(t, skip)
+            if late.any():  # a row that came twice was scored the first time
+                late &= ~np.isin(t, historian.read([score], int(t[0]), int(t[-1]) + 1)[score].t)
+            t = t[~late]
         if not len(t):
             continue
         v = np.full((len(t), len(keys)), np.nan)
@@ -81,6 +86,22 @@ def stored_rows(
             at = np.searchsorted(t, each.t[there])
             v[at, column], q[at, column] = each.v[there], each.q[there]
         yield t, v, q
+
+
+def with_former(store: Store, asset: str, channels: Sequence[Channel], model: Model | None) -> list[Channel]:
+    """The channels of an asset, and those that its gateway had before of which the model knows: rows have them."""
+    have = {channel.tag for channel in channels}
+    missing = set() if model is None else set(model.detector.sensors) - have
+    if not missing:
+        return list(channels)
+    query = "SELECT body FROM birth WHERE gateway = (SELECT gateway FROM asset WHERE id = ?)"
+    births = [msgspec.json.decode(body, type=Birth) for (body,) in store.db.execute(query, (asset,))]
+    former: dict[str, Channel] = {}
+    for birth in sorted(births, key=lambda birth: birth.b):
+        for its, columns in asset_channels(birth):
+            if its.id == asset:
+                former |= {birth.channels[at].tag: birth.channels[at] for at in columns}
+    return [*channels, *(former[tag] for tag in sorted(missing & former.keys()))]
 
 
 class Segment(NamedTuple):
@@ -146,8 +167,8 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
         return stored_library(store, noted.library) if noted is not None and noted.library is not None else None
 
     scorer = Scorer(library)
-    number = scorer.declare(*catalogued(store, asset))
-    channels = scorer.members[number].layout.channels
+    declared, known = catalogued(store, asset)
+    number, channels = scorer.declare(declared, known), known
     query = "SELECT t, model, reason, offset FROM run WHERE asset = ? AND t < ? ORDER BY t"
     runs = [(t, of, reason == "accept", offset) for t, of, reason, offset in store.db.execute(query, (asset, t1))]
     begins = [at for at, (t, _, accept, _) in enumerate(runs) if t <= t0 and not accept]
@@ -161,6 +182,8 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
         else:
             model = None if piece.model is None else stored_model(store, piece.model)
             scorer.use(number, model, piece.offset, again=True)
+            channels = with_former(store, asset, known, model)
+            scorer.declare(declared, channels)
         for t, v, q in stored_rows(historian, store, asset, channels, piece.start, piece.end):
             scored = scorer.ingest(RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
             parts.append((t, scored))

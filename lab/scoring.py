@@ -27,7 +27,16 @@ from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episo
 from lab.fitting import learn
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
-from lab.rescoring import Replayed, Segment, replay_scores, segments, stored_library, stored_model, stored_rows
+from lab.rescoring import (
+    Replayed,
+    Segment,
+    replay_scores,
+    segments,
+    stored_library,
+    stored_model,
+    stored_rows,
+    with_former,
+)
 from lab.scorer import NEVER, Run, Scorer
 from lab.store import Store, room
 from lab.tables import TableError
@@ -532,7 +541,7 @@ class ScoringRuntime:
         change = self.scorer.end(number)
         if change is not None:
             self._news.episodes[change.episode.id] = change.episode
-            log.info("asset %s has gone quiet: its episode is closed", change.episode.asset)
+            log.info("asset %s has gone: its episode is closed", change.episode.asset)
 
     # the database
 
@@ -619,7 +628,7 @@ class ScoringRuntime:
 
     def _catch_up(self, historian: Historian, number: int) -> int:
         member, total = self.scorer.members[number], 0
-        asset, channels = member.asset, member.layout.channels
+        asset, declared = member.asset, member.layout.channels
         known = int(self.scorer.last[number])
         pieces = segments(self.store, asset.id, known)
         if known == NEVER and not pieces and number in self._learning:
@@ -635,10 +644,15 @@ class ScoringRuntime:
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)
                     break
+            channels = declared
+            if number not in self._learning:
+                channels = tuple(with_former(self.store, asset.id, declared, member.model))
+                self.scorer.declare(asset, channels)
             for t, v, q in stored_rows(historian, self.store, asset.id, channels, piece.start, piece.end):
                 self._again.update((number, at) for at in t.tolist())
                 self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
                 total += len(t)
+        self.scorer.declare(asset, declared)
         if number in self._learning:
             self._use(number, None)
         else:
@@ -656,8 +670,15 @@ class ScoringRuntime:
         self._note(block, scored)
 
     def _end_lost_episodes(self) -> None:
-        """Close episodes in the database that no asset carries on (its snapshot could not be taken up)."""
-        carried = {self.scorer.episode(number) for number in range(len(self.scorer.members))}
+        """Close episodes in the database that no asset carries on (its snapshot could not be taken up).
+
+        Those whose stream had ended when the last collector stopped are so again.
+        """
+        carried = {id: number for number in self.scorer.in_episode() if (id := self.scorer.episode(number)) is not None}
+        for id, number in carried.items():
+            noted, tracker = find_episode(self.store, id), self.scorer.tracker(number)
+            if noted is not None and tracker is not None and noted.end == tracker.last:
+                self.ended(number)
         with self.store.transaction() as db:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self._news.episodes:

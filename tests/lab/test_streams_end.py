@@ -11,13 +11,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from devices.frame import Asset, Command, Reply
+from devices.frame import Asset, Channel, Command, Reply
+from devices.quality import BAD
 from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector, store
+from lab.blocks import RowBlock
 from lab.episodes import list_episodes
+from lab.scorer import Scorer
 from lab.scoring import replay_scores
 from lab.sources import SECOND, Message
-from models.detector import save
+from models.detector import load, save
 from models.precursor.detector import WARM
 from tests.lab.gateways import Gateway, Lab
 from tests.models.plants import SENSORS, fitted, record
@@ -133,6 +136,117 @@ def test_an_open_episode_ends_when_its_gateway_has_gone(tmp_path: Path, monkeypa
     second(lab)
     lab.commit()
     assert [each.end for each in list_episodes(lab.collector.store)] == [gateway.time(159)]
+    lab.collector.close()
+
+
+def test_an_open_episode_ends_when_its_asset_is_renamed(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth(), gateway.state("online"))
+    x = record(300, 5)
+    x[100:, 1] -= 12.0
+    give(lab, gateway, x[:150])
+    lab.commit()
+    (episode,) = list_episodes(lab.collector.store, open=True)
+    lab.collector._live_at = -1e9
+    gateway.assets = [Asset("pump-2", "pump")]
+    lab.give(gateway.birth())
+    lab.commit()
+    (ended,) = list_episodes(lab.collector.store)
+    assert (ended.id, ended.end) == (episode.id, gateway.time(149))
+    told = lab.live()[-1]["assets"]
+    assert (told["pump-1"]["episode"], told["pump-1"]["alarm"], told["pump-1"]["online"]) == (None, False, False)
+    assert (told["pump-2"]["score"], told["pump-2"]["alarm"], told["pump-2"]["online"]) == (None, False, True)
+    # it has its name again in time
+    gateway.assets = [Asset("pump-1", "pump")]
+    lab.give(gateway.birth())
+    give(lab, gateway, x[150:160], start=150)
+    lab.commit()
+    assert [each.id for each in list_episodes(lab.collector.store, open=True)] == [episode.id]
+    lab.give(gateway.birth(assets=[Asset("pump-3", "pump")]))
+    lab.commit()
+    ended = list_episodes(lab.collector.store)
+    lab.restart()
+    assert list_episodes(lab.collector.store) == ended
+    lab.collector.close()
+
+
+def test_an_episode_that_ended_with_its_stream_has_ended_after_a_restart(tmp_path: Path) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth())
+    x = record(300, 5)
+    x[100:, 1] -= 12.0
+    give(lab, gateway, x[:140])
+    lab.collector.scoring._snapshot_at = -1e9
+    lab.commit()
+    give(lab, gateway, x[140:150], start=140)
+    lab.collector.scoring.ended(0)
+    lab.commit()
+    (ended,) = list_episodes(lab.collector.store, open=False)
+    lab.restart()
+    lab.commit()
+    assert list_episodes(lab.collector.store) == [ended]
+    assert lab.collector.scoring.describe(0)["episode"] is None
+    give(lab, gateway, x[150:151], start=150)
+    lab.commit()
+    assert [each.id for each in list_episodes(lab.collector.store, open=True)] == [ended.id]
+    lab.collector.close()
+
+
+@pytest.mark.parametrize("restarts", [(), (95, 105, 155)])
+def test_the_channels_of_before_are_known_in_a_replay_and_after_a_restart(
+    tmp_path: Path, restarts: tuple[int, ...]
+) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, x, numbers = Lab(tmp_path), record(200, 5), []
+    x[60:130, 1] -= 12.0
+    lists = {0: SENSORS, 100: SENSORS[2:], 150: (*SENSORS[3:], "new", *SENSORS[:3])}
+    for row in range(200):
+        if row in lists:
+            gateway, first = Gateway(boot=row + 1, tags=lists[row], assets=[Asset("pump-1", "pump")]), row
+            lab.give(gateway.birth())
+        columns = [SENSORS.index(tag) if tag in SENSORS else 0 for tag in lists[first]]
+        lab.give(gateway.frame(row - first, v=x[row, columns].tolist(), t=gateway.time(row) / 1e9))
+        lab.commit()
+        numbers.append(gateway.time(row))
+        if row in restarts:
+            lab.restart()
+    alone = Scorer()
+    channels = [Channel(tag) for tag in SENSORS]
+    number = alone.declare(Asset("pump-1", "pump"), channels)
+    alone.use(number, load(tmp_path / "models" / "pump.model"))
+    x[100:150, :2] = np.nan
+    codes = np.where(np.isnan(x), BAD, 0).astype(np.uint8)
+    wanted = alone.ingest(RowBlock(np.full(200, number, dtype=np.int32), np.array(numbers), x, codes)).score[WARM:]
+    assert lab.series("pump-1/~score")[1] == wanted.tolist()
+    replayed = replay_scores(lab.collector.historian, lab.collector.store, "pump-1", 0, 2**62)
+    assert replayed.score[WARM:].tolist() == wanted.tolist()
+    assert replayed.episodes == list_episodes(lab.collector.store)[::-1]
+    lab.collector.close()
+
+
+def test_rows_that_came_twice_are_in_a_replay_and_are_scored_again_after_a_restart(tmp_path: Path) -> None:
+    """Frames without a number may: who sends them knows of no receipt."""
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway, x = Lab(tmp_path), pump(), record(200, 5)
+    lab.give(gateway.birth())
+
+    def frame(s: int) -> Message:
+        return gateway.frame(None, t=gateway.time(s) / 1e9, v=x[s].tolist())
+
+    for s in range(100):
+        lab.give(*[frame(s)] * (2 if s >= WARM else 1))
+    lab.give(*(frame(s) for s in range(70, 100)))
+    lab.give(gateway.frame(None, t=(gateway.time(60) + SECOND // 20) / 1e9, v=[1e6] * 6))  # that one is late
+    lab.commit()
+    lab.restart()
+    lab.give(*(frame(s) for s in range(100, 200)))
+    lab.commit()
+    _, alone = fitted("precursor").score(fitted("precursor").initial(1), x[None])
+    assert lab.series("pump-1/~score")[1] == alone.score[0, WARM:].tolist()
+    replayed = replay_scores(lab.collector.historian, lab.collector.store, "pump-1", gateway.time(20), 2**62)
+    assert replayed.score.tolist() == alone.score[0, 20:].tolist()
     lab.collector.close()
 
 
