@@ -29,7 +29,7 @@ from lab.blocks import RowBlock, Scored, charts
 from lab.catalogue import Catalogue, asset_channels
 from lab.clock import EARLIEST_NS
 from lab.config import Config
-from lab.decode import LATE, SCORE, STORE, Binding, Layout, Rows, in_order
+from lab.decode import AGAIN, LATE, SCORE, STORE, Binding, Layout, Rows, in_order
 from lab.episodes import Kind
 from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, HistorianFull
@@ -472,7 +472,7 @@ class Collector:
     def _note_order(self, rows: Rows) -> None:
         """Note rows that are stored before or without being scored; those that wait are crossed out when scored."""
         assert rows.todo is not None
-        unscored, released = (rows.todo & (STORE | SCORE)) == STORE, (rows.todo & (STORE | SCORE)) == SCORE
+        unscored, released = (rows.todo & (STORE | SCORE | AGAIN)) == STORE, (rows.todo & (STORE | SCORE)) == SCORE
         self.intake.counters.late += int(((rows.todo & LATE) != 0).sum())
         for part in rows.layout.parts:
             for at in np.flatnonzero(unscored | released).tolist():

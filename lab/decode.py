@@ -21,6 +21,8 @@ STORE: Final = 1
 SCORE: Final = 2
 LATE: Final = 4
 """What is to be done with a frame's rows; LATE ones are stored and noted as not scored."""
+AGAIN: Final = 8
+"""But those that came twice: they were scored the first time."""
 
 RANGE: Final = CODES["bad:range"]
 

@@ -11,7 +11,7 @@ import msgspec
 from devices.frame import Frame, FrameError, decode_frame
 from devices.quality import CODES
 from lab.clock import AHEAD_NS, EARLIEST_NS
-from lab.decode import LATE, SCORE, STORE, Binding, Group, Rows
+from lab.decode import AGAIN, LATE, SCORE, STORE, Binding, Group, Rows
 from lab.ledger import Ledger, Verdict
 from lab.quarantine import Quarantine
 from lab.sources import Message, Source, Sources
@@ -136,6 +136,8 @@ class Intake:
                 code = source.skew.observe(at, at - last)
             self._unsequenced(source, at)
             todo = turns.turn(first)
+            if samples == 1 and first == turns.scored_to:
+                todo |= AGAIN
         else:
             ledger = source.ledger
             if ledger is not None and boot == ledger.boot and s == ledger.next:

@@ -8,10 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.frame import Asset, Birth, Channel
+from devices.frame import Asset, Channel
 from devices.quality import BAD
 from lab.blocks import Floats, RowBlock, Scored, Times
-from lab.catalogue import asset_channels
 from lab.episodes import Episode, Known, find_episode
 from lab.historian.base import Historian
 from lab.scorer import NEVER, Scorer
@@ -88,20 +87,29 @@ def stored_rows(
         yield t, v, q
 
 
-def with_former(store: Store, asset: str, channels: Sequence[Channel], model: Model | None) -> list[Channel]:
-    """The channels of an asset, and those that its gateway had before of which the model knows: rows have them."""
-    have = {channel.tag for channel in channels}
-    missing = set() if model is None else set(model.detector.sensors) - have
-    if not missing:
-        return list(channels)
-    query = "SELECT body FROM birth WHERE gateway = (SELECT gateway FROM asset WHERE id = ?)"
-    births = [msgspec.json.decode(body, type=Birth) for (body,) in store.db.execute(query, (asset,))]
-    former: dict[str, Channel] = {}
-    for birth in sorted(births, key=lambda birth: birth.b):
-        for its, columns in asset_channels(birth):
-            if its.id == asset:
-                former |= {birth.channels[at].tag: birth.channels[at] for at in columns}
-    return [*channels, *(former[tag] for tag in sorted(missing & former.keys()))]
+class Stretch(NamedTuple):
+    """Rows in which an asset had the same channels."""
+
+    start: int
+    end: int | None
+    """None: open."""
+    asset: Asset
+    channels: Sequence[Channel]
+
+
+def stretches(
+    store: Store, asset: Asset, channels: Sequence[Channel], start: int, end: int | None
+) -> Iterator[Stretch]:
+    """Rows start <= t < end of an asset, which has these channels by now, by those that it had then."""
+    query = "SELECT t, clock, channels FROM former WHERE asset = ? AND t >= ? ORDER BY t"
+    for t, clock, body in store.db.execute(query, (asset.id, start)).fetchall():
+        stop = t + 1 if end is None else min(t + 1, end)
+        if start < stop:
+            before = msgspec.json.decode(zlib.decompress(body), type=list[Channel])
+            yield Stretch(start, stop, msgspec.structs.replace(asset, clock=clock), before)
+            start = stop
+    if end is None or start < end:
+        yield Stretch(start, end, asset, channels)
 
 
 class Segment(NamedTuple):
@@ -168,7 +176,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
 
     scorer = Scorer(library)
     declared, known = catalogued(store, asset)
-    number, channels = scorer.declare(declared, known), known
+    number = scorer.declare(declared, known)
     query = "SELECT t, model, reason, offset FROM run WHERE asset = ? AND t < ? ORDER BY t"
     runs = [(t, of, reason == "accept", offset) for t, of, reason, offset in store.db.execute(query, (asset, t1))]
     begins = [at for at, (t, _, accept, _) in enumerate(runs) if t <= t0 and not accept]
@@ -182,12 +190,12 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
         else:
             model = None if piece.model is None else stored_model(store, piece.model)
             scorer.use(number, model, piece.offset, again=True)
-            channels = with_former(store, asset, known, model)
-            scorer.declare(declared, channels)
-        for t, v, q in stored_rows(historian, store, asset, channels, piece.start, piece.end):
-            scored = scorer.ingest(RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
-            parts.append((t, scored))
-            episodes.update((change.episode.id, change.episode) for change in scored.changes)
+        for start, end, its, channels in stretches(store, declared, known, piece.start, piece.end):
+            scorer.declare(its, channels)
+            for t, v, q in stored_rows(historian, store, asset, channels, start, end):
+                scored = scorer.ingest(RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
+                parts.append((t, scored))
+                episodes.update((change.episode.id, change.episode) for change in scored.changes)
     open_id = scorer.episode(number)
     if open_id is not None and (tracker := scorer.members[number].tracker):
         noted = store.db.execute('SELECT "end" FROM episode WHERE id = ?', (open_id,)).fetchone()

@@ -132,6 +132,11 @@ class Scorer:
         self._clocked[number] = self._clock_at[number] >= 0
         return number
 
+    def declared(self, id: str) -> tuple[str | None, Layout] | None:
+        """The clock and the channels of an asset; None for one that is not entered."""
+        number = self._numbers.get(id)
+        return None if number is None else (self.members[number].asset.clock, self.members[number].layout)
+
     def _extend(self, more: int) -> None:
         self._group = np.concatenate([self._group, np.full(more, -1, dtype=np.int32)])
         self._row = np.concatenate([self._row, np.zeros(more, dtype=np.intp)])

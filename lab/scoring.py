@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -30,12 +30,13 @@ from lab.learning import Learner, declared_limits, lesson
 from lab.rescoring import (
     Replayed,
     Segment,
+    Stretch,
     replay_scores,
     segments,
     stored_library,
     stored_model,
     stored_rows,
-    with_former,
+    stretches,
 )
 from lab.scorer import NEVER, Run, Scorer
 from lab.store import Store, room
@@ -66,6 +67,9 @@ room(
     "CREATE TABLE model (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
     "ALTER TABLE run ADD COLUMN offset BLOB",
     "CREATE TABLE library (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
+    """CREATE TABLE former (
+        asset TEXT NOT NULL, t INTEGER NOT NULL, clock TEXT, channels BLOB NOT NULL, PRIMARY KEY (asset, t)
+    ) WITHOUT ROWID""",
 )
 
 
@@ -82,6 +86,8 @@ class _News:
         self.labels: dict[str, tuple[str, Kind]] = {}
         """What the user said that episodes were, and whose."""
         self.late: list[tuple[str, int]] = []
+        self.former: list[tuple[str, int, str | None, bytes]] = []
+        """Assets with other channels by now: the last row that had those, their clock, and they (compressed JSON)."""
 
     def then(self, later: "_News") -> "_News":
         """This and what came after it."""
@@ -92,6 +98,7 @@ class _News:
         both.libraries = self.libraries | later.libraries
         both.labels = self.labels | later.labels
         both.late = self.late + later.late
+        both.former = self.former + later.former
         return both
 
 
@@ -151,7 +158,12 @@ class ScoringRuntime:
 
         At the first time its last snapshot is taken up; `catch_up` then brings it to the last stored row.
         """
+        before = self.scorer.declared(asset.id)
         number = self.scorer.declare(asset, channels)
+        member, last = self.scorer.members[number], int(self.scorer.last[number])
+        if before is not None and last != NEVER and before != (member.asset.clock, member.layout):
+            content = zlib.compress(msgspec.json.encode(before[1].channels))
+            self._news.former.append((asset.id, last, before[0], content))
         self._learn_anew(number)
         if number not in self._declared:
             self._declared.add(number)
@@ -520,12 +532,17 @@ class ScoringRuntime:
         for _, episode in scored.changes:
             news.episodes[episode.id] = episode
         if self.scorer.runs:
-            news.runs += self.scorer.runs
+            # what is scored again began as it says there
+            news.runs += [run for run in self.scorer.runs if not (self._catching_up and self._noted(run))]
             self.scorer.runs = []
         for row in np.flatnonzero(scored.late).tolist() if scored.late.any() else ():
             key = (int(block.asset[row]), int(block.t[row]))
             if key not in self._again:
                 news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
+
+    def _noted(self, run: Run) -> bool:
+        query = "SELECT 1 FROM run WHERE asset = ? AND t = ?"
+        return self.store.db.execute(query, (run.asset, run.t)).fetchone() is not None
 
     # the end of a stream
 
@@ -568,6 +585,7 @@ class ScoringRuntime:
             for id, (cause, kind) in news.labels.items():
                 write_label(db, id, cause, kind)
             db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
+            db.executemany("INSERT OR IGNORE INTO former VALUES (?, ?, ?, ?)", news.former)
             # many assets are many bytes: write them less often
             wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)
             if force or time.monotonic() - self._snapshot_at >= wait:
@@ -631,6 +649,7 @@ class ScoringRuntime:
         asset, declared = member.asset, member.layout.channels
         known = int(self.scorer.last[number])
         pieces = segments(self.store, asset.id, known)
+        member.begun = member.begun or bool(pieces)
         if known == NEVER and not pieces and number in self._learning:
             pieces = [Segment(0, None, "")]
         for piece in pieces:
@@ -644,14 +663,15 @@ class ScoringRuntime:
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)
                     break
-            channels = declared
-            if number not in self._learning:
-                channels = tuple(with_former(self.store, asset.id, declared, member.model))
-                self.scorer.declare(asset, channels)
-            for t, v, q in stored_rows(historian, self.store, asset.id, channels, piece.start, piece.end):
-                self._again.update((number, at) for at in t.tolist())
-                self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
-                total += len(t)
+            parts: Iterable[Stretch] = [Stretch(piece.start, piece.end, asset, declared)]
+            if number not in self._learning:  # else the rows are put in the columns of now
+                parts = stretches(self.store, asset, declared, piece.start, piece.end)
+            for start, end, its, channels in parts:
+                self.scorer.declare(its, channels)
+                for t, v, q in stored_rows(historian, self.store, asset.id, channels, start, end):
+                    self._again.update((number, at) for at in t.tolist())
+                    self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
+                    total += len(t)
         self.scorer.declare(asset, declared)
         if number in self._learning:
             self._use(number, None)
