@@ -153,11 +153,12 @@ class Scorer:
             number: of the asset.
             model: the model.
             offset: what was accepted before (`Run.offset`), to go on with.
-            again: the next row is one with which a run began.
+            again: the next row is one with which a run began, be it with the model in use.
         """
         member = self.members[number]
         if again and model is not None:
             self._sure.add(number)
+            self._fresh[number] = True
         else:
             self._sure.discard(number)
         if (member.model.id if member.model else None) == (model.id if model else None):

@@ -687,6 +687,27 @@ def test_a_model_changed_while_the_collector_was_away(rig: Rig) -> None:
     check_replay(rig, "pump-1")
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_model_that_comes_back_between_two_rows_begins_anew_in_a_replay_as_well(rig: Rig, restart: bool) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(), seconds(300)
+    rig.feed("pump-1", t[:105], x[:105])
+    rig.commit(force=True)
+    rig.declare(PUMP, [Channel("flow"), Channel("other")])
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", t[105:200], x[105:200])
+    rig.commit()
+    if restart:
+        rig.crash()
+        rig.open()
+    rig.feed("pump-1", t[200:], x[200:])
+    scores = rig.scores_of("pump-1")
+    assert sorted(scores) == [*t[WARM:105].tolist(), *t[105 + WARM :].tolist()]
+    _, alone = fitted("precursor").score(fitted("precursor").initial(1), x[None, 105:])
+    assert [scores[at][0] for at in t[105 + WARM :].tolist()] == alone.score[0, WARM:].tolist()
+    check_replay(rig, "pump-1")
+
+
 def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.declare(PUMP, CHANNELS)
     rig.feed("pump-1", seconds(10), record(10, 5))
