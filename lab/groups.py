@@ -162,6 +162,10 @@ class Layout:
             found = self._places[model.id] = Places(self, model)
         return found
 
+    def forget(self, model: Model) -> None:
+        """The model is not in use any more."""
+        self._places.pop(model.id, None)
+
 
 class Places:
     """Where a model's `S` sensors stand among a layout's `C` channels."""
@@ -261,6 +265,7 @@ class Group:
         more = self.size - len(self.last)
         if more > 0:
             self._views.clear()
+            more += len(self.last) // 8  # assets that come one by one must not move the others each time
             fresh = self.model.detector.initial(more)
             self.state = {name: np.concatenate([array, fresh[name]]) for name, array in self.state.items()}
             self.last = np.concatenate([self.last, np.full((more, self.last.shape[1]), np.nan)])

@@ -12,7 +12,7 @@ from devices.frame import Asset, Channel
 from devices.quality import BAD
 from lab.blocks import Floats, RowBlock, Scored, Times
 from lab.episodes import Episode, Known, find_episode
-from lab.historian.base import Historian
+from lab.historian.base import Historian, Series
 from lab.scorer import NEVER, Scorer
 from lab.store import Store
 from models.detector import Model, ModelError, loads
@@ -20,6 +20,10 @@ from models.precursor.causes import Library
 
 WINDOW_NS: Final = 6 * 3600 * 10**9
 """Of stored readings so much is read at a time."""
+SHORT_NS: Final = 20 * 10**9
+"""And of those of many assets so much."""
+
+Codes = NDArray[np.uint8]
 
 
 def stored_model(store: Store, id: str) -> Model:
@@ -42,7 +46,7 @@ def stored_library(store: Store, id: str) -> Known | None:
 
 def stored_rows(
     historian: Historian, store: Store, asset: str, channels: Sequence[Channel], t0: int, t1: int | None
-) -> Iterator[tuple[Times, Floats, NDArray[np.uint8]]]:
+) -> Iterator[tuple[Times, Floats, Codes]]:
     """Stored readings of an asset put together to rows again, t0 <= t < t1, window by window.
 
     Args:
@@ -69,22 +73,71 @@ def stored_rows(
         stop = min(end, start + WINDOW_NS)
         series = historian.read(keys, start, stop)
         start = stop
-        t = np.unique(np.concatenate([each.t for each in series.values()])) if series else np.zeros(0, dtype=np.int64)
+        t, v, q = _rows([series[key] for key in keys])
         if skip and len(t):
             late = np.isin(t, skip)
             if late.any():  # a row that came twice was scored the first time
                 late &= ~np.isin(t, historian.read([score], int(t[0]), int(t[-1]) + 1)[score].t)
-            t = t[~late]
-        if not len(t):
-            continue
-        v = np.full((len(t), len(keys)), np.nan)
-        q = np.full(v.shape, BAD, dtype=np.uint8)
-        for column, key in enumerate(keys):
-            each = series[key]
-            there = np.isin(each.t, t)
-            at = np.searchsorted(t, each.t[there])
-            v[at, column], q[at, column] = each.v[there], each.q[there]
-        yield t, v, q
+            t, v, q = t[~late], v[~late], q[~late]
+        if len(t):
+            yield t, v, q
+
+
+def _rows(columns: Sequence[Series]) -> tuple[Times, Floats, Codes]:
+    """Readings of an asset's channels put together to rows; `BAD` where a channel has none."""
+    t = columns[0].t
+    if all(len(each.t) == len(t) and bool((each.t == t).all()) for each in columns):
+        return t, np.stack([each.v for each in columns], axis=1), np.stack([each.q for each in columns], axis=1)
+    t = np.unique(np.concatenate([each.t for each in columns]))
+    v = np.full((len(t), len(columns)), np.nan)
+    q = np.full(v.shape, BAD, dtype=np.uint8)
+    for column, each in enumerate(columns):
+        at = np.searchsorted(t, each.t)
+        v[at, column], q[at, column] = each.v, each.q
+    return t, v, q
+
+
+class Behind(NamedTuple):
+    """An asset whose stored rows later than `after` are to be scored."""
+
+    number: int
+    asset: str
+    channels: Sequence[Channel]
+    after: int
+
+
+def stored_blocks(historian: Historian, store: Store, assets: Sequence[Behind]) -> Iterator[RowBlock]:
+    """The same rows of many assets with the same channels, in blocks: the store is gone through once for all."""
+    keys = [[f"{each.asset}/{channel.tag}" for channel in each.channels] for each in assets]
+    latest = historian.latest([key for some in keys for key in some])
+    newest = [max((latest[key].t for key in some if key in latest), default=NEVER) for some in keys]
+    todo = [at for at, each in enumerate(assets) if newest[at] > each.after]
+    if not todo:
+        return
+    start, end = min(assets[at].after for at in todo) + 1, max(newest[at] for at in todo) + 1
+    oldest = historian.stats().oldest
+    start = start if oldest is None else max(start, oldest)
+    query = "SELECT t FROM late WHERE asset = ? AND t > ?"
+    late = {at: [t for (t,) in store.db.execute(query, (assets[at].asset, assets[at].after))] for at in todo}
+    window = SHORT_NS
+    while start < end:
+        stop = min(end, start + window)
+        those = [at for at in todo if newest[at] >= start and assets[at].after + 1 < stop]
+        scores = [f"{assets[at].asset}/~score" for at in those if late[at]]
+        series = historian.read([*(key for at in those for key in keys[at]), *scores], start, stop)
+        parts = []
+        for at in those:
+            t, v, q = _rows([series[key] for key in keys[at]])
+            taken = t > assets[at].after
+            if late[at]:
+                taken &= ~np.isin(t, late[at]) | np.isin(t, series[f"{assets[at].asset}/~score"].t)
+            if taken.any():
+                whose = np.full(int(taken.sum()), assets[at].number, dtype=np.int32)
+                parts.append(RowBlock(whose, t[taken], v[taken], q[taken]))
+        if parts:
+            yield RowBlock(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+        window = SHORT_NS if parts else min(2 * window, WINDOW_NS)
+        start = stop
 
 
 class Stretch(NamedTuple):

@@ -89,7 +89,8 @@ class Scorer:
         self._numbers: dict[str, int] = {}
         self._layouts: dict[tuple[object, ...], Layout] = {}
         self._groups: dict[str, int] = {}
-        self._listed: list[Group] = []
+        self._listed: dict[int, Group] = {}
+        """Those that have assets, by their numbers."""
         self._group: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self._row: Rows = np.zeros(0, dtype=np.intp)
         self.last: Times = np.zeros(0, dtype=np.int64)
@@ -179,8 +180,8 @@ class Scorer:
     def _join(self, number: int, model: Model) -> None:
         index = self._groups.get(model.id)
         if index is None:
-            index = self._groups[model.id] = len(self._listed)
-            self._listed.append(Group(model))
+            index = self._groups[model.id] = 1 + max(self._listed, default=-1)
+            self._listed[index] = Group(model)
         group = self._listed[index]
         self._group[number] = index
         if group.free:
@@ -192,8 +193,18 @@ class Scorer:
     def _leave(self, number: int) -> None:
         index = int(self._group[number])
         if index >= 0:
-            self._listed[index].free.append(int(self._row[number]))
+            group = self._listed[index]
+            group.free.append(int(self._row[number]))
             self._group[number] = -1
+            if len(group.free) == group.size:  # models come and go: nothing is kept of those that nobody uses
+                del self._listed[index], self._groups[group.model.id]
+                for layout in self._layouts.values():
+                    layout.forget(group.model)
+
+    def model(self, id: str) -> Model | None:
+        """A model with which an asset is scored; None for any other."""
+        index = self._groups.get(id)
+        return None if index is None else self._listed[index].model
 
     def fits(self, number: int, model: Model) -> bool:
         """Whether the asset has at least half of the sensors that the model wants."""
@@ -248,7 +259,7 @@ class Scorer:
     def drifts(self) -> dict[int, float]:
         """How far each scored asset has moved from its model: 0 as fitted, 1 at the limit."""
         found: dict[int, float] = {}
-        for index, group in enumerate(self._listed):
+        for index, group in self._listed.items():
             numbers = np.flatnonzero(self._group == index)
             if len(numbers):
                 group.grow()

@@ -25,14 +25,17 @@ from lab.blocks import RowBlock, Rows, Scored
 from lab.causes import LibraryError, changing, library_there, read_library, write_library
 from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episodes, write_label
 from lab.fitting import learn
+from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
 from lab.rescoring import (
+    Behind,
     Replayed,
     Segment,
     Stretch,
     replay_scores,
     segments,
+    stored_blocks,
     stored_library,
     stored_model,
     stored_rows,
@@ -53,6 +56,8 @@ LOOK_S: Final = 1.0
 """How often the folder of models is looked at, and what is told once a second is found anew."""
 TOLD: Final = 3
 """Causes in the live frame."""
+TOGETHER: Final = 50_000
+"""Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
 SNAPSHOT_VERSION: Final = 17
 
@@ -123,6 +128,8 @@ class ScoringRuntime:
         self._drifts: dict[int, float] = {}
         self._drifts_at = -LOOK_S
         self._catching_up = False
+        self._restored: dict[str, Known | None] = {}
+        """Libraries of the episodes that are taken up at the start, by id."""
         self._known: dict[str, tuple[tuple[int, int], Model | None]] = {}
         """Model files read, by name, with time and size."""
         self._files: dict[str, tuple[int, int]] = {}
@@ -213,7 +220,7 @@ class ScoringRuntime:
     def _library(self, number: int, id: str) -> Known | None:
         """With what an episode that begins is compared; one that is in the database already, as it was then."""
         if self._catching_up and (noted := find_episode(self.store, id)) is not None:
-            return None if noted.library is None else stored_library(self.store, noted.library)
+            return None if noted.library is None else self._stored_library(noted.library)
         return self._known_causes(number)
 
     def _known_causes(self, number: int) -> Known | None:
@@ -418,6 +425,20 @@ class ScoringRuntime:
         self._look()
         return name
 
+    def _stored_model(self, id: str) -> Model:
+        """A model that is or was in use; thousands of assets share one.
+
+        Raises:
+            ModelError: it is not in the database, or cannot be read.
+        """
+        return self.scorer.model(id) or stored_model(self.store, id)
+
+    def _stored_library(self, id: str) -> Known | None:
+        """A library that episodes were compared with; at the start they share one as well."""
+        if id not in self._restored:
+            self._restored[id] = stored_library(self.store, id)
+        return self._restored[id]
+
     def _model(self, number: int, id: str) -> Model:
         """A model that an asset is or was scored with; the one in use may not be in the database yet.
 
@@ -425,7 +446,7 @@ class ScoringRuntime:
             ModelError: there is none.
         """
         model = self.scorer.members[number].model
-        return model if model is not None and model.id == id else stored_model(self.store, id)
+        return model if model is not None and model.id == id else self._stored_model(id)
 
     def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
         """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
@@ -618,12 +639,12 @@ class ScoringRuntime:
             return False
         id, t, blob = row
         try:
-            model = stored_model(self.store, id)
+            model = self._stored_model(id)
             text, _, content = blob.partition(b"\n")
             head = json.loads(text)
             if head["v"] != SNAPSHOT_VERSION:
                 raise ValueError(f"snapshot version {head['v']}")
-            self.scorer.restore(number, model, t, head, content, lambda id: stored_library(self.store, id))
+            self.scorer.restore(number, model, t, head, content, self._stored_library)
         except (ModelError, ValueError, KeyError, TypeError) as error:
             log.warning("asset %s: its last state cannot be taken up (%s): it begins anew", asset.id, error)
             return False
@@ -637,11 +658,42 @@ class ScoringRuntime:
         """
         self._catching_up = True
         try:
-            total = sum(self._catch_up(historian, number) for number in range(len(self.scorer.members)))
+            behind: dict[Layout, list[Behind]] = {}
+            total = 0
+            for number in range(len(self.scorer.members)):
+                if (each := self._goes_on(number)) is not None:
+                    behind.setdefault(self.scorer.members[number].layout, []).append(each)
+                else:
+                    total += self._catch_up(historian, number)
+            total += sum(self._catch_up_together(historian, assets) for assets in behind.values())
         finally:
             self._catching_up = False
         self._undecided.clear()
+        self._restored.clear()
         self._end_lost_episodes()
+        return total
+
+    def _goes_on(self, number: int) -> Behind | None:
+        """An asset of which nothing has changed since its snapshot; None for any other."""
+        member, known = self.scorer.members[number], int(self.scorer.last[number])
+        id = member.asset.id
+        if number in self._learning or segments(self.store, id, known) != [Segment(known + 1, None, "")]:
+            return None
+        query = "SELECT 1 FROM former WHERE asset = ? AND t > ?"
+        changed = self.store.db.execute(query, (id, known)).fetchone() is not None
+        return None if changed else Behind(number, id, member.layout.channels, known)
+
+    def _catch_up_together(self, historian: Historian, assets: list[Behind]) -> int:
+        """Many at a time: one by one, each would go through the rows of all."""
+        assets.sort(key=lambda each: each.after)
+        many, total = max(1, TOGETHER // len(assets[0].channels)), 0
+        for first in range(0, len(assets), many):
+            for block in stored_blocks(historian, self.store, assets[first : first + many]):
+                self._again.update(zip(block.asset.tolist(), block.t.tolist(), strict=True))
+                self._note(block, self.scorer.ingest(block))
+                total += len(block.t)
+        for each in assets:
+            self._choose(each.number)
         return total
 
     def _catch_up(self, historian: Historian, number: int) -> int:
@@ -658,7 +710,7 @@ class ScoringRuntime:
                     self._news.episodes[change.episode.id] = change.episode
             elif piece.model != "":
                 try:
-                    model = None if piece.model is None else stored_model(self.store, piece.model)
+                    model = None if piece.model is None else self._stored_model(piece.model)
                     self.scorer.use(number, model, piece.offset, again=True)
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)

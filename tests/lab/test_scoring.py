@@ -708,6 +708,28 @@ def test_a_model_that_comes_back_between_two_rows_begins_anew_in_a_replay_as_wel
     check_replay(rig, "pump-1")
 
 
+def test_assets_share_a_model_after_a_restart_and_nothing_is_kept_of_one_that_nobody_uses(rig: Rig) -> None:
+    for name in ("a", "b", "c"):
+        rig.declare(Asset(name, "pump"), CHANNELS)
+        rig.feed(name, seconds(50), record(50, 3))
+    rig.stop()
+    rig.open()
+    scorer = rig.runtime.scorer
+    assert len({id(member.model) for member in scorer.members}) == 1
+    before = scorer.members[0].model
+    assert before is not None
+    save(refit("precursor", record(500, 33)), rig.models / "asset-b.model")
+    rig.runtime._look()
+    assert scorer.model(before.id) is before
+    save(refit("precursor", record(500, 44)), rig.models / "pump.model")
+    rig.runtime._look()
+    assert scorer.model(before.id) is None
+    assert len(scorer._listed) == 2
+    for name in ("a", "b", "c"):
+        rig.feed(name, seconds(50, 50), record(50, 4))
+        check_replay(rig, name)
+
+
 def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.declare(PUMP, CHANNELS)
     rig.feed("pump-1", seconds(10), record(10, 5))

@@ -14,7 +14,7 @@ import pytest
 from devices.frame import Asset, Channel, Command, Reply
 from devices.quality import BAD
 from devices.topics import CORE_COMMAND, CORE_REPLY
-from lab import collector, store
+from lab import collector, scoring, store
 from lab.blocks import RowBlock
 from lab.episodes import list_episodes
 from lab.scorer import Scorer
@@ -247,6 +247,44 @@ def test_rows_that_came_twice_are_in_a_replay_and_are_scored_again_after_a_resta
     assert lab.series("pump-1/~score")[1] == alone.score[0, WARM:].tolist()
     replayed = replay_scores(lab.collector.historian, lab.collector.store, "pump-1", gateway.time(20), 2**62)
     assert replayed.score.tolist() == alone.score[0, 20:].tolist()
+    lab.collector.close()
+
+
+def test_many_assets_are_scored_again_together_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that went quiet, those that have a gap, or rows that were late, among them."""
+    monkeypatch.setattr(scoring, "TOGETHER", 18)  # three at a time
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab = Lab(tmp_path)
+    gateways = [Gateway(f"gw-{at}", tags=SENSORS, assets=[Asset(f"pump-{at}", "pump")]) for at in range(8)]
+    lab.give(*(gateway.birth() for gateway in gateways))
+    x = [record(200, 3 + at) for at in range(8)]
+    x[4][90:, 1] -= 12.0
+
+    def frame(at: int, s: int, offset: int = 0) -> Message:
+        gateway = gateways[at]
+        return gateway.frame(None, t=(gateway.time(s) + offset) / 1e9, v=x[at][s].tolist())
+
+    for s in range(200):
+        for at in range(8):
+            if (at == 1 and s > 60) or (at == 2 and 70 < s < 170) or (at == 7 and s > 110):
+                continue
+            lab.give(frame(at, s))
+            if at == 3 and s in (120, 140):
+                lab.give(frame(at, s - 3, SECOND // 20), frame(at, s))
+        if s == 100:
+            lab.collector.scoring._snapshot_at = -1e9
+            lab.commit()
+    lab.commit()
+    wanted = lab.collector.scoring.scorer.dump(range(8))
+    told = lab.collector.scoring.describe(4)["episode"]
+    assert told is not None
+    lab.restart()
+    assert lab.collector.scoring.scorer.dump(range(8)) == wanted
+    assert lab.collector.scoring.describe(4)["episode"] == told
+    lab.commit()
+    for at in range(8):
+        replayed = replay_scores(lab.collector.historian, lab.collector.store, f"pump-{at}", 0, 2**62)
+        assert replayed.score[np.isfinite(replayed.score)].tolist() == lab.series(f"pump-{at}/~score")[1]
     lab.collector.close()
 
 
