@@ -111,8 +111,14 @@ class Scorer:
 
     # -- who is scored, with what -------------------------------------------------------------------------------------
 
-    def declare(self, asset: Asset, channels: Sequence[Channel]) -> int:
-        """Enter an asset, or what it is now; returns its number, the same one every time."""
+    def declare(self, asset: Asset, channels: Sequence[Channel], back: bool = False) -> int:
+        """Enter an asset, or what it is now; returns its number, the same one every time.
+
+        Args:
+            asset: the asset; with another clock than before it begins anew.
+            channels: its channels.
+            back: it is what it was when its state was kept, to go on from there.
+        """
         key = tuple(_telling(channel) for channel in channels)
         layout = self._layouts.get(key)
         if layout is None:
@@ -125,7 +131,7 @@ class Scorer:
                 self._extend(max(16, number))
         else:
             member = self.members[number]
-            if member.asset.clock != asset.clock:
+            if member.asset.clock != asset.clock and not back:
                 self._fresh[number] = member.model is not None
             member.asset, member.layout = asset, layout
         self._plans.clear()

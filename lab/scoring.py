@@ -701,7 +701,7 @@ class ScoringRuntime:
         asset, declared = member.asset, member.layout.channels
         known = int(self.scorer.last[number])
         pieces = segments(self.store, asset.id, known)
-        member.begun = member.begun or bool(pieces)
+        member.begun, back = member.begun or bool(pieces), known != NEVER
         if known == NEVER and not pieces and number in self._learning:
             pieces = [Segment(0, None, "")]
         for piece in pieces:
@@ -719,7 +719,8 @@ class ScoringRuntime:
             if number not in self._learning:  # else the rows are put in the columns of now
                 parts = stretches(self.store, asset, declared, piece.start, piece.end)
             for start, end, its, channels in parts:
-                self.scorer.declare(its, channels)
+                self.scorer.declare(its, channels, back)
+                back = False
                 for t, v, q in stored_rows(historian, self.store, asset.id, channels, start, end):
                     self._again.update((number, at) for at in t.tolist())
                     self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))

@@ -1090,6 +1090,26 @@ def test_a_model_that_comes_back_after_a_restart_begins_with_a_period_as_well(tm
     rig.crash()
 
 
+def test_another_clock_after_a_snapshot_changes_no_score_in_a_restart(rig: Rig) -> None:
+    channels = [*CHANNELS, Channel("clock", role="status")]
+    x, t = np.concatenate([leaking(), np.arange(300.0)[:, None]], axis=1), seconds(300)
+    rig.declare(Asset("pump-1", "pump", clock="clock"), channels)
+    rig.feed("pump-1", t[:105], x[:105])
+    rig.commit(force=True)
+    rig.feed("pump-1", t[105:130], x[105:130])
+    rig.declare(PUMP, channels)
+    rig.feed("pump-1", t[130:150], x[130:150])
+    rig.commit()
+    runs = rig.store.db.execute("SELECT * FROM run").fetchall()
+    (wanted,) = rig.runtime.scorer.dump([0])
+    rig.crash()
+    rig.open()
+    assert rig.runtime.scorer.dump([0]) == [wanted]
+    assert rig.store.db.execute("SELECT * FROM run").fetchall() == runs
+    rig.feed("pump-1", t[150:], x[150:])
+    check_replay(rig, "pump-1")
+
+
 @pytest.mark.parametrize("size", [1, 7, 400])
 def test_it_begins_with_the_first_row_of_a_period(tmp_path: Path, size: int) -> None:
     save(fitted("precursor"), tmp_path / "models" / "plant.model")
