@@ -66,6 +66,8 @@ RECEIPTS_S: Final = 0.1
 WAL_PAGES: Final = 40_000
 RETRY_S: Final = (0.5, 10.0)
 LIVE_S: Final = 0.2
+TIDY_S: Final = 3600.0
+"""How often what scoring has noted of rows that are not kept any more is dropped."""
 GONE_S: Final = 10.0
 """A gateway that said goodbye (or whose will came) so long ago has ended; what it sent before is scored by then."""
 QUIET_S: Final = 60.0
@@ -118,6 +120,7 @@ class Collector:
         self._pause = RETRY_S[0]
         self.commits = self.failed_commits = 0
         self._receipts_at = self._live_at = self._status_at = 0.0
+        self._tidied_at = time.monotonic()
         self._last_readings = (time.monotonic(), 0)
         self._connections = 0
         self._began = time.time_ns()
@@ -552,6 +555,18 @@ class Collector:
             status = build_status(at, self.inbox, self.sources, self.intake, self.live, self.latency, store, self.rate)
             self.inbox.publish(CORE_STATUS, orjson.dumps(status), retain=True)
         self.latency.next_second()
+        if now - self._tidied_at >= TIDY_S and not self.trouble:
+            self._tidied_at = now
+            self._tidy()
+
+    def _tidy(self) -> None:
+        try:
+            oldest = self.historian.stats().oldest
+            if oldest is not None:
+                with self.store.transaction() as db:
+                    self.scoring.forget(db, oldest)
+        except (HistorianError, sqlite3.Error) as error:
+            self._failed(error)
 
 
 def tune() -> None:

@@ -614,6 +614,16 @@ class ScoringRuntime:
                 self._again.clear()
                 self._snapshots(db)
 
+    def forget(self, db: sqlite3.Connection, oldest: int) -> None:
+        """Drop what is noted of rows from before the oldest that are kept. The caller has the transaction."""
+        db.execute("DELETE FROM late WHERE t < ?", (oldest,))
+        db.execute("DELETE FROM former WHERE t < ?", (oldest,))
+        db.execute(
+            "DELETE FROM run WHERE t < (SELECT max(t) FROM run AS later "
+            "WHERE later.asset = run.asset AND later.reason <> 'accept' AND later.t <= ?)",
+            (oldest,),
+        )
+
     def _snapshots(self, db: sqlite3.Connection) -> None:
         numbers = self.scorer.scored()
         rows = []

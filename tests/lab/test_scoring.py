@@ -305,6 +305,32 @@ def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -
     assert len({id for (id,) in rig.store.db.execute("SELECT model FROM run")}) >= 2
 
 
+def test_what_is_noted_of_rows_that_are_not_kept_is_dropped(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = leaking(900), seconds(900)
+    for begin in (200, 400, 600):
+        t[begin:] += 100 * SECOND
+    for row in range(0, 900, 50):
+        if row == 450:
+            rig.runtime.accept("pump-1")
+        rig.feed("pump-1", t[row : row + 50], x[row : row + 50])
+        rig.feed("pump-1", [int(t[row]) + SECOND // 2], x[:1])
+    rig.commit()
+    oldest = int(t[500])
+    for series in rig.memory.readings.values():
+        for at in [at for at in series if at < oldest]:
+            del series[at]
+    before = replay_scores(rig.memory, rig.store, "pump-1", int(t[600]), int(t[899]) + 1)
+    with rig.store.transaction() as db:
+        rig.runtime.forget(db, oldest)
+    runs = rig.store.db.execute("SELECT t, reason FROM run ORDER BY t").fetchall()
+    assert runs == [(t[400], "gap"), (t[449] + 1, "accept"), (t[600], "gap")]
+    assert rig.store.db.execute("SELECT count(*) FROM late").fetchone() == (8,)
+    after = replay_scores(rig.memory, rig.store, "pump-1", int(t[600]), int(t[899]) + 1)
+    np.testing.assert_array_equal(before.score, after.score)
+    assert after.score.tolist()[WARM:] == [rig.scores["pump-1", at][0] for at in t[600 + WARM :].tolist()]
+
+
 @pytest.mark.parametrize("way", ["stop", "crash", "crash without a snapshot"])
 def test_a_restart_changes_no_score(rig: Rig, way: str, tmp_path: Path) -> None:
     x, t = leaking(300), seconds(300)

@@ -288,6 +288,20 @@ def test_many_assets_are_scored_again_together_after_a_restart(tmp_path: Path, m
     lab.collector.close()
 
 
+def test_the_collector_drops_what_is_noted_of_rows_that_are_not_kept(tmp_path: Path) -> None:
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth())
+    give(lab, gateway, record(20, 5))
+    lab.commit()
+    with lab.collector.store.transaction() as db:
+        db.execute("INSERT INTO late VALUES ('pump-1', ?)", (gateway.time(0) - SECOND,))
+        db.execute("INSERT INTO late VALUES ('pump-1', ?)", (gateway.time(5),))
+    lab.collector._tidied_at = -1e9
+    second(lab)
+    assert lab.late() == [("pump-1", gateway.time(5))]
+    lab.collector.close()
+
+
 def test_orders_of_a_user(tmp_path: Path) -> None:
     save(fitted("precursor"), tmp_path / "models" / "pump.model")
     lab, gateway = Lab(tmp_path), pump()
