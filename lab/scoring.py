@@ -290,8 +290,12 @@ class ScoringRuntime:
             self._use(number, model)
             return
         self._use(number, None)
-        if asset.learn_rows and number not in self._learning:
-            self._learning[number] = Learner(asset, asset.learn_rows, self.scorer.members[number].layout.channels)
+        self._begin_to_learn(number)
+
+    def _begin_to_learn(self, number: int) -> None:
+        member = self.scorer.members[number]
+        if (wanted := member.asset.learn_rows) and number not in self._learning:
+            self._learning[number] = Learner(member.asset, wanted, member.layout.channels)
 
     def _made(self, kind: str) -> Model | None:
         """The model of a kind whose detector is made rather than fitted, where no file says otherwise."""
@@ -725,6 +729,10 @@ class ScoringRuntime:
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)
                     break
+                if model is None:
+                    self._begin_to_learn(number)
+                else:
+                    self._learning.pop(number, None)
             parts: Iterable[Stretch] = [Stretch(piece.start, piece.end, asset, declared)]
             if number not in self._learning:  # else the rows are put in the columns of now
                 parts = stretches(self.store, asset, declared, piece.start, piece.end)
@@ -736,10 +744,7 @@ class ScoringRuntime:
                     self._take_again(number, RowBlock(np.full(len(t), number, dtype=np.int32), t, v, q))
                     total += len(t)
         self.scorer.declare(asset, declared)
-        if number in self._learning:
-            self._use(number, None)
-        else:
-            self._choose(number)
+        self._choose(number)
         return total
 
     def _take_again(self, number: int, block: RowBlock) -> None:

@@ -952,6 +952,27 @@ def test_a_meter_runs_on_through_learning_restarts_and_gaps(tmp_path: Path, size
     rig.crash()
 
 
+def test_learning_after_a_deleted_model_goes_on_after_a_restart(rig: Rig) -> None:
+    rig.declare(Asset("new", "pump", learn_rows=200), CHANNELS)
+    x, t = record(400, 1), seconds(400)
+    rig.feed("new", t[:100], x[:100])
+    rig.commit(force=True)
+    (rig.models / "pump.model").unlink()
+    rig.runtime._look()
+    rig.feed("new", t[100:150], x[100:150])
+    rig.commit()
+    rig.crash()
+    rig.open()
+    rig.feed("new", t[150:300], x[150:300])
+    result = rig.runtime._learning[0].result
+    assert result is not None
+    wait([result])
+    rig.feed("new", t[300:], x[300:])
+    assert load(rig.models / "asset-new.model").about["from"] == t[100]
+    assert sorted(rig.scores_of("new")) == [*t[WARM:100].tolist(), *t[300 + WARM :].tolist()]
+    check_replay(rig, "new")
+
+
 def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=100), CHANNELS)
