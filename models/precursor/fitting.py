@@ -33,7 +33,7 @@ RESTING: Final = 0.98
 """A sensor with one value in more of the rows rests there and leaves the model."""
 WIDEST: Final = 1000
 """Columns of the lagged rows at most: many sensors have few lags."""
-MOST: Final = 40_000_000
+MOST: Final = 20_000_000
 """Values looked at; of a longer record its blocks give their last rows."""
 HUGE: Final = 1e100
 """What is larger is no reading, and its square no number."""
