@@ -187,6 +187,19 @@ def _columns(table: Table, names: Sequence[str]) -> Floats:
     return values
 
 
+def renamed(model: Model, names: Mapping[str, str]) -> Model:
+    """The model with other names for those of its sensors that have one: tags for a file's headers, or the reverse."""
+    if not any(names.get(name, name) != name for name in model.detector.sensors):
+        return model
+    arrays = {
+        key: np.array([names.get(str(name), str(name)) for name in array], dtype=np.str_)
+        if array.dtype.kind == "U"
+        else array
+        for key, array in model.detector.arrays().items()
+    }
+    return model._replace(detector=type(model.detector).from_arrays(arrays))
+
+
 def coarser_columns(model: Model, table: Table) -> list[str]:
     """Sensors of which a table has fewer digits than the record that the model was learned from."""
     decimals, digits = model.about.get("decimals"), model.about.get("digits")

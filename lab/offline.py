@@ -1,6 +1,7 @@
 """Scoring a file as if it came live: one asset, one block, the collector's own scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,9 +146,9 @@ def other_period(model: Model, table: Table) -> float | None:
 def why_unscored(model: Model, table: Table) -> str:
     """Why no row of a file has a score, in words."""
     rows = len(table.values)
-    lags = int(getattr(model.detector, "lags", 0))
-    if rows <= lags:
-        return text("score.none.short", lags=lags)
+    first = int(getattr(model.detector, "warm_up", 0))
+    if rows <= first:
+        return text("score.none.short", lags=first)
     used = [at for at, name in enumerate(table.columns) if name in model.detector.sensors]
     if not np.isfinite(table.values[:, used]).any():
         return text("score.none.valueless")
@@ -157,13 +158,15 @@ def why_unscored(model: Model, table: Table) -> str:
         return text("score.none.period", period=f"{period:g}", usual=f"{usual:g}", gap=f"{longest:g}")
     steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
     cuts = np.flatnonzero(steps > longest) + 1
-    if np.diff([0, *cuts, rows]).max() <= lags:
-        return text("score.none.gaps", gap=f"{longest:g}", lags=lags)
-    return text("score.none.missing", lags=lags)
+    if np.diff([0, *cuts, rows]).max() <= first:
+        return text("score.none.gaps", gap=f"{longest:g}", lags=first)
+    return text("score.none.missing", lags=first)
 
 
-def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
+def find_causes(model: Model, folders: Sequence[Path], names: Mapping[str, str] | None = None) -> Known | None:
     """The first library of causes in some folders that knows at least half of a model's sensors.
+
+    `names` are those of sensors for their tags, where the model is called by them.
 
     Raises:
         LibraryError: one of them cannot be used.
@@ -172,6 +175,8 @@ def find_causes(model: Model, folders: Sequence[Path]) -> Known | None:
     for folder in folders:
         for path in sorted(folder.glob("*.causes.json")):
             library = read_library(path)
+            if names:
+                library = replace(library, sensors=tuple(names.get(name, name) for name in library.sensors))
             if 2 * len(sensors & set(library.sensors)) >= len(sensors):
                 return Known(path.name, library)
     return None

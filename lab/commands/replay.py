@@ -165,14 +165,14 @@ def _prepare_model(
     import numpy as np
 
     from devices.replay import tags
+    from lab.fitting import learn, renamed
     from models.detector import load, save
 
     place.parent.mkdir(parents=True, exist_ok=True)
     if model is not None:
-        chosen = load(model)
+        chosen = renamed(load(model), dict(zip(table.columns, tags(table.columns), strict=True)))
         save(chosen.detector, place, {"source": str(model.name)})
     elif normal is not None:
-        from lab.fitting import learn
         from lab.tables import read_table
 
         good = read_table(normal, time=time, period_s=table.period_s, ignore=ignore)

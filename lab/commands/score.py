@@ -40,10 +40,11 @@ def register(app: typer.Typer) -> None:
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
     ) -> None:
+        from devices.replay import tags
         from lab.causes import LibraryError, read_library
         from lab.config import load_config
         from lab.episodes import Known
-        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits
+        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
         rate = check_rate(false_alarms_per_month)
         period_s = parse_period(period)
         names = split_names(ignore)
+        headers: dict[str, str] = {}
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
             files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
@@ -64,6 +66,8 @@ def register(app: typer.Typer) -> None:
             check_controlled(table, fed := split_names(controlled))
             if model is not None:
                 judge = load(model)
+                headers = dict(zip(tags(table.columns), table.columns, strict=True))
+                judge = renamed(judge, headers)
                 if coarse := coarser_columns(judge, table):
                     typer.echo(text("score.coarser", data=data, sensors=", ".join(coarse[:10])), err=True)
             else:
@@ -77,7 +81,7 @@ def register(app: typer.Typer) -> None:
                 known: Known | None = Known(causes.name, read_library(causes))
             else:
                 beside = [] if model is None else [model.parent]
-                known = find_causes(judge, [*beside, load_config().models])
+                known = find_causes(judge, [*beside, load_config().models], headers)
             if (odd := other_period(judge, table)) is not None:
                 usual = f"{judge.detector.period_s:g}"
                 typer.echo(text("score.other_period", data=data, period=f"{odd:g}", usual=usual), err=True)

@@ -134,6 +134,11 @@ class Precursor:
         """Rows before the current one that are looked at."""
         return (self.weights.shape[1] - 1) // max(1, len(self.moving)) - 1 if len(self.moving) else 0
 
+    @property
+    def warm_up(self) -> int:
+        """The first rows of a stream, which have no score."""
+        return WARM if len(self.moving) else 0
+
     @cached_property
     def _fast(self) -> "_Fast":
         return _Fast(self)
@@ -423,7 +428,7 @@ class _Fast:
         single = np.float32
         m = len(model.moving)
         self.m, self.lags, self.width = m, model.lags, len(model.sensors)
-        self.warm = WARM if m else 0
+        self.warm = model.warm_up
         self.cold = self.warm - self.lags
         self.moving, self.center, self.scale = model.moving, model.center, model.scale
         self.resting = np.setdiff1d(np.arange(self.width), model.moving)

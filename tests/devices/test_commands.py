@@ -16,9 +16,11 @@ from devices.frame import Command, State, decode_birth
 from lab.cli import build
 from lab.commands import replay
 from lab.config import Config, write_config
+from lab.fitting import fit_tables
 from lab.plant import device_config
 from lab.running import RunInfo, run_file
-from models.detector import load
+from lab.tables import read_table
+from models.detector import load, save
 from tests.devices.conftest import Broker, Collector, until
 
 PATH = "lab/v1/kyushu/lab/demo/line1"
@@ -119,6 +121,11 @@ def test_a_model_from_normal_rows_is_there_before_the_first_row(broker, press, t
     again = lab(*args, "--model", place)
     assert again.exit_code == 0, again.output
     assert "has a model from before" in lab(*args).output
+    fitted = fit_tables([read_table(normal, period_s=1.0, ignore=["anomaly"])])
+    assert fitted.detector.sensors == ("温度(℃)", "圧力[kPa]", "flow"), "as `lab fit` calls them"
+    save(fitted.detector, tmp_path / "plant.model")
+    assert lab(*args, "--model", tmp_path / "plant.model").exit_code == 0
+    assert list(load(place).detector.sensors) == [channel.tag for channel in birth.channels]
     (tmp_path / "other.csv").write_text("x\n" + "1\n" * 50)
     other = lab(*args, "--normal", tmp_path / "other.csv")
     assert (other.exit_code, "圧力[kPa]" in other.output) == (1, True)

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +9,11 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from devices.frame import Asset, Channel
+from devices.replay import tags
 from lab.causes import write_library
 from lab.cli import build
 from lab.episodes import list_episodes
-from lab.fitting import fit_tep, read_limits, tep_model
-from lab.offline import why_unscored
+from lab.fitting import fit_tep, learn, read_limits, renamed, tep_model
 from lab.tables import TableError, iso_times, read_table, write_table
 from models.detector import load, save
 from models.precursor.causes import Labelled
@@ -180,8 +179,9 @@ def test_gaps_and_missing_values_that_leave_no_score_are_told(tmp_path: Path) ->
         assert done.exit_code == 1
         assert word in done.output
     write_table(data, ["time", *SENSORS], [iso_times(even + np.arange(40) // 3 * 60 * SECOND), *x.T])
-    looks_back = SimpleNamespace(detector=SimpleNamespace(sensors=SENSORS, period_s=1.0, lags=3))
-    assert "gaps of more than 5 s cut it into stretches of 3 rows" in why_unscored(looks_back, read_table(data))
+    done = lab("score", "--model", model, "--data", data, "-o", out)
+    assert done.exit_code == 1
+    assert f"gaps of more than 5 s cut it into stretches of {WARM} rows or less" in done.output
 
 
 @pytest.mark.parametrize(("period", "step"), [("180s", 180.0), ("3min", 180.0), ("0.5 h", 1800.0), ("250ms", 0.25)])
@@ -299,6 +299,24 @@ def test_a_meter_is_told_as_one_and_scored_by_its_rise(tmp_path: Path) -> None:
         assert lab("score", "--model", tmp_path / "m.model", "--data", data, "-o", out).exit_code == 0
         alarms = [at for at, row in enumerate(rows(out)[1:]) if row[2] == "1"]
         assert (len(alarms) > 6900, min(alarms, default=8000) > 1000) == (step > 0, True)
+
+
+def test_a_model_learned_from_a_stream_of_the_file_scores_the_file(tmp_path: Path) -> None:
+    headers = ("流量", "圧力 (kPa)", "temperature", "level", "valve", "current")
+    data = put(tmp_path / "d.csv", leaking(), headers)
+    tagged, told = tags(headers), []
+    model = tmp_path / "m.model"
+    save(learn([record(600, 1)], tagged, 1.0, limits={tagged[1]: (30.0, 90.0)}), model)
+    for names in (tagged, headers):
+        save(renamed(load(model), dict(zip(tagged, names, strict=True))).detector, model)
+        labelled = [Labelled("leak", np.full((90, 6), -3.0), np.full((90, 6), 0.5))]
+        write_library(tmp_path / "m.causes.json", learn_causes(labelled, names))
+        done = lab("score", "--model", model, "--data", data, "-o", tmp_path / "s.csv")
+        assert done.exit_code == 0, done.output
+        assert "led by 圧力 (kPa)" in done.output
+        told.append((done.output, (tmp_path / "s.csv").read_bytes()))
+    assert told[0][1].count("圧力".encode()) > 50
+    assert told[0] == told[1]
 
 
 def test_a_period_is_never_made_up(tmp_path: Path) -> None:
