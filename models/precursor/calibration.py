@@ -6,6 +6,10 @@ chart alarms for all others. The tail of the largest chart of all then gives the
 quantile come so often a month, their heights fall off exponentially (peaks over threshold with runs declustering;
 Coles, An Introduction to Statistical Modeling of Extreme Values, Springer 2001, chapters 4 and 5), and the limit is
 where the promised number is left.
+
+Where one sensor bursts (a valve that is seldom open), this does not do: the mean excess over the 90 % quantile does not
+describe a column that stirs in 3 % of the rows. In a record long enough to tell, such sensors are scaled apart from the
+others, and charts whose own clusters would need far more than an exponential tail are widened until they do not.
 """
 
 from collections.abc import Sequence
@@ -35,6 +39,13 @@ CAPS: Final = (1.2, 1.0)
 """Memories are cut off at so many limits (fast; slow ones a little above 1): an ended fault does not ring for long."""
 MOST_EXTRAPOLATED: Final = 1000.0
 """No limit is set for less than one alarm in so many lengths of the record."""
+BURSTS: Final = 2.0
+"""A sensor bursts if a chart of it needs so many times the limit of its median fellow; and a chart does that needs so
+many times the limit of an exponential tail. Little data must show more."""
+USUAL: Final = 1.25
+"""A chart that bursts is widened until it needs so many times an exponential tail's limit, the least limit then."""
+KNOWN: Final = 30.0
+"""Excursions of the quickest sensor charts that a record must have for it: a shorter one shows no tail so well."""
 MEMORIES: Final = 100.0
 """A record of so many memories keeps its promise; measured on the simulated plant, see docs/precursor.md."""
 UNBROKEN: Final = 30.0
@@ -103,20 +114,36 @@ def calibrate(
     own_taus = [tau for tau in taus if tau >= SHORTEST] or taus[-1:]
     squared = np.square(residuals)
     energy, spread, shift = np.zeros((len(taus), 3)), np.zeros((3, len(own_taus), m)), np.zeros((3, len(own_taus), m))
-    worst = np.full(n, -np.inf)
+    whole, widened = np.full(n, -np.inf), False
+    # a record too short for what is asked of it, or for its tails, keeps one limit for all: bursts are yet to come
+    known = kept <= false_alarms_per_month and n * (1.0 - TAIL) / SHORTEST >= KNOWN
     for at, tau in enumerate(taus):
         chart = segments.smooth(squared.mean(axis=1, keepdims=True), tau, 1.0)
         centre, size, scaled = _scale(chart, blocks, tau)
         energy[at, :2] = centre[0], size[0]
-        np.maximum(worst, scaled, out=worst)
-    for at, tau in enumerate(own_taus):
-        chart = segments.smooth(squared, tau, 1.0)
-        spread[0, at], spread[1, at], scaled = _scale(chart, blocks, tau)
-        np.maximum(worst, scaled, out=worst)
-        chart = np.abs(segments.smooth(residuals, tau, 0.0))
-        shift[0, at], shift[1, at], scaled = _scale(chart, blocks, tau)
-        np.maximum(worst, scaled, out=worst)
+        if known:
+            wider, _ = _bursting(scaled, tau, rows_per_alarm)
+            energy[at, 1], scaled, widened = size[0] * wider[0], scaled / wider, widened or wider[0] > 1.0
+        np.maximum(whole, scaled[:, 0], out=whole)
+    apart, bursting = np.zeros(m, dtype=np.bool_), np.zeros(m, dtype=np.bool_)
+    for _ in range(2):
+        worst = whole.copy()
+        for at, tau in enumerate(own_taus):
+            for kind in (spread, shift):
+                chart = np.abs(segments.smooth(squared if kind is spread else residuals, tau, float(kind is spread)))
+                kind[0, at], kind[1, at], scaled = _scale(chart, blocks, tau, apart)
+                if known:
+                    wider, bursts = _bursting(scaled, tau, rows_per_alarm)
+                    kind[1, at], scaled = kind[1, at] * wider, scaled / wider
+                    bursting |= bursts
+                    widened = widened or bool((wider > 1.0).any())
+                np.maximum(worst, scaled.max(axis=1), out=worst)
+        if not bursting.any():
+            break
+        apart = bursting.copy()
     limit = _limit(worst, rows_per_alarm)
+    if widened or bursting.any():
+        limit = max(limit, USUAL * _exponential(n, rows_per_alarm))
     if n < rows_per_alarm:  # a record in which no alarm may be must not have one
         limit = max(limit, 1.02 * float(_common(own, segments, taus, energy, own_taus, spread, shift).max()))
     else:  # nor a longer one more than are promised: rare normal events lie beyond any tail that the rest falls off by
@@ -138,10 +165,20 @@ def _long_enough(tau: int, n: int, memory: float) -> bool:
     return n >= ROWS_PER_TAU[1] * tau and n >= LONG * memory
 
 
-def _scale(chart: Floats, blocks: Sequence[tuple[int, int]], tau: int) -> tuple[Floats, Floats, Floats]:
-    """Centre and size of each column (n, C) on the common scale, and the largest scaled column (n,) out of fold."""
+def _scale(
+    chart: Floats, blocks: Sequence[tuple[int, int]], tau: int, apart: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Centre and size of each column (n, C) on the common scale, and the columns on it out of fold.
+
+    Columns that are to be kept apart have no part in the scale of the others.
+    """
+    if apart is not None and apart.any() and not apart.all():
+        centre, size, scaled = np.empty(len(apart)), np.empty(len(apart)), np.empty(chart.shape)
+        for group in (apart, ~apart):
+            centre[group], size[group], scaled[:, group] = _scale(chart[:, group], blocks, tau)
+        return centre, size, scaled
     n = len(chart)
-    largest = np.empty(n)
+    scaled = np.empty(chart.shape)
     for first, last in blocks:
         others = np.ones(n, dtype=np.bool_)
         others[max(0, first - 3 * tau) : last + 3 * tau] = False
@@ -151,11 +188,32 @@ def _scale(chart: Floats, blocks: Sequence[tuple[int, int]], tau: int) -> tuple[
         if not others.any():
             others[:] = True
         centre, size = _tail(chart[others], tau)
-        largest[first:last] = ((chart[first:last] - centre) / size).max(axis=1)
+        scaled[first:last] = (chart[first:last] - centre) / size
     centre, size = _tail(chart, tau)
-    again, width = _tail(largest[:, None], tau)
-    width = width * (1.0 + 1.0 / np.sqrt(n * (1.0 - TAIL) / tau + 1.0))  # so little is known of it
-    return centre + again * size, size * width, (largest - again[0]) / width[0]
+    again, width = _tail(scaled.max(axis=1)[:, None], tau)
+    width = width * _little(n, tau)
+    return centre + again * size, size * width, (scaled - again) / width
+
+
+def _exponential(n: int, rows_per_alarm: float) -> float:
+    """The limit that a chart with an exponential tail needs by itself."""
+    return max(1.0, float(np.log((1.0 - TAIL) * min(rows_per_alarm, MOST_EXTRAPOLATED * n))))
+
+
+def _little(n: int, tau: int) -> float:
+    """1, and more where so little is known of a tail."""
+    return float(1.0 + 1.0 / np.sqrt(n * (1.0 - TAIL) / tau + 1.0))
+
+
+def _bursting(scaled: Floats, tau: int, rows_per_alarm: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """By how much each scaled column (n, C) is to be wider, and which need a far higher limit than their fellows."""
+    n = len(scaled)
+    most = int(n / rows_per_alarm)
+    needed = np.array([_allowing(column, most, _limit(column, rows_per_alarm)) for column in scaled.T])
+    usual, little = _exponential(n, rows_per_alarm), _little(n, tau)
+    wider = np.where(needed > BURSTS * usual * little, needed / (USUAL * usual), 1.0)
+    enough = n * (1.0 - TAIL) / tau >= POOLED
+    return wider, (needed > BURSTS * np.median(needed) * little**2) & enough
 
 
 def _tail(chart: Floats, tau: int) -> tuple[Floats, Floats]:

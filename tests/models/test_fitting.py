@@ -1,9 +1,12 @@
 """What fitting makes of a normal record."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from models.detector import Floats
+from models.detector import Floats, dumps
+from models.precursor import calibration
 from models.precursor.fitting import fit, wild
 from tests.models.plants import SENSORS, record
 
@@ -57,3 +60,66 @@ def test_values_that_are_missing_all_along_shorten_no_record() -> None:
     x[np.random.default_rng(1).random(x.shape) < 0.4] = np.nan
     x[np.arange(10_000) % 60 > 0, 3] = np.nan
     assert fit(x, SENSORS, 60.0).kept == 1.0
+
+
+def _with_valve(rows: int, seed: int) -> Floats:
+    """Three slow sensors, and a valve that has nothing to do with them: open in 3 % of the rows, ten at a time."""
+    rng = np.random.default_rng(seed)
+    x, state = np.zeros((rows, 4)), 0
+    for row in range(1, rows):
+        x[row, :3] = 0.9 * x[row - 1, :3] + rng.normal(size=3)
+        if rng.random() < (0.1 if state else 1 / 330):
+            state = 1 - state
+        x[row, 3] = state
+    return x
+
+
+def _bursting(rows: int, seed: int) -> Floats:
+    """Four sensors, the last of which has a pulse now and then."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((rows, 4))
+    for row in range(1, rows):
+        x[row] = 0.8 * x[row - 1] + rng.normal(size=4)
+    x[:, 3] += (rng.random(rows) < 1 / 500) * rng.gamma(2.0, 8.0, rows)
+    return x
+
+
+NAMES = ("a", "b", "c", "last")
+
+
+@pytest.mark.parametrize("normal", [_with_valve, _bursting])
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_fault_of_a_quiet_sensor_is_found_beside_one_that_seldom_does_anything_else(
+    normal: Callable[[int, int], Floats], seed: int
+) -> None:
+    x = normal(13_080, seed)
+    model = fit(x[:10_080], NAMES, 60.0)
+    after = x[10_080:].copy()
+    after[500:, 1] += 4.0 * x[:10_080, 1].std()
+    result = model.score(model.initial(1), after[None])[1]
+    assert not result.alarm[0, :500].any()
+    assert result.alarm[0, 500:].mean() > 0.9
+    assert result.contributions[0, 500:].mean(axis=0).argmax() == 1
+
+
+@pytest.mark.parametrize("normal", [_with_valve, _bursting])
+def test_a_sensor_that_bursts_keeps_the_promise(normal: Callable[[int, int], Floats]) -> None:
+    came = 0
+    for seed in range(4):
+        x = normal(53_280, seed)
+        model = fit(x[:10_080], NAMES, 60.0)
+        assert model.kept == model.promised
+        alarm = model.score(model.initial(1), x[None, 10_080:])[1].alarm[0]
+        came += int(np.count_nonzero(alarm[1:] & ~alarm[:-1]))
+    assert came <= 8, "4 are promised: 8 are the 97.5 % quantile (Poisson)"
+
+
+def test_sensors_without_bursts_are_calibrated_as_if_there_were_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = record(5000, 1)
+    fitted = fit(x, SENSORS, 60.0)
+    monkeypatch.setattr(calibration, "KNOWN", np.inf)
+    assert dumps(fit(x, SENSORS, 60.0)) == dumps(fitted)
+    x = _with_valve(5000, 1)
+    other = fit(x, NAMES, 60.0)
+    monkeypatch.undo()
+    assert dumps(fit(x, NAMES, 60.0)) != dumps(other)
