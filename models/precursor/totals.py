@@ -23,7 +23,13 @@ CHANCE: Final = 0.5
 DAYS_S: Final = 36 * 3600.0
 """it rises for longer than this: a day has its ups and downs."""
 EVEN: Final = 1e-6
-"""What rises by one amount, but for this part of it, counts rows or time."""
+"""What rises by one amount, but for this part of it, counts rows or time;"""
+LINE: Final = 1.1
+"""as does what stays on a line within so many times its resolution: rounded hours rise by 0.01 and 0.02 in turn."""
+STRETCH: Final = 512
+"""Rows for which it must, in most of its stretches: of others rows were lost."""
+COMMON: Final = 0.02, 0.98
+"""What is rounded rises by two amounts, its resolution apart; rises beyond these quantiles come of lost rows."""
 ANY: Final = 1e100
 """No reading is beyond."""
 FOREVER: Final = 2**29
@@ -43,24 +49,25 @@ class Totals(NamedTuple):
         if not len(self.columns):
             return {}
         shape = assets, len(self.columns)
-        return {"total": np.full(shape, np.nan), "surged": np.zeros(shape, dtype=np.bool_)}
+        return {"total": np.full(shape, np.nan), "odd": np.zeros(shape, dtype=np.int8)}
 
     def rises(self, state: State, block: Floats) -> Floats:
         """The block (A, T, S) with what totals rose by in their place; the state is brought up to date in place.
 
-        It is missing in a first row, beside missing values, where a total was reset, and in a row alone by more than
-        ever in the normal record: rows were lost before it, or it was read wrong.
+        It is missing in a first row, beside missing values, and in a row alone in which it fell or rose by more than
+        ever in the normal record: it was reset, rows were lost before it, or it was read wrong. Of several such rows
+        the first counts for that; in the others a meter runs backwards, or fast.
         """
         values = block[..., self.columns]
         values[~np.isfinite(values)] = np.nan
         before = np.concatenate([state["total"][:, None], values[:, :-1]], axis=1)
-        rise = values - before
-        rise[rise < 0] = np.nan
-        surge = rise > self.most
-        rise[surge & ~np.concatenate([state["surged"][:, None], surge[:, :-1]], axis=1)] = np.nan
+        with np.errstate(over="ignore"):
+            rise = values - before
+        odd = (rise > self.most).astype(np.int8) - (rise < 0)
+        rise[(odd != 0) & (odd != np.concatenate([state["odd"][:, None], odd[:, :-1]], axis=1))] = np.nan
         if values.shape[1]:
             state["total"][:] = values[:, -1]
-            state["surged"][:] = surge[:, -1]
+            state["odd"][:] = odd[:, -1]
         after = block.copy()
         after[..., self.columns] = rise
         return after
@@ -112,8 +119,24 @@ def taken(totals: Totals, records: Sequence[Floats]) -> list[Floats]:
     parts = [totals.rises(totals.initial(1), record[None])[0] for record in records]
     for column in totals.columns.tolist():
         rise = np.concatenate([part[:, column] for part in parts])
-        level = max(float(np.nanmax(np.abs(record[:, column]), initial=0.0)) for record in records)
-        if np.nanstd(rise) <= EVEN * np.nanmax(np.abs(rise)) + 4.0 * np.spacing(level):
+        levels = [record[:, column] for record in records]
+        largest = max(float(np.nanmax(np.abs(level), initial=0.0)) for level in levels)
+        exact = np.nanstd(rise) <= EVEN * np.nanmax(np.abs(rise)) + 4.0 * np.spacing(largest)
+        if exact or _straight(levels, float(np.ptp(np.nanquantile(rise, COMMON)))):
             for part in parts:
                 part[~np.isnan(part[:, column]), column] = np.nanmean(rise)
     return parts
+
+
+def _straight(levels: Sequence[Floats], resolution: float) -> bool:
+    """Whether levels (n,) are on straight lines of one slope, but for their resolution."""
+    stretches = []
+    for level in levels:
+        for part in np.array_split(level, max(1, len(level) // STRETCH)):
+            rows = np.flatnonzero(~np.isnan(part))
+            if 2 * len(rows) >= len(part) > 0:
+                stretches.append((rows - rows.mean(), part[rows] - part[rows[0]]))
+    if not stretches:
+        return False
+    slope = np.median([(rows @ part) / max(1.0, rows @ rows) for rows, part in stretches])
+    return bool(np.median([np.ptp(part - slope * rows) for rows, part in stretches]) <= LINE * resolution)

@@ -93,6 +93,48 @@ def test_what_counts_rows_or_time_is_not_judged(counted: str) -> None:
     np.testing.assert_allclose(run(model, x).score[0, 10:], without.score[0, 10:], rtol=1e-4)
 
 
+@pytest.mark.parametrize("digits", [2, 1, 0])
+@pytest.mark.parametrize("gone", [[], [700]])
+def test_hours_that_are_rounded_are_not_judged_where_rows_are_lost(digits: int, gone: list[int]) -> None:
+    def counting(rows: int, seed: int) -> Floats:
+        hours = np.round(41_234.0 + np.arange(rows) / 60.0, digits)
+        return np.concatenate([record(rows, seed), hours[:, None]], axis=1)
+
+    model = fit(np.delete(counting(2000, 1), gone, axis=0), [*SENSORS, "h"], 60.0)
+    assert model.totals.columns.tolist() == [6]
+    x = np.delete(counting(4000, 2), [500, 1500, 1501, 2500, 3333], axis=0)
+    assert not run(model, x).alarm.any()
+
+
+def test_a_meter_that_shows_little_at_a_time_is_judged_all_the_same() -> None:
+    def metered(rows: int, seed: int) -> Floats:
+        flow = np.random.default_rng(seed).normal(0.31, 0.05, rows)
+        return np.concatenate([record(rows, seed), np.floor(np.cumsum(flow))[:, None]], axis=1)
+
+    model, x = fit(metered(2000, 1), [*SENSORS, "kWh"], 60.0), metered(3000, 2)
+    x[1500:, 6] = x[1500, 6]
+    result = run(model, x)
+    assert not result.alarm[0, :1500].any()
+    assert result.alarm[0, 1700:].all()
+
+
+def test_a_meter_that_runs_backwards_is_found() -> None:
+    x = plant(2000, 2)
+    x[1000:, 6] = 2.0 * x[999, 6] - x[1000:, 6]
+    result = run(model_of(), x)
+    assert not result.alarm[0, :1000].any()
+    assert result.alarm[0, 1002:].all()
+
+
+def test_numbers_of_any_size_are_read_without_a_word() -> None:
+    x = plant(400, 2)
+    x[100:106, 6] = [np.inf, -np.inf, 1.7e308, -1.7e308, 1.7e308, -1.7e308]
+    x[0, 6], x[399, 6] = np.nan, 0.0
+    result = run(model_of(), x)
+    assert not result.alarm.any()
+    assert np.isfinite(result.score[0, 5:]).all()
+
+
 def test_what_only_happens_to_rise_is_no_total() -> None:
     rows = np.arange(600)
     rng = np.random.default_rng(1)
