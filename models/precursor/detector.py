@@ -47,6 +47,8 @@ GROSS: Final = 20.0
 """A sensor whose recent mean is so many standard deviations away is a finding whatever the others say."""
 AGREE: Final = 3.0
 """Means over two memories agree within so many standard deviations of the shorter one's."""
+HARDLY: Final = 0.3
+"""Standard deviations of a residual: by less one of a level does not move it to speak of."""
 SETTLING: Final = 300
 """Rows after an operating point was accepted in which the mean residuals are still learned, but in alarm."""
 TRUSTED: Final = 20
@@ -161,6 +163,7 @@ class Precursor:
             "offset": np.zeros((assets, len(self.sensors)), dtype=np.float32),
             "ground": np.zeros((assets, m), dtype=np.float32),
             "settling": np.zeros(assets, dtype=np.int16),
+            "lately": np.zeros((assets, m), dtype=np.float32),
             "charts": charts,
             "below": np.zeros(assets, dtype=np.int8),
             "alarm": np.zeros(assets, dtype=np.bool_),
@@ -211,10 +214,10 @@ class Precursor:
         moved = parts.deviation[:, self.moving]
         if len(self.moving):
             # levels taken each by itself agree with what the model knows only roughly
-            known = after["base"][assets] + after["ground"][assets]
-            lasting = self._lasting(moved, after["past"][assets], known, parts.shift)
+            lasting = self._lasting(after["lately"][assets], parts.shift)
             total = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving)).sum(axis=1)
             after["ground"][assets] += (lasting - moved @ total.T).astype(np.float32)
+            after["lately"][assets] = 0.0
         after["settling"][assets] = 1 + SETTLING
         after["offset"][assets] += parts.deviation
         after["past"][assets] -= moved[:, None]
@@ -225,20 +228,13 @@ class Precursor:
         after["alarm"][assets] = False
         return after
 
-    def _lasting(self, levels: Singles, past: Singles, known: Singles, shift: Singles) -> Floats:
-        """The mean residuals (A, M) of where the assets stand, by levels that are means (A, M) of their last rows.
+    def _lasting(self, lately: Singles, shift: Singles) -> Floats:
+        """The mean residuals (A, M) of where the assets stand, by those of their last rows (A, M).
 
-        A residual takes the rows before with weights of their own, so its mean is worked out from the levels as they
-        were a row, two rows, … ago, less what of it is `known` (A, M). The mean of few rows is rough: that of a longer
-        memory takes its place as long as the two agree, which they do not where something changed of late.
+        The mean of few rows is rough: that of a longer memory takes its place as long as the two agree, which they do
+        not where something changed of late.
         """
-        weights = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving))
-        mean, keep = levels.astype(np.float64), 1.0 / GROSS_TAU
-        found = -known.astype(np.float64)
-        for lag in range(weights.shape[1]):
-            found += mean @ weights[:, lag].T
-            if lag < self.lags:
-                mean = (mean - keep * past[:, lag]) / (1.0 - keep)
+        found = lately.astype(np.float64)
         rough = np.full(found.shape, 1.0 / np.sqrt(2.0 * GROSS_TAU - 1.0))
         agree = np.ones(found.shape, dtype=np.bool_)
         for at in np.flatnonzero(self.charts.memory > GROSS_TAU):
@@ -549,15 +545,31 @@ class _Fast:
         lagged = np.concatenate([np.where(known, x, 0.0)[:, None], past[:, : self.lags]], axis=1, dtype=np.float32)
         missing = np.concatenate([~known[:, None], absent[:, : self.lags]], axis=1)
         residual, valid = np.empty((assets, m), dtype=np.float32), np.empty((assets, m), dtype=np.bool_)
+        if moves := bool(np.logical_or.reduce(state["ground"], axis=None)):
+            # what the residuals are in the mean is another number for every pattern; what levels come of it is not
+            levels, expected = (_product(matrix, state["ground"]) for matrix in self._behind)
         patterns = np.packbits(missing.reshape(assets, -1), axis=1)
         _, firsts, which = np.unique(patterns.view(f"V{patterns.shape[1]}"), return_index=True, return_inverse=True)
         for at, first in enumerate(firsts.tolist()):
             some = np.flatnonzero(which.ravel() == at)
             rules = self._rules_without(missing[first].ravel())
-            residual[some], valid[some] = _residual(rules, lagged[some].reshape(len(some), -1)), rules.trusted
+            rows = lagged[some]
+            if rules is not self.rules and moves:
+                rows = np.where(missing[some], np.float32(0.0), rows - levels[some, None])
+            residual[some], valid[some] = _residual(rules, rows.reshape(len(some), -1)), rules.trusted
+            if rules is not self.rules and moves:
+                residual[some] += expected[some]
         past[:, 1:], absent[:, 1:] = past[:, :-1].copy(), absent[:, :-1].copy()
         past[:, 0], absent[:, 0] = lagged[:, 0], ~known
         return residual, valid
+
+    @cached_property
+    def _behind(self) -> tuple[Singles, Singles]:
+        """(M, M) from mean residuals to the levels, as near to none as can be, that make them, and back from these."""
+        total = self.weights.reshape(-1, self.m, self.m).sum(axis=0, dtype=np.float64)
+        left, size, right = np.linalg.svd(total)
+        levels = (right.T * (size / (size**2 + HARDLY**2))) @ left.T
+        return levels.astype(np.float32), (levels @ total).astype(np.float32)
 
     @cached_property
     def _precision(self) -> Floats:
@@ -642,6 +654,13 @@ class _Fast:
                 bases.append(bases[-1] + step)
         if settled and len(residual) == 1:
             self._settle(state, residual[0], valid, live)
+        # charts are bounded, and what is accepted may be far: this mean is not
+        means = [state["lately"]]
+        for now in residual:
+            step = (now - means[-1]) * np.float32(1.0 / GROSS_TAU)
+            if valid is not None:
+                step[~valid] = 0.0
+            means.append(means[-1] + step)
         squared, beyond = residual * residual, None
         if np.maximum.reduce(squared, axis=None, initial=0.0) > CLIP * CLIP:
             # beyond the bound charts say nothing of how far: the shares do
@@ -699,6 +718,7 @@ class _Fast:
             averages[:] = after[-1]
         if self.based:
             state["base"][:] = bases[taken]
+        state["lately"][:] = means[taken]
         # what is told
         rows = slice(row, row + taken)
         result.score[some, rows] = value.T
@@ -793,11 +813,15 @@ class _Fast:
 
 def _residual(rules: _Rules, lagged: Singles) -> Singles:
     """Residuals (A, M) of rows with their lags (A, P)."""
-    assets = len(lagged)
-    padded = np.zeros((-(-assets // TILE) * TILE, lagged.shape[1]), dtype=np.float32)
-    padded[:assets] = lagged
-    products = np.matmul(padded.reshape(-1, TILE, lagged.shape[1]), rules.weights)
-    return np.asarray(products.reshape(len(padded), -1)[:assets] + rules.constant)
+    return np.asarray(_product(rules.weights, lagged) + rules.constant)
+
+
+def _product(matrix: Singles, rows: Singles) -> Singles:
+    """Rows (A, P) times a matrix (P, M), each to the same bits however many there are."""
+    padded = np.zeros((-(-len(rows) // TILE) * TILE, rows.shape[1]), dtype=np.float32)
+    padded[: len(rows)] = rows
+    products = np.matmul(padded.reshape(-1, TILE, rows.shape[1]), matrix)
+    return np.asarray(products.reshape(len(padded), -1)[: len(rows)])
 
 
 def _spread_out(most: Singles, places: list[int]) -> Singles:

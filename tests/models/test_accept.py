@@ -81,6 +81,26 @@ def test_nothing_is_learned_from_an_alarm_after_it() -> None:
     np.testing.assert_array_equal(later["settling"], state["settling"])
 
 
+@pytest.mark.parametrize("missing", ["here and there", "often one", "all of late", "one just now", "one of late"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_missing_values_do_not_spoil_what_is_accepted(missing: str, moved: bool) -> None:
+    for seed in range(4):
+        x, rng = record(2500, 60 + seed), np.random.default_rng(seed)
+        if moved:
+            x[500:] += [4.0, 12.0, 8.0, -30.0]
+        if missing == "here and there":
+            x[rng.random(x.shape) < 0.03] = np.nan
+        elif missing == "often one":
+            x[rng.random(2500) < 0.4, 1] = np.nan
+        elif missing == "all of late":
+            x[680:700] = np.nan
+        elif missing == "one just now":
+            x[600:760, 1] = np.nan
+        else:
+            x[640:699, 1] = np.nan
+        assert np.nanmax(after(x, 700)) < 1.0
+
+
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(0, 500), max_size=8), gaps=st.booleans())
 def test_blocks_of_any_size_give_the_same_after_it(cuts: list[int], gaps: bool) -> None:

@@ -183,6 +183,20 @@ def test_blocks_of_any_size_give_the_same(cuts: list[int], seed: int) -> None:
     np.testing.assert_array_equal(alone.score[0], whole.score[1])
 
 
+@pytest.mark.parametrize("more", [0.0, 15.0])
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_a_meter_rises_by_can_be_accepted(more: float, missing: bool) -> None:
+    x, model = plant(3000, 30), model_of()
+    x[500:, 6] += more * np.arange(2500)
+    if missing:
+        x[898, 6] = np.nan
+    state, before = model.score(model.initial(1), x[None, :900])
+    assert before.alarm[0, 600:].all() == (more > 0)
+    state = model.accept(state, np.ones(1, dtype=np.bool_))
+    assert not model.score(state, x[None, 900:])[1].alarm.any()
+    assert model.shift(state)[0, 6] == pytest.approx(more, abs=2.5)
+
+
 def test_a_damaged_file_is_refused() -> None:
     model = model_of(400)
     for broken in ([9], [-1], [0, 0], []):
