@@ -188,7 +188,11 @@ def _columns(table: Table, names: Sequence[str]) -> Floats:
 
 
 def renamed(model: Model, names: Mapping[str, str]) -> Model:
-    """The model with other names for those of its sensors that have one: tags for a file's headers, or the reverse."""
+    """The model with other names for those of its sensors that have one: tags for a file's headers, or the reverse.
+
+    A name that another of its sensors has already stays with that one.
+    """
+    names = {old: new for old, new in names.items() if new not in model.detector.sensors}
     if not any(names.get(name, name) != name for name in model.detector.sensors):
         return model
     arrays = {

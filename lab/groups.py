@@ -304,6 +304,8 @@ class Group:
                 break  # it was accepted before there was such a part
             part[...] = np.frombuffer(content, part.dtype, part.size, start).reshape(part.shape)
             start += part.nbytes
+        if start != len(content):
+            raise ValueError("what was accepted with another model")
 
     def accept(self, row: int) -> None:
         """Take where an asset stands for normal.

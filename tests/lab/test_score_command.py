@@ -301,6 +301,14 @@ def test_a_meter_is_told_as_one_and_scored_by_its_rise(tmp_path: Path) -> None:
         assert (len(alarms) > 6900, min(alarms, default=8000) > 1000) == (step > 0, True)
 
 
+def test_a_name_that_another_sensor_has_is_not_given_twice(tmp_path: Path) -> None:
+    model = tmp_path / "two.model"
+    save(learn([record(200, 1)[:, :2]], ["Volume_Flow", "Volume Flow"], 60.0), model)
+    assert renamed(load(model), {"Volume_Flow": "Volume Flow"}).detector.sensors == ("Volume_Flow", "Volume Flow")
+    data = put(tmp_path / "d.csv", record(100, 2)[:, :1], ("Volume Flow",))
+    assert lab("score", "--model", model, "--data", data, "-o", tmp_path / "s.csv").exit_code == 0
+
+
 def test_a_model_learned_from_a_stream_of_the_file_scores_the_file(tmp_path: Path) -> None:
     headers = ("流量", "圧力 (kPa)", "temperature", "level", "valve", "current")
     data = put(tmp_path / "d.csv", leaking(), headers)

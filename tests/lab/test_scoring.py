@@ -16,6 +16,7 @@ from lab.blocks import RowBlock
 from lab.config import Config
 from lab.episodes import Episode, list_episodes
 from lab.fitting import learn
+from lab.groups import Group
 from lab.historian import open_historian
 from lab.historian.base import Batch
 from lab.scorer import Scorer
@@ -1177,3 +1178,25 @@ def test_it_begins_with_the_first_row_of_a_period(tmp_path: Path, size: int) -> 
     rig.stop()
     rig.open()
     rig.crash()
+
+
+def test_what_was_accepted_is_taken_up_whole_or_not_at_all(tmp_path: Path) -> None:
+    save(fitted("precursor"), path := tmp_path / "a.model")
+    group = Group(load(path))
+    group.size = 2
+    group.grow()
+    group.score(slice(0, 2), np.stack([record(60, 3) + 4.0] * 2))
+    group.accept(0)
+    content = group.lasting(0)
+    assert content is not None
+    for broken in (content[:-1], content + b"1", content[:10]):
+        with pytest.raises(ValueError, match=r"buffer|another model"):
+            group.put_lasting(1, broken)
+    group.put_lasting(1, content)
+    assert group.lasting(1) == content
+    group.reset(np.array([1]), np.array([False]))
+    levels = group.state["offset"][0].tobytes()
+    group.put_lasting(1, levels)  # a database of before holds these alone
+    np.testing.assert_array_equal(group.state["offset"][1], group.state["offset"][0])
+    assert not group.state["ground"][1].any()
+    assert not group.state["settling"][1]
