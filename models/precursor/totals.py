@@ -5,7 +5,7 @@ to row, so a total takes part as the flow that it adds up.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Totals(NamedTuple):
     most: Floats
     """(C,) by how much at most from one row of the normal record to the next, in its units."""
 
-    def initial(self, assets: int) -> dict[str, NDArray[np.float64] | NDArray[np.bool_]]:
+    def initial(self, assets: int) -> dict[str, NDArray[Any]]:
         """State of streams that have not begun; nothing if there is no total."""
         if not len(self.columns):
             return {}

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from models.detector import Detector, Floats
+from models.detector import Detector, Floats, Result, State
 from models.precursor import fit
 
 SENSORS = ("flow", "pressure", "temperature", "level", "valve", "current")
@@ -45,3 +45,16 @@ def refit(kind: str, runs: Floats | Sequence[Floats], sensors: Sequence[str] = S
     """The same with other records."""
     model: Detector = FITS[kind](runs, sensors, 1.0)
     return model
+
+
+def scored_in_blocks(model: Detector, state: State, x: Floats, cuts: Sequence[int]) -> Result:
+    """What comes of rows (A, T, S) in one call, once it is seen that cut anywhere they give the same to the bit."""
+    whole_state, whole = model.score(state, x)
+    parts = []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), x.shape[1]], strict=True):
+        state, part = model.score(state, x[:, first:last])
+        parts.append(part.score)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole.score)
+    for name, array in whole_state.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    return whole

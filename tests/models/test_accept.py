@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.detector import Floats
 from models.precursor.detector import Precursor
 from models.precursor.fitting import fit
+from tests.models.plants import scored_in_blocks
 
 SENSORS = ("valve", "flow", "level", "pressure")
 
@@ -110,14 +111,7 @@ def test_blocks_of_any_size_give_the_same_after_it(cuts: list[int], gaps: bool) 
         x[np.random.default_rng(1).random(x.shape) < 0.02] = np.nan
     here, _ = model().score(model().initial(2), x[:, :100])
     start = model().accept(here, np.array([True, False]))
-    whole_state, whole = model().score(start, x[:, 100:])
-    state, parts = start, []
-    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 500], strict=True):
-        state, part = model().score(state, x[:, 100 + first : 100 + last])
-        parts.append(part.score)
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole.score)
-    for name, array in whole_state.items():
-        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    whole = scored_in_blocks(model(), start, x[:, 100:], cuts)
     untouched = model().score({name: array[1:] for name, array in here.items()}, x[1:, 100:])[1]
     np.testing.assert_array_equal(untouched.score[0], whole.score[1])
 

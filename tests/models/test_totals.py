@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.detector import Floats, ModelError, Result, dumps, loads
 from models.precursor import Precursor, fit
 from models.precursor.totals import find
-from tests.models.plants import SENSORS, record
+from tests.models.plants import SENSORS, record, scored_in_blocks
 
 NAMES = [*SENSORS, "litres"]
 
@@ -171,14 +171,7 @@ def test_blocks_of_any_size_give_the_same(cuts: list[int], seed: int) -> None:
     x[1, 150, 6] *= 2.0
     x[1, 200:, 6] += np.cumsum(x[1, 200:, 0])
     model = loads(dumps(model_of(400))).detector
-    whole_state, whole = model.score(model.initial(2), x)
-    state, parts = model.initial(2), []
-    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 300], strict=True):
-        state, part = model.score(state, x[:, first:last])
-        parts.append(part)
-    np.testing.assert_array_equal(np.concatenate([part.score for part in parts], axis=1), whole.score)
-    for name, array in whole_state.items():
-        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    whole = scored_in_blocks(model, model.initial(2), x, cuts)
     alone = model.score(model.initial(1), x[1:])[1]
     np.testing.assert_array_equal(alone.score[0], whole.score[1])
 

@@ -11,7 +11,7 @@ from models.corrosion import live
 from models.corrosion.live import FAULTS, SENSORS, PipingPoint, faults, inspected, loss_um
 from models.detector import KINDS, Detector, Floats, Result, dumps, loads
 from simulators.piping import CHANNELS, Beneath, plant, readings
-from tests.models.plants import FITS, MADE
+from tests.models.plants import FITS, MADE, scored_in_blocks
 
 START = np.datetime64("2026-05-01", "ns")
 
@@ -64,14 +64,7 @@ def test_it_is_a_detector() -> None:
 @given(cuts=st.lists(st.integers(0, 300), max_size=8))
 def test_blocks_of_any_size_give_the_same(cuts: list[int]) -> None:
     model, x = PipingPoint(), simulated()[0][:4, :300]
-    whole_state, whole = model.score(model.initial(4), x)
-    state, parts = model.initial(4), []
-    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 300], strict=True):
-        state, part = model.score(state, x[:, first:last])
-        parts.append(part)
-    np.testing.assert_array_equal(np.concatenate([part.score for part in parts], axis=1), whole.score)
-    for name, array in whole_state.items():
-        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    scored_in_blocks(model, model.initial(4), x, cuts)
 
 
 def test_points_are_scored_as_each_alone_and_nothing_given_is_changed() -> None:
