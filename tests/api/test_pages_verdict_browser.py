@@ -263,7 +263,7 @@ def test_table_and_list_follow_the_live_frames(visit: Open) -> None:
     here.open()
     tep.newer = row | {"outlook": OUTLOOK | {"time_s": 1800.0}}
     expect(page.locator(".card[data-key=tep-1] .card-note")).to_contain_text("30 min")
-    expect(page.locator(".episodes .is-open").first).to_contain_text("30 min", timeout=1000)
+    expect(page.locator(".episodes .is-open").first).to_contain_text("30 min")
 
 
 def test_what_leads_nothing_is_not_named_as_leading(visit: Open) -> None:
