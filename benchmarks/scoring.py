@@ -30,6 +30,8 @@ TICKS = 24
 """Different rows of each asset, there and back again; of a replay two blocks, one after the other."""
 HIDDEN, MEMORY = 8, 0.9
 TRAINING = 4_000
+MISSING = 0.01
+"""Share of the values that is not there, at random."""
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +49,15 @@ def plants(assets: int, rows: int, seed: int) -> Floats:
     return found
 
 
-def stream(assets: int, rows: int) -> Iterator[Floats]:
-    """Ticks (assets, rows, 52) for ever, forwards and backwards, so that each row follows one that it may follow."""
+def stream(assets: int, rows: int, missing: float = 0.0) -> Iterator[Floats]:
+    """Ticks (assets, rows, 52) for ever, forwards and backwards, so that each row follows one that it may follow.
+
+    A share of the values is `missing`, at random.
+    """
     count = TICKS if rows == 1 else 2
     whole = plants(assets, count * rows, 3)
+    if missing:
+        whole[np.random.default_rng(5).random(whole.shape) < missing] = np.nan
     blocks = [np.ascontiguousarray(whole[:, at * rows : (at + 1) * rows]) for at in range(count)]
     return itertools.cycle([*blocks, *([] if rows > 1 else blocks[-2:0:-1])])
 
@@ -63,7 +70,7 @@ class Live(NamedTuple):
     """Share of the rows of the last call that were in alarm: made-up normal rows should not be."""
 
 
-def runtime(model: Detector, assets: int, rows: int) -> Live:
+def runtime(model: Detector, assets: int, rows: int, missing: float = 0.0) -> Live:
     """A call that takes `rows` new normal rows of each of `assets` assets, their state kept, as the collector does."""
     scorer = Scorer()
     tags = [Channel(name) for name in model.sensors]
@@ -71,7 +78,7 @@ def runtime(model: Detector, assets: int, rows: int) -> Live:
     whole = loads(dumps(model))
     for number_ in numbers:
         scorer.use(number_, whole)
-    ticks = stream(assets, rows)
+    ticks = stream(assets, rows, missing)
     q = np.zeros((assets * rows, SENSORS), dtype=np.uint8)
     whose = np.repeat(np.array(numbers, dtype=np.int32), rows)
     seconds = np.tile(np.arange(rows, dtype=np.int64), assets)
@@ -87,9 +94,9 @@ def runtime(model: Detector, assets: int, rows: int) -> Live:
     return Live(call, lambda: last[0])
 
 
-def bare(model: Detector, assets: int, rows: int) -> Callable[[], object]:
+def bare(model: Detector, assets: int, rows: int, missing: float = 0.0) -> Callable[[], object]:
     """The detector's own `score` on the same ticks."""
-    ticks = stream(assets, rows)
+    ticks = stream(assets, rows, missing)
     state = [model.initial(assets)]
 
     def call() -> None:
@@ -187,6 +194,16 @@ def run() -> str:
                 f"{100 * cost.alarmed:.1f} %",
             )
         )
+    gaps = []
+    for (assets, rows), cost in costs.items():
+        live, alone = (cpu_per_call(call, 1.0) for call in (
+            runtime(model, assets, rows, MISSING).call, bare(model, assets, rows, MISSING)
+        ))  # fmt: skip
+        gaps.append(
+            (f"{assets:,} x {rows:,}", 1e3 * live, 1e3 * alone, 1e6 * live / (assets * rows),
+             number(live / cost.live, 1), number(alone / cost.bare, 1))
+        )  # fmt: skip
+    gaps_head = "assets x rows", "ms a call", "detector alone", "us a row", "of that without gaps", "alone"
     head = (
         "assets x rows", "ms a call", "detector alone", "readings/s", "us a row", "of River", "alone", "of the forest",
         "product's share", "alone", "in alarm",
@@ -212,5 +229,8 @@ def run() -> str:
         f"the rows times one {SENSORS} x {SENSORS} matrix, nothing else. "
         f"The aim of 200 x River is {1e3 * learning * ASSETS[-1] / 200:.2f} ms for {ASSETS[-1]:,} rows, that of 3 x "
         f"row by row {1e6 * learning / 3:.0f} us; the product alone takes {1e3 * most_assets.product:.2f} ms and "
-        f"{1e6 * costs[1, 1].product:.1f} us.\n\n" + table(("figure", "measured", "aim", "verdict"), verdicts)
+        f"{1e6 * costs[1, 1].product:.1f} us.\n\n"
+        + table(("figure", "measured", "aim", "verdict"), verdicts)
+        + f"\nThe same with {MISSING:.0%} of the values missing at random, one or more in "
+        f"{1 - (1 - MISSING) ** SENSORS:.0%} of the rows.\n\n" + table(gaps_head, gaps)
     )

@@ -50,7 +50,7 @@ from benchmarks.detection.measures import above, episodes, poisson_interval, qua
 from benchmarks.detection.others import SKAB_TRAIN, well_start
 from benchmarks.report import say, table
 from models.precursor import calibration, fit, fitting
-from models.precursor.detector import Window
+from models.precursor.residuals import Window
 from simulators.tep import COLUMNS
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Floats
-from models.precursor.detector import FAST, Charts
+from models.precursor.charts import FAST, Charts
 
 MONTH_S: Final = 30 * 86400.0
 TAUS: Final = (1, 3, 10, 30, 100, 300)

@@ -20,7 +20,9 @@ from models.precursor.calibration import (
     log_likelihood,
     take_baseline,
 )
-from models.precursor.detector import CHARTS, CLIP, GROSS, GROSS_TAU, WARM, Precursor, Window
+from models.precursor.charts import CHARTS, CLIP, GROSS, GROSS_TAU
+from models.precursor.detector import WARM, Precursor
+from models.precursor.residuals import Window
 from models.precursor.totals import find as find_totals
 from models.precursor.totals import taken
 

@@ -103,6 +103,27 @@ def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
         same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
 
 
+def test_beside_others_in_alarm_one_with_gaps_is_scored_as_alone(kind: str) -> None:
+    model, rng = fitted(kind), np.random.default_rng(2)
+    shifts = 3.0, 3.5, 4.0, 4.5, 5.0
+    x = np.stack([record(700, seed) for seed in range(6)])
+    x[:5, 300:600, 3] += np.array(shifts)[:, None]
+    x[5, ::5, 0] += 1e5
+    x[:5, :, 3][rng.random((5, 700)) < 0.5] = np.nan
+    _, together = model.score(model.initial(6), x)
+    for asset in range(6):
+        alone = run(model, x[asset])
+        statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
+        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:4]))
+        fields = (field[asset : asset + 1] for field in together[:3])
+        same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
+    state, parts = model.initial(6), []
+    for row in range(700):
+        state, part = model.score(state, x[:, row, None])
+        parts.append(part)
+    same(joined(parts), together)
+
+
 def test_more_assets_and_rows_than_are_worked_on_at_once(kind: str) -> None:
     model = fitted(kind)
     x = np.stack([faulty(100, seed=5 + at % 3)[at % 7 :][:90] for at in range(1100)])
