@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import selection
 from benchmarks.selection import START, Factor, Figures, Outcome, applied, choose
-from models.precursor import calibration, detector, fit, fitting
+from models.precursor import calibration, charts, fit, fitting
 
 FACTOR = Factor("cap", "cap", ((1.0, "1"), (2.0, "2"), (3.0, "3")))
 
@@ -57,7 +57,7 @@ def test_alternatives_are_in_force_only_inside(factor):
         assert np.isfinite(result.score[0, 10:]).all()
     after = [getattr(calibration, name) for name in ("WORTH", "BASELINES", "CAPS", "POOLED", "LONG")]
     assert after == before
-    assert fitting.CLIP == detector.CLIP
+    assert fitting.CLIP == charts.CLIP
     again = fit([rows], names, 60.0)
     assert np.array_equal(again.weights, plain.weights)
     assert np.array_equal(again.charts.shift, plain.charts.shift)

@@ -11,11 +11,14 @@ from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Scored
 from lab.episodes import Change, Episode, list_episodes
 from lab.historian.base import Batch, HistorianStats, Latest, Series
-from lab.scoring import ScoringRuntime
+from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
+from tests.models.plants import SENSORS, record
 
 SECOND = 10**9
 START = 1_764_000_000 * SECOND
+CHANNELS = [Channel(tag) for tag in SENSORS]
+PUMP = Asset("pump-1", "pump")
 
 
 class Memory:
@@ -151,3 +154,32 @@ def only(rig: Rig, asset: str = "pump-1") -> Episode:
     rig.commit()
     (episode,) = list_episodes(rig.store, asset)
     return episode
+
+
+def leaking(rows: int = 300, seed: int = 5) -> NDArray[np.float64]:
+    """Normal rows but for a leak, and a short gap before it."""
+    x = record(rows, seed)
+    x[100:160, 1] -= 12.0
+    x[60:64, 2] = np.nan
+    return x
+
+
+def seconds(rows: int, start: int = 0) -> NDArray[np.int64]:
+    """Times of rows, a second each."""
+    return START + (start + np.arange(rows)) * SECOND
+
+
+def check_replay(rig: Rig, asset: str, t0: int = START, t1: int = START + 10**6 * SECOND) -> None:
+    """Scoring the store again gives exactly what was given live."""
+    rig.commit()
+    replayed = replay_scores(rig.memory, rig.store, asset, t0, t1)
+    there = np.isfinite(replayed.score)
+    again = {
+        int(t): (float(s), bool(a))
+        for t, s, a in zip(replayed.t[there], replayed.score[there], replayed.alarm[there], strict=True)
+    }
+    assert again == {t: value for t, value in rig.scores_of(asset).items() if t0 <= t < t1}
+    live = list_episodes(rig.store, asset, t0=t0, t1=t1)[::-1]
+    assert [(e.id, e.start, e.model) for e in replayed.episodes] == [(e.id, e.start, e.model) for e in live]
+    ended = [episode for episode in live if episode.end is not None and episode.end < t1]
+    assert [episode for episode in replayed.episodes if episode.end is not None] == ended

@@ -13,8 +13,7 @@ from lab.episodes import Episode, Kind, find_episode, list_episodes, unpack
 from lab.groups import BURST, LONGER
 from models.detector import save, usual
 from models.precursor import Precursor
-from tests.lab.scoring_rig import SECOND, START, Rig, only
-from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, seconds
+from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, only, seconds
 from tests.models.plants import SENSORS, fitted, record, refit
 
 

@@ -14,8 +14,7 @@ from lab.store import Store
 from models.detector import Detector, save
 from models.precursor import fit
 from models.precursor.causes import Labelled, learn, nearest_age
-from tests.lab.scoring_rig import SECOND, START, Rig, only
-from tests.lab.test_scoring import CHANNELS, PUMP, check_replay, leaking, seconds
+from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, leaking, only, seconds
 from tests.models.plants import SENSORS, fitted, record
 
 
