@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.bars import Section, shortfalls, summary
-from benchmarks.detection import instruments, others, own_simulator, tep
+from benchmarks.detection import accepted, instruments, others, own_simulator, tep
 from benchmarks.detection.files import data
 from benchmarks.detection.subject import LAB, Subject
 from benchmarks.peers import PEERS
@@ -24,6 +24,7 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
     "promise": own_simulator.promise,
     "faults": own_simulator.faults,
     "instruments": instruments.instruments,
+    "accepted": accepted.accepted,
     "skab": lambda subjects, _: others.skab(subjects),
     "3w": lambda subjects, _: others.wells(subjects),
     "batadal": lambda subjects, _: others.water(subjects),

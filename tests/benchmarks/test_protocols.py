@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks import detection
 from benchmarks.bars import Line, Section, least, shortfalls, summary
-from benchmarks.detection import files, others, own_simulator, simulated
+from benchmarks.detection import accepted, files, others, own_simulator, simulated
 from benchmarks.detection.subject import INSTRUMENT, NONE, PROCESS, Scored
 from simulators.tep import TRIP_LIMITS
+from tests.models.plants import fitted, record
 
 ROWS = 960
 
@@ -182,3 +183,12 @@ def test_the_same_report_twice():
     once, again = (detection.run(["--only", "nab", "--peers", "PCA T2"]) for _ in range(2))
     assert once == again
     assert "NAB machine_temperature" in once
+
+
+def test_what_was_accepted_is_compared_with_what_was_not():
+    rows = record(900, 3)
+    rows[300:, 1] -= 6.0
+    after, without = accepted._alarms(fitted("precursor"), rows, 360)
+    assert len(after) == len(without) == accepted.SEEN
+    assert without.all()
+    assert not after.any()
