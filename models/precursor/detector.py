@@ -23,6 +23,8 @@ from models.precursor.totals import NONE, Totals
 
 CACHED: Final = 1024
 """Assets worked on at a time, so that their states stay in the cache."""
+FORETOLD: Final = 8192
+"""Rows of all assets together whose residuals are worked out at once: the lags of a long record would need memory."""
 AT_ONCE: Final = 256
 """Rows of all assets together that are taken into the charts at once."""
 FAR: Final = 1e4
@@ -359,7 +361,7 @@ class _Live:
         while row < rows:
             settling = np.maximum.reduce(state["settling"]) > 1
             if row == begin + len(residual):
-                begin, part = row, slice(row, row + 1 if settling and gaps else rows)
+                begin, part = row, slice(row, row + (1 if settling and gaps else max(1, FORETOLD // len(block))))
                 residual, valid = self._residuals(state, z[:, part], None if told is None else told[:, part])
             count, calm = 1, not (alone or settling or np.logical_or.reduce(state["alarm"]))
             if calm and np.minimum.reduce(state["seen"]) >= self.warm:

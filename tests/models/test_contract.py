@@ -134,7 +134,7 @@ def test_more_assets_and_rows_than_are_worked_on_at_once(kind: str) -> None:
         np.testing.assert_array_equal(together.contributions[asset], alone.contributions[0])
         for name, array in alone_state.items():
             np.testing.assert_array_equal(state[name][asset], array[0], err_msg=name)
-    same(run(model, faulty(5000)), joined([run_from(model, faulty(5000))]))
+    same(run(model, faulty(10_000)), joined([run_from(model, faulty(10_000))]))
 
 
 def run_from(model: Detector, x: Floats) -> Result:
