@@ -9,8 +9,8 @@ from devices.frame import Asset
 from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
-from lab.tracker import SHOWN, Tracker
-from models.detector import Model, Result
+from lab.tracker import NONE_AHEAD, SHOWN, Tracker
+from models.detector import First, Model, Result
 
 
 class Member:
@@ -123,9 +123,10 @@ def follow(
     tracker, detector, changes = member.tracker, member.model.detector, list[Change]()
     alarms, scores = result.alarm[rows.asset].tolist(), result.score[rows.asset].tolist()
     shares, deviation = result.contributions[rows.asset], result.deviation[rows.asset]
-    outside, ahead, places = group.outside(rows.values - rows.shift), None, member.layout.places(group.model)
-    if result.forecast is not None:
-        ahead = [field[rows.asset].tolist() for field in result.forecast[:4]]
+    outside, places = group.outside(rows.values - rows.shift), member.layout.places(group.model)
+    forecast = result.forecast
+    ahead = None if forecast is None else _ahead(forecast[:4], rows.asset)
+    others = None if forecast is None or forecast.others is None else _ahead(forecast.others, rows.asset)
     steers = places.steers if places.declared else None
     ill, spikes = rows.ill, member.spikes
     lost = None if ill is None else np.isin(ill.fault, LOST)
@@ -170,8 +171,6 @@ def follow(
         tracker.ended = False
         tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
         tracker.depart(rows.values[row], outside[row], (places.measured, group.moves))
-        if ahead is not None:
-            tracker.foresee(t, *(field[row] for field in ahead))
         tracker.judge(ill, row, spikes, period)
         since = tracker.recent[-tracker.rows - 1 :] - rows.shift
         if tracker.failed is None and tracker.beside is None and tracker.rows <= SHOWN:
@@ -190,8 +189,15 @@ def follow(
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)
+        if ahead is not None:
+            tracker.foresee(t, *ahead[row], others=NONE_AHEAD if others is None else others[row])
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):
         changes.append(change)
     return changes
+
+
+def _ahead(fields: First, asset: int) -> list[tuple[float, float, float, int]]:
+    """What a forecast says of an asset, row by row."""
+    return list(zip(*(field[asset].tolist() for field in fields), strict=True))

@@ -74,9 +74,14 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
     check_controlled(table, controlled, model.detector.sensors)
     matches: list[Match | None] = [None] * len(table.values)
     suspects = [""] * len(table.values)
+    ahead, ahead_of = np.full((len(table.values), 3), np.nan), np.full(len(table.values), -1, dtype=np.int64)
 
     def note(tracker: Tracker, row: int) -> None:
         matches[row] = tracker.match()
+        if (outlook := tracker.outlook) is not None:
+            told = outlook.time_s, outlook.low_s, outlook.high_s
+            ahead[row] = [np.inf if each is None else each for each in told]
+            ahead_of[row] = -1 if outlook.sensor is None else table.columns.index(outlook.sensor)
         for suspect in tracker.named_suspects()[:1]:
             suspects[row] = " ".join(suspect)
 
@@ -110,9 +115,7 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
     shares = np.take_along_axis(scored.contributions, order, axis=1)
     names = np.where(shares > 0, np.array(table.columns, dtype=object)[order], "")
     top = [names[:, at].tolist() if at < names.shape[1] else [""] * n for at in range(TOP)]
-    return Scores(
-        scored.score, scored.alarm, episode, matches, suspects, scored.ahead, scored.ahead_of, top, episodes, missing
-    )
+    return Scores(scored.score, scored.alarm, episode, matches, suspects, ahead, ahead_of, top, episodes, missing)
 
 
 def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[str] | None = None) -> None:

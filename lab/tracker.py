@@ -53,6 +53,8 @@ QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
 HIGHER: Final = 1.01
 """A peak higher by this factor is written at once."""
+NONE_AHEAD: Final = (np.inf, np.inf, np.inf, -1)
+"""No limit in sight: a forecast's time, low and high end, and whose limit."""
 
 
 class Tracker(Course):
@@ -179,21 +181,35 @@ class Tracker(Course):
         if not self.peak >= score:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
-    def foresee(self, t: int, time_s: float, low_s: float, high_s: float, sensor: int) -> None:
-        """Take in what a row says of the limits; after `add` of it.
+    def foresee(
+        self,
+        t: int,
+        time_s: float,
+        low_s: float,
+        high_s: float,
+        sensor: int,
+        others: tuple[float, float, float, int] = NONE_AHEAD,
+    ) -> None:
+        """Take in what a row says of the limits, and what of those of all sensors but the first one; at the end of it.
 
-        What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold.
+        What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold; nor will it,
+        unless it spikes. What it seemed to have reached before that was known is taken back; of one that spikes, once
+        it is back.
         """
         before = self.outlook or Outlook(None, None, None, None)
-        seen = sensor >= 0
-        name = self.sensors[sensor] if seen else None
-        whose = self.whose or self.beside
-        spiking = self.failed is None and self.blamed is not None and self.blamed[1] == FAULTS[IS_SPIKING]
-        foretold = spiking and before.sensor == name
-        if seen and time_s <= 0 and whose is not None and whose[0] == name and not foretold:
-            if self.outlook is None:
+        name = self.sensors[sensor] if sensor >= 0 else None
+        own, fault = self.whose or self.beside or (None, None)
+        spikes = fault == FAULTS[IS_SPIKING]
+        foretold = spikes and self.failed is None and self.blamed is not None and before.sensor == name
+        mute = name is not None and name == own and not foretold and (time_s <= 0 or not spikes)
+        if self.failed is not None and before.reached == own and not (mute and spikes):
+            before, self.outlook = Outlook(None, None, None, None), None
+        if mute:
+            time_s, low_s, high_s, sensor = others
+            if sensor < 0 and self.outlook is None:
                 return
-            seen, name, time_s, low_s, high_s = False, None, np.inf, np.inf, np.inf
+            name = self.sensors[sensor] if sensor >= 0 else None
+        seen = name is not None
         reached, lead_s = before.reached, before.lead_s
         if seen and time_s <= 0 and reached is None:
             reached, lead_s = name, (self.rows - 1) * self.period_s

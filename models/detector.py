@@ -42,6 +42,10 @@ class Each(NamedTuple):
     high_s: Floats
 
 
+First = tuple[Floats, Floats, Floats, NDArray[np.int64]]
+"""The first four fields of a forecast."""
+
+
 class Forecast(NamedTuple):
     """Of `A` assets and `T` rows: the limit that will be reached first."""
 
@@ -55,6 +59,8 @@ class Forecast(NamedTuple):
     """(A, T) position of the sensor among the columns of a block; -1 where none is in sight."""
     each: Each | None = None
     """Of every sensor, if asked for."""
+    others: First | None = None
+    """What the first four say of all sensors but this one: if it has failed, that is to be told."""
 
 
 class Result(NamedTuple):

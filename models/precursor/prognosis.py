@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detector import Each, Floats, Forecast, State
+from models.detector import Each, First, Floats, Forecast, State
 from models.precursor import passage
 
 LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0, 200.0])
@@ -129,19 +129,25 @@ class Prognosis:
         if parts:
             at = np.concatenate(places)
             whole[at] = self._first(self._quantiles(np.concatenate(parts)))
-        time, low, high = whole[:, 0], whole[:, 1], whole[:, 2]
-        first = np.arange(len(whole)), np.argmin(time, axis=1)
-        seen = np.isfinite(time[first])
-        least = np.where(seen, low[first], low.min(axis=1))
         shape = assets, rows
-        forecast = Forecast(
-            time_s=time[first].reshape(shape),
-            low_s=least.reshape(shape),
-            high_s=high[first].reshape(shape),
-            sensor=np.where(seen, np.append(self.columns, -1)[first[1]], -1).reshape(shape),
-            each=Each(*(whole[:, k, :count].reshape(assets, rows, count) for k in range(3))) if each else None,
-        )
-        return after, forecast
+        first, told = self._soonest(whole, shape)
+        others = told
+        if parts:
+            rest = whole.copy()
+            rest[np.arange(len(whole)), :, first] = np.inf
+            others = self._soonest(rest, shape)[1]
+        every = Each(*(whole[:, k, :count].reshape(assets, rows, count) for k in range(3))) if each else None
+        return after, Forecast(*told, each=every, others=others)
+
+    def _soonest(self, times: Floats, shape: tuple[int, int]) -> tuple[NDArray[np.intp], First]:
+        """Of times (N, 3, L) whose limit is reached first (N,), and when."""
+        time, low, high = times[:, 0], times[:, 1], times[:, 2]
+        first = np.argmin(time, axis=1)
+        at = np.arange(len(times)), first
+        seen = np.isfinite(time[at])
+        least = np.where(seen, low[at], low.min(axis=1))
+        sensor = np.where(seen, np.append(self.columns, -1)[first], -1)
+        return first, (time[at].reshape(shape), least.reshape(shape), high[at].reshape(shape), sensor.reshape(shape))
 
     def _move(self, state: State, x: Floats) -> State:
         """The state after one more row (A, L) of distances from normal; a missing value moves nothing."""

@@ -1,6 +1,7 @@
 """Whose an episode is: the process's, or that of an instrument that failed."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -11,7 +12,9 @@ from devices.quality import CODES
 from lab.course import HEARD, LASTS
 from lab.episodes import Episode, Kind, find_episode, list_episodes, unpack
 from lab.groups import BURST, LONGER
-from models.detector import save, usual
+from lab.offline import score_table
+from lab.tables import Table
+from models.detector import Model, save, usual
 from models.precursor import Precursor
 from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, only, seconds
 from tests.models.plants import SENSORS, fitted, record, refit
@@ -536,6 +539,31 @@ def test_what_a_failed_sensor_reads_reaches_no_limit_of_the_plant(rig: Rig) -> N
     assert newest.upset
     assert newest.outlook is not None
     assert newest.outlook.reached == "pressure"
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_a_sensor_stuck_beyond_its_limit_hides_no_limit_of_the_plant(rig: Rig, size: int) -> None:
+    x = record(500, 5)
+    x[150:, 3] = 310.0
+    x[250:, 1] -= np.minimum(0.2 * np.arange(250), 30.0)
+    assert failed(rig, f"stuck-{size}", x, size=size) == {("level", "frozen")}
+    episode = list_episodes(rig.store, f"stuck-{size}")[0]
+    assert episode.outlook is not None
+    assert (episode.outlook.sensor, episode.outlook.reached) == ("pressure", "pressure")
+    told = [change.episode.outlook for change in rig.changes if change.episode.failed]
+    assert all(outlook is None or outlook.reached != "level" for outlook in told)
+    scores = score_table(Model(fitted("precursor"), {}, "m"), Table(SENSORS, x, seconds(500), 1.0, Path("stuck.csv")))
+    live = rig.runtime.describe(rig.numbers[f"stuck-{size}"])["outlook"]
+    assert msgspec.to_builtins(scores.episodes[-1][0].outlook) == live
+    assert (scores.ahead[-1, 0], scores.ahead_of[-1]) == (0.0, SENSORS.index("pressure"))
+    assert (scores.ahead_of[200:] != SENSORS.index("level")).all()
+
+
+def test_a_spike_beyond_its_limit_has_reached_none(rig: Rig) -> None:
+    x = record(400, 5)
+    x[200, 3] += 300.0
+    assert failed(rig, "pump-1", x, size=1) == {("level", "spiking")}
+    assert all(each.outlook is None or each.outlook.reached is None for each in list_episodes(rig.store, "pump-1"))
 
 
 def test_what_a_user_told_of_a_failed_sensor_is_no_cause_in_the_process(rig: Rig) -> None:

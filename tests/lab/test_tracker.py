@@ -554,9 +554,34 @@ def test_what_a_blamed_sensor_reads_reaches_its_limit_if_that_was_foretold(
     tracker.foresee(0, 5.0, 1.0, 9.0, foretold)
     tracker.add(SECOND, 2.0, np.array([1.0, 0.0, 0.0]))
     tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1)
+    told = tracker.outlook or Outlook(None, None, None, None)
+    assert told.reached == reached
+    assert told.sensor == reached, "and no forecast stays standing"
+
+
+def test_a_failed_sensor_hides_no_limit_that_another_will_reach() -> None:
+    tracker = grown()
+    tracker.foresee(0, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1))
     assert tracker.outlook is not None
-    assert tracker.outlook.reached == reached
-    assert tracker.outlook.sensor == reached, "and no forecast stays standing"
+    assert tracker.outlook.reached == "b"
+    assert kind(tracker, 1, 1000) == "instrument"
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2))
+    assert tracker.outlook == Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0), "what b seemed to reach is taken back"
+    tracker.foresee(2 * SECOND, 30.0, 10.0, 90.0, 1, others=(50.0, 10.0, 90.0, 2))
+    assert tracker.outlook.sensor == "c", "nor will what is frozen ever reach one"
+    tracker.foresee(3 * SECOND, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1))
+    assert (tracker.outlook.sensor, tracker.outlook.low_s, tracker.outlook.reached) == (None, 900.0, None)
+
+
+def test_what_a_spike_reached_is_taken_back_once_it_is_back() -> None:
+    tracker = grown()
+    tracker.foresee(0, 0.0, 0.0, 0.0, 1)
+    tracker.failed = "b", "spiking"
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2))
+    assert tracker.outlook is not None
+    assert (tracker.outlook.reached, tracker.outlook.sensor) == ("b", "c"), "it is still beyond the limit"
+    tracker.foresee(2 * SECOND, 80.0, 10.0, 90.0, 1, others=(np.inf, 900.0, np.inf, -1))
+    assert (tracker.outlook.reached, tracker.outlook.sensor) == (None, "b"), "between its spikes it tells the truth"
 
 
 def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:

@@ -47,7 +47,9 @@ def same(a: Forecast, b: Forecast) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert a.each is not None
     assert b.each is not None
-    for mine, other in zip(a.each, b.each, strict=True):
+    assert a.others is not None
+    assert b.others is not None
+    for mine, other in zip((*a.each, *a.others), (*b.each, *b.others), strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
@@ -55,7 +57,9 @@ def joined(parts: Sequence[Forecast]) -> Forecast:
     eaches = [part.each for part in parts if part.each is not None]
     each = type(eaches[0])(*(np.concatenate(column, axis=1) for column in zip(*eaches, strict=True)))
     fields = [np.concatenate(column, axis=1) for column in zip(*(part[:4] for part in parts), strict=True)]
-    return Forecast(fields[0], fields[1], fields[2], fields[3], each)
+    rest = [part.others for part in parts if part.others is not None]
+    time, low, high, sensor = (np.concatenate(column, axis=1) for column in zip(*rest, strict=True))
+    return Forecast(fields[0], fields[1], fields[2], fields[3], each, (time, low, high, sensor))
 
 
 def test_only_columns_with_limits_and_values_are_forecast(prognosis: Prognosis) -> None:
@@ -100,6 +104,23 @@ def test_what_is_reached_is_reached(prognosis: Prognosis) -> None:
     assert (told.sensor[0, 40:] == 0).all()
 
 
+def test_what_others_reach_is_told_beside_the_first(prognosis: Prognosis) -> None:
+    x = rising(12, 400)
+    alone = run(prognosis, np.where(np.arange(4) == 0, np.nan, x))  # the level has no values
+    x[150:, 0] = 95.0
+    told = run(prognosis, x)
+    assert told.others is not None
+    assert (told.sensor[0, 150:] == 0).all()
+    for mine, theirs in zip(told.others, alone[:4], strict=True):
+        np.testing.assert_array_equal(mine[0, 150:], theirs[0, 150:])
+    assert (told.others[3][0, -1], told.others[0][0, -1]) == (2, 0.0)
+    only = fit(normal(1500, 1), SENSORS, {"level": LIMITS["level"]}, PERIOD_S)
+    none = run(only, x)
+    assert none.others is not None
+    assert (none.others[3] == -1).all()
+    assert np.isinf(none.others[0]).all()
+
+
 def test_rows_not_active_have_no_forecast_and_change_nothing(prognosis: Prognosis) -> None:
     x = rising(4)[None]
     active = np.zeros((1, x.shape[1]), dtype=np.bool_)
@@ -136,7 +157,10 @@ def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
     for asset in (0, 3, 69):
         some = slice(asset, asset + 1)
         alone = run(prognosis, x[asset])
-        same(alone, Forecast(*(f[some] for f in together[:4]), type(together.each)(*(f[some] for f in together.each))))
+        assert together.others is not None
+        time, low, high, sensor = (field[some] for field in together.others)
+        every = type(together.each)(*(field[some] for field in together.each))
+        same(alone, Forecast(*(field[some] for field in together[:4]), every, (time, low, high, sensor)))
 
 
 def test_the_state_is_never_changed_in_place(prognosis: Prognosis) -> None:
