@@ -280,6 +280,12 @@ def _limit(path: Path, line: int, side: str, cell: str, decimal: bool | None) ->
     return value
 
 
+def unknown_limits(path: Path, limits: Limits, model: Model) -> str | None:
+    """That limits in a file are of sensors that the model does not have; None where it has all."""
+    strange = sorted(set(limits).difference(model.detector.sensors))
+    return text("fit.strange_limits", file=path, sensors=", ".join(strange)) if strange else None
+
+
 def tep_runs() -> tuple[int, float]:
     """Runs and plant hours of each that the plant's model is made from on this machine."""
     return TEP_LONG if find_spec("numba") is not None else TEP_SHORT

@@ -1,7 +1,6 @@
 """Scoring a file as if it came live: one asset, one block, the collector's own scorer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,7 +165,7 @@ def why_unscored(model: Model, table: Table) -> str:
     return text("score.none.missing", lags=first)
 
 
-def find_causes(model: Model, folders: Sequence[Path], names: Mapping[str, str] | None = None) -> Known | None:
+def find_causes(model: Model, folders: Sequence[Path], names: Mapping[str, str]) -> Known | None:
     """The first library of causes in some folders that knows at least half of a model's sensors.
 
     `names` are those of sensors for their tags, where the model is called by them.
@@ -174,13 +173,10 @@ def find_causes(model: Model, folders: Sequence[Path], names: Mapping[str, str] 
     Raises:
         LibraryError: one of them cannot be used.
     """
-    sensors = set(model.detector.sensors)
     for folder in folders:
         for path in sorted(folder.glob("*.causes.json")):
-            library = read_library(path)
-            if names:
-                library = replace(library, sensors=tuple(names.get(name, name) for name in library.sensors))
-            if 2 * len(sensors & set(library.sensors)) >= len(sensors):
+            library = read_library(path).with_names(names)
+            if library.knows(model.detector.sensors):
                 return Known(path.name, library)
     return None
 

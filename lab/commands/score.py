@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         from lab.causes import LibraryError, read_library
         from lab.config import load_config
         from lab.episodes import Known
-        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed
+        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed, unknown_limits
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
@@ -58,16 +58,14 @@ def register(app: typer.Typer) -> None:
         rate = check_rate(false_alarms_per_month)
         period_s = parse_period(period)
         names = split_names(ignore)
-        headers: dict[str, str] = {}
         try:
             table = read_table(data, time=time, period_s=period_s, ignore=names)
             files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
             echo_notes([table, *files], names)
             check_controlled(table, fed := split_names(controlled))
+            headers = dict(zip(tags(table.columns), table.columns, strict=True))
             if model is not None:
-                judge = load(model)
-                headers = dict(zip(tags(table.columns), table.columns, strict=True))
-                judge = renamed(judge, headers)
+                judge = renamed(load(model), headers)
                 if coarse := coarser_columns(judge, table):
                     typer.echo(text("score.coarser", data=data, sensors=", ".join(coarse[:10])), err=True)
             else:
@@ -75,10 +73,15 @@ def register(app: typer.Typer) -> None:
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
                 for line in left_out(files, judge):
                     typer.echo(line, err=True)
+                if limits is not None and ahead is not None and (strange := unknown_limits(limits, ahead, judge)):
+                    typer.echo(strange, err=True)
                 if (short := promise(judge)) is not None:
                     typer.echo(short, err=True)
             if causes is not None:
-                known: Known | None = Known(causes.name, read_library(causes))
+                library = read_library(causes).with_names(headers)
+                known: Known | None = Known(causes.name, library)
+                if not library.knows(judge.detector.sensors):
+                    typer.echo(text("score.strange_causes", file=causes), err=True)
             else:
                 beside = [] if model is None else [model.parent]
                 known = find_causes(judge, [*beside, load_config().models], headers)

@@ -181,6 +181,13 @@ class Library:
         """Whether it has at least half of these sensors."""
         return 2 * len(set(sensors) & set(self.sensors)) >= len(sensors)
 
+    def with_names(self, names: Mapping[str, str]) -> "Library":
+        """The library with other names for those of its sensors that have one, but for a name that another has."""
+        return replace(
+            self,
+            sensors=tuple(name if (new := names.get(name, name)) in self.sensors else new for name in self.sensors),
+        )
+
     def with_sensors(self, sensors: Sequence[str]) -> "Library":
         """The library with these sensors as well; to the examples it has they were normal."""
         wider = tuple(dict.fromkeys((*self.sensors, *sensors)))

@@ -246,6 +246,8 @@ def test_fit_says_what_it_learned_and_what_it_can_promise(tmp_path: Path) -> Non
     assert kept > 1
     assert f"can promise {kept:.3g}" in done.output
     assert lab("fit", "--normal", one, "--normal", two, "-o", second, "--limits", limits).exit_code == 0
+    done = lab("score", "--normal", one, "--data", two, "-o", tmp_path / "s.csv", "--limits", limits)
+    assert "no such sensor in the model, left out: nowhere" in done.output
     assert first.read_bytes() == second.read_bytes()
     long = put(tmp_path / "c.csv", record(20_000, 3))
     easy = lab("fit", "--normal", long, "-o", second, "--false-alarms-per-month", 1e4)
@@ -325,6 +327,16 @@ def test_a_model_learned_from_a_stream_of_the_file_scores_the_file(tmp_path: Pat
         told.append((done.output, (tmp_path / "s.csv").read_bytes()))
     assert told[0][1].count("圧力".encode()) > 50
     assert told[0] == told[1]
+    (tmp_path / "apart").mkdir()
+    write_library(tmp_path / "apart" / "m.causes.json", learn_causes(labelled, tagged))
+    for judge in (("--model", model), ("--normal", put(tmp_path / "n.csv", record(600, 1), headers))):
+        named = ("score", *judge, "--causes", tmp_path / "apart" / "m.causes.json", "--data", data)
+        done = lab(*named, "-o", tmp_path / "named.csv")
+        assert "has less than half" not in done.output
+        assert "like: leak" in done.output, "the library of a stream too, named as it is or found"
+    assert (tmp_path / "named.csv").read_bytes().count(b",leak,") == told[0][1].count(b",leak,")
+    write_library(tmp_path / "apart" / "m.causes.json", learn_causes(labelled, tuple("abcdef")))
+    assert "has less than half" in lab(*named, "-o", tmp_path / "named.csv").output
 
 
 def test_a_period_is_never_made_up(tmp_path: Path) -> None:
