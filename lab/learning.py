@@ -1,5 +1,6 @@
 """The first rows of an asset that has no model yet: what is learned from them, and what waits meanwhile."""
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -10,6 +11,8 @@ from devices.quality import BAD, is_bad
 from lab.blocks import Floats, RowBlock
 from lab.scorer import GAP_NS, GAP_PERIODS
 from models.detector import Detector
+
+log = logging.getLogger("lab.learning")
 
 
 class Learner:
@@ -52,13 +55,18 @@ class Learner:
 
 
 def declared_limits(channels: Sequence[Channel], alarms: bool = True) -> dict[str, tuple[float | None, float | None]]:
-    """Lower and upper limit of the channels that have one: the trip, or else (with `alarms`) the alarm."""
+    """Lower and upper limit of the channels that have one: the trip, or else (with `alarms`) the alarm.
+
+    Those of which the lower one is not the lower one (0 and 0, as devices say that have none set) are left out.
+    """
     found = {}
     for channel in channels:
         if (limits := channel.limits) is not None and channel.role != "status":
             low = limits.lo_alarm if alarms and limits.lo_trip is None else limits.lo_trip
             high = limits.hi_alarm if alarms and limits.hi_trip is None else limits.hi_trip
-            if low is not None or high is not None:
+            if low is not None and high is not None and low >= high:
+                log.warning("limits %g and %g of %s are none: they are left out", low, high, channel.tag)
+            elif low is not None or high is not None:
                 found[channel.tag] = low, high
     return found
 

@@ -1,18 +1,19 @@
 """What a user tells the runtime, and what episodes say of their cause and their limits."""
 
 import sqlite3
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from devices.frame import Asset, Channel
+from devices.frame import Asset, Channel, Limits
 from lab.causes import read_library, write_library
 from lab.episodes import list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
-from models.detector import Detector, save
-from models.precursor import fit
+from models.detector import Detector, load, save
+from models.precursor import Precursor, fit
 from models.precursor.causes import Labelled, learn, nearest_age
 from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, leaking, only, seconds
 from tests.models.plants import SENSORS, fitted, record
@@ -398,6 +399,25 @@ def test_no_limit_in_sight_is_an_answer(tmp_path: Path) -> None:
     assert np.isnan(scored.ahead[~scored.alarm]).all()
     assert np.isinf(scored.ahead[scored.alarm, 0]).all()
     assert (scored.ahead_of == -1).all()
+    rig.crash()
+
+
+def test_limits_that_are_none_keep_no_asset_from_learning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    limits = {"level": Limits(lo_alarm=0.0, hi_alarm=0.0), "flow": Limits(lo_trip=90.0, hi_alarm=80.0)}
+    limits |= {"pressure": Limits(lo_alarm=40.0, hi_alarm=40.0, hi_trip=80.0)}
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=200), [Channel(tag, limits=limits.get(tag)) for tag in SENSORS])
+    rig.feed("new", seconds(300), record(300, 5))
+    learner = rig.runtime._learning[0]
+    assert learner.result is not None
+    wait([learner.result])
+    rig.poll()
+    model = load(tmp_path / "models" / "asset-new.model").detector
+    assert isinstance(model, Precursor)
+    assert model.prognosis is not None
+    assert model.prognosis.sensors == ("pressure",)
+    assert len(rig.scores) > 90
+    assert "limits 0 and 0 of level" in caplog.text
     rig.crash()
 
 
