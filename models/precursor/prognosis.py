@@ -119,10 +119,13 @@ class Prognosis:
             raise ValueError(f"active rows of shape {active.shape}; want {(assets, rows)}")
         after, parts, places = state, [], []
         for row in range(rows):
-            after = self._move(after, block[:, row, self.columns] - self.center)
+            x = block[:, row, self.columns] - self.center
+            after = self._move(after, x)
             which = np.arange(assets) if active is None else np.flatnonzero(active[:, row])
             if len(which) and len(self.of):
-                parts.append(self._features(after, which))
+                # where a pace is many rows, the first average is beyond the limit long after the reading is
+                now = np.where(np.abs(x) < HUGE, x, after["ladder"][:, 0])
+                parts.append(self._features(after, which, now))
                 places.append(which * rows + row)
         count = len(self.sensors)
         whole = np.full((assets * rows, 3, max(1, count)), np.inf)
@@ -199,8 +202,11 @@ class Prognosis:
             "missing": missing.astype(np.int16),
         }
 
-    def _features(self, state: State, which: NDArray[np.intp]) -> Floats:
-        """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN)."""
+    def _features(self, state: State, which: NDArray[np.intp], now: Floats) -> Floats:
+        """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN).
+
+        `now` (A, L) is how far the readings are from normal.
+        """
         of, side = self.of, self.side
         ladder = np.moveaxis(state["ladder"][which][:, :, of], 1, 2) * side[:, None]
         peak = np.where(side > 0, state["high"][which][:, of], -state["low"][which][:, of])
@@ -209,7 +215,7 @@ class Prognosis:
         square = state["square"][which][:, of]
         found = features(ladder, square, busy, since, peak, self.far, self._room(), self.way)
         missing = state["missing"][which][:, of]
-        reached = ladder[..., 0] >= self._room()
+        reached = now[which][:, of] * side >= self._room()
         last = np.where((missing < 0) | (missing > HOLD), np.nan, reached)
         return np.concatenate([found, last[..., None]], axis=-1)
 

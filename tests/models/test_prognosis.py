@@ -215,6 +215,11 @@ def test_a_fast_sampled_plant_is_forecast_at_its_own_pace() -> None:
     told = run(fast, slow(x[:end]))
     last = told.time_s[0, (end - 30) * 30]
     assert 8 * PERIOD_S < last < 100 * PERIOD_S
+    whole = slow(x)
+    crossed = int(np.argmax(whole[:, 2] >= 120.0))
+    told = run(fast, whole[: crossed + 1])
+    assert told.time_s[0, crossed - 1] > 0.0
+    assert told.time_s[0, crossed] == 0.0, "a reading beyond its limit is, whatever its averages are"
 
 
 def test_constant_sensors_and_limits_inside_normal() -> None:
