@@ -176,6 +176,7 @@ class _Names:
             "first_s": outlook.first_s,
             "reached": outlook.reached,
             "lead_s": outlook.lead_s,
+            "limit": outlook.limit,
         }
 
 

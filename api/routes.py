@@ -61,6 +61,7 @@ _EXPLAINED: Final = {
         "first_s": 21000.0,
         "reached": None,
         "lead_s": None,
+        "limit": 3000.0,
     },
 }
 

@@ -110,7 +110,7 @@ class Outlook(Answer):
     """How long until a limit is reached, seconds of the asset's own clock; no `sensor`: none in sight.
 
     `time_s` is the median, `low_s` to `high_s` hold it in 80 % of cases; where none is in sight `low_s` is what nine in
-    ten such cases leave at least.
+    ten such cases leave at least. `limit` is the one that `sensor` will reach, in its unit.
     """
 
     sensor: str | None
@@ -122,6 +122,7 @@ class Outlook(Answer):
     first_s: Number
     reached: str | None
     lead_s: Number
+    limit: Number
 
 
 class AssetDetail(Asset):

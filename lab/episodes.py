@@ -69,6 +69,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """Whose limit was reached first."""
     lead_s: float | None = None
     """From the episode's start until it was."""
+    limit: float | None = None
+    """Which of the limits of `sensor`, in its unit."""
 
 
 class Episode(msgspec.Struct, frozen=True):

@@ -125,7 +125,7 @@ def follow(
     shares, deviation = result.contributions[rows.asset], result.deviation[rows.asset]
     outside, places = group.outside(rows.values - rows.shift), member.layout.places(group.model)
     forecast = result.forecast
-    ahead = None if forecast is None else _ahead(forecast[:4], rows.asset)
+    ahead = None if forecast is None else _ahead(forecast[:5], rows.asset)
     others = None if forecast is None or forecast.others is None else _ahead(forecast.others, rows.asset)
     steers = places.steers if places.declared else None
     ill, spikes = rows.ill, member.spikes
@@ -198,6 +198,6 @@ def follow(
     return changes
 
 
-def _ahead(fields: First, asset: int) -> list[tuple[float, float, float, int]]:
+def _ahead(fields: First, asset: int) -> list[tuple[float, float, float, int, float]]:
     """What a forecast says of an asset, row by row."""
     return list(zip(*(field[asset].tolist() for field in fields), strict=True))

@@ -53,8 +53,8 @@ QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
 HIGHER: Final = 1.01
 """A peak higher by this factor is written at once."""
-NONE_AHEAD: Final = (np.inf, np.inf, np.inf, -1)
-"""No limit in sight: a forecast's time, low and high end, and whose limit."""
+NONE_AHEAD: Final = (np.inf, np.inf, np.inf, -1, np.nan)
+"""No limit in sight: a forecast's time, low and high end, whose limit, and which."""
 
 
 class Tracker(Course):
@@ -188,7 +188,8 @@ class Tracker(Course):
         low_s: float,
         high_s: float,
         sensor: int,
-        others: tuple[float, float, float, int] = NONE_AHEAD,
+        limit: float = np.nan,
+        others: tuple[float, float, float, int, float] = NONE_AHEAD,
     ) -> None:
         """Take in what a row says of the limits, and what of those of all sensors but the first one; at the end of it.
 
@@ -205,7 +206,7 @@ class Tracker(Course):
         if self.failed is not None and before.reached == own and not (mute and spikes):
             before, self.outlook = Outlook(None, None, None, None), None
         if mute:
-            time_s, low_s, high_s, sensor = others
+            time_s, low_s, high_s, sensor, limit = others
             if sensor < 0 and self.outlook is None:
                 return
             name = self.sensors[sensor] if sensor >= 0 else None
@@ -222,6 +223,7 @@ class Tracker(Course):
             first_s=round(time_s, 3) if seen and before.first_at is None else before.first_s,
             reached=reached,
             lead_s=lead_s,
+            limit=float(limit) if np.isfinite(limit) else None,
         )
 
     def judge(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> None:

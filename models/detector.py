@@ -42,8 +42,8 @@ class Each(NamedTuple):
     high_s: Floats
 
 
-First = tuple[Floats, Floats, Floats, NDArray[np.int64]]
-"""The first four fields of a forecast."""
+First = tuple[Floats, Floats, Floats, NDArray[np.int64], Floats]
+"""The first five fields of a forecast."""
 
 
 class Forecast(NamedTuple):
@@ -57,10 +57,12 @@ class Forecast(NamedTuple):
     """(A, T) its upper end; inf where none is in sight."""
     sensor: NDArray[np.int64]
     """(A, T) position of the sensor among the columns of a block; -1 where none is in sight."""
+    limit: Floats
+    """(A, T) which of its limits, in its unit; NaN where none is in sight."""
     each: Each | None = None
     """Of every sensor, if asked for."""
     others: First | None = None
-    """What the first four say of all sensors but this one: if it has failed, that is to be told."""
+    """What the first five say of all sensors but this one: if it has failed, that is to be told."""
 
 
 class Result(NamedTuple):

@@ -57,13 +57,13 @@ export function roughly(seconds) {
   return duration(coarse);
 }
 
-/** Whether forecasts are of the sensor's trip (else of its alarm), and its value where there is only one. */
-function limitOf(sensor) {
+/** Whether a forecast is of the sensor's trip (else of its alarm), and the limit's value; null where it is not told. */
+function limitOf(sensor, limit) {
   const limits = sensor.limits ?? {};
-  const kind = limits.hi_trip == null && limits.lo_trip == null ? 'alarm' : 'trip';
-  const values = [limits[`hi_${kind}`], limits[`lo_${kind}`]].filter((value) => value != null);
-  const value = values.length === 1 ? `${number(values[0], Number.isInteger(values[0]) ? 0 : undefined)}\u00a0${unitText(sensor.unit)}`.trim() : null;
-  return { trip: kind === 'trip', value };
+  const trips = [limits.lo_trip, limits.hi_trip].filter((value) => value != null);
+  if (limit == null) return { trip: trips.length > 0, value: null };
+  const value = `${number(limit, Number.isInteger(limit) ? 0 : undefined)}\u00a0${unitText(sensor.unit)}`.trim();
+  return { trip: trips.includes(limit), value };
 }
 
 const anyTrip = (asset) => asset.sensors.some((one) => one.limits?.hi_trip != null || one.limits?.lo_trip != null);
@@ -87,7 +87,7 @@ export function outlookText(asset, outlook) {
   }
   const sensor = sensorOf(asset, outlook.sensor);
   const name = sensorName(asset.kind, sensor);
-  const { trip, value } = limitOf(sensor);
+  const { trip, value } = limitOf(sensor, outlook.limit);
   const until = trip
     ? t(value ? 'page.outlook.trip_at' : 'page.outlook.trip', { name, value })
     : t(value ? 'page.outlook.alarm_at' : 'page.outlook.alarm', { name, value });
@@ -146,7 +146,7 @@ function leftLine(asset, outlook) {
   if (!outlook) return null;
   if (outlook.reached) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
   if (!outlook.sensor) return t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
-  const { trip } = limitOf(sensorOf(asset, outlook.sensor));
+  const { trip } = limitOf(sensorOf(asset, outlook.sensor), outlook.limit);
   return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: roughly(outlook.time_s) });
 }
 

@@ -128,7 +128,7 @@ class Prognosis:
                 parts.append(self._features(after, which, now))
                 places.append(which * rows + row)
         count = len(self.sensors)
-        whole = np.full((assets * rows, 3, max(1, count)), np.inf)
+        whole = np.full((assets * rows, 4, max(1, count)), np.inf)
         if parts:
             at = np.concatenate(places)
             whole[at] = self._first(self._quantiles(np.concatenate(parts)))
@@ -143,14 +143,15 @@ class Prognosis:
         return after, Forecast(*told, each=every, others=others)
 
     def _soonest(self, times: Floats, shape: tuple[int, int]) -> tuple[NDArray[np.intp], First]:
-        """Of times (N, 3, L) whose limit is reached first (N,), and when."""
+        """Of times and limits (N, 4, L) whose is reached first (N,), and when."""
         time, low, high = times[:, 0], times[:, 1], times[:, 2]
         first = np.argmin(time, axis=1)
         at = np.arange(len(times)), first
         seen = np.isfinite(time[at])
         least = np.where(seen, low[at], low.min(axis=1))
-        sensor = np.where(seen, np.append(self.columns, -1)[first], -1)
-        return first, (time[at].reshape(shape), least.reshape(shape), high[at].reshape(shape), sensor.reshape(shape))
+        sensor = np.where(seen, np.append(self.columns, -1)[first], -1).reshape(shape)
+        limit = np.where(seen, times[:, 3][at], np.nan).reshape(shape)
+        return first, (time[at].reshape(shape), least.reshape(shape), high[at].reshape(shape), sensor, limit)
 
     def _move(self, state: State, x: Floats) -> State:
         """The state after one more row (A, L) of distances from normal; a missing value moves nothing."""
@@ -233,13 +234,14 @@ class Prognosis:
         return times
 
     def _first(self, times: Floats) -> Floats:
-        """Of each sensor's one or two limits the nearer: (N, 3, L) from (N, B, 3)."""
-        best = np.full((len(times), 3, len(self.sensors)), np.inf)
+        """Of each sensor's one or two limits the nearer, and which: (N, 4, L) from (N, B, 3)."""
+        best = np.full((len(times), 4, len(self.sensors)), np.inf)
         for bound, sensor in enumerate(self.of.tolist()):
-            mine, held = times[:, bound], best[:, :, sensor]
+            mine, held = times[:, bound], best[:, :3, sensor]
             # where neither is in sight the smaller low end tells more
             nearer = (mine[:, 0] < held[:, 0]) | ((mine[:, 0] == held[:, 0]) & (mine[:, 1] < held[:, 1]))
             np.copyto(held, mine, where=nearer[:, None])
+            np.copyto(best[:, 3, sensor], self.limit[bound], where=nearer)
         return best
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

@@ -50,6 +50,22 @@ def test_an_open_episode_says_cause_time_and_whose_it_is(visit: Open) -> None:
     assert here.errors == []
 
 
+def test_the_limit_that_comes_first_is_named_whatever_others_the_sensor_has(visit: Open) -> None:
+    here = visit()
+    plant = here.server.lab.plants[0]
+    pressure = next(sensor for sensor in plant.sensors if sensor.tag == "xmeas_7")
+    pressure.limits = {"hi_trip": 3000.0, "lo_alarm": 2500.0}
+    plant.episodes[-1]["outlook"] = OUTLOOK | {"limit": 2500.0}
+    page = open_asset(here)
+    assert "Reactor pressure reaches its alarm limit of 2,500 kPaG" in part(page, 1)
+    plant.episodes[-1]["outlook"] = OUTLOOK
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("its trip limit of 3,000")
+    plant.episodes[-1]["outlook"] = OUTLOOK | {"limit": None}  # of an older lab
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("Reactor pressure reaches its trip limit")
+    expect(page.locator(".diagnosis .part").nth(1)).not_to_contain_text("3,000")
+    assert here.errors == []
+
+
 def test_what_is_like_nothing_known_and_trips_nowhere_is_said_so(visit: Open) -> None:
     here = visit()
     explain(here.server.lab.plants[0].episodes[-1], [("idv_9", 0.02)], 0.97, NONE_IN_SIGHT)

@@ -279,7 +279,7 @@ def test_what_an_episode_is_like_and_how_long_it_leaves(
         cause="idv_1",
         causes=[["idv_1", 0.8], ["strainer", 0.1]],
         unknown=0.1,
-        outlook=outlook | {"first_at": 1_764_000_000_000_000_000, "reached": None, "lead_s": None},
+        outlook=outlook | {"first_at": 1_764_000_000_000_000_000, "reached": None, "lead_s": None, "limit": 175.0},
     )
     wait_for(lambda: server.hub.frames and server.hub.frames[-1].id == id, "the frame")
     found = get(http, "assets/tep-1", schema.AssetDetail, lang="en")
@@ -287,6 +287,7 @@ def test_what_an_episode_is_like_and_how_long_it_leaves(
     assert found["causes"][0]["name"] == "A/C feed ratio in stream 4, B constant"
     assert found["causes"][1] == {"cause": "strainer", "name": "strainer", "probability": 0.1}
     assert found["outlook"]["time_s"] == 900.0
+    assert found["outlook"]["limit"] == 175.0
     assert found["outlook"]["first_at"].startswith("2025-11-24")
     japanese = get(http, "assets/tep-1", schema.AssetDetail, lang="ja")
     assert japanese["causes"][0]["name"] != found["causes"][0]["name"]

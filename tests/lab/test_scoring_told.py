@@ -375,6 +375,7 @@ def test_the_time_to_a_limit_is_in_the_frame_and_in_the_episode(rig: Rig) -> Non
     told = rig.runtime.describe(number)["outlook"]
     assert told["sensor"] == "pressure"
     assert told["low_s"] <= told["time_s"] <= told["high_s"]
+    assert told["limit"] == 35.0
     rig.feed("pump-1", seconds(100, 300), x[300:])
     rig.commit()
     outlook = list_episodes(rig.store, "pump-1")[0].outlook

@@ -561,15 +561,17 @@ def test_what_a_blamed_sensor_reads_reaches_its_limit_if_that_was_foretold(
 
 def test_a_failed_sensor_hides_no_limit_that_another_will_reach() -> None:
     tracker = grown()
-    tracker.foresee(0, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1))
+    tracker.foresee(0, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
     assert tracker.outlook is not None
     assert tracker.outlook.reached == "b"
     assert kind(tracker, 1, 1000) == "instrument"
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2))
-    assert tracker.outlook == Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0), "what b seemed to reach is taken back"
-    tracker.foresee(2 * SECOND, 30.0, 10.0, 90.0, 1, others=(50.0, 10.0, 90.0, 2))
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=(60.0, 10.0, 90.0, 2, 0.0001))
+    told = Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0, limit=0.0001)
+    assert tracker.outlook == told, "what b seemed to reach is taken back"
+    assert Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump()))).outlook == told
+    tracker.foresee(2 * SECOND, 30.0, 10.0, 90.0, 1, others=(50.0, 10.0, 90.0, 2, 1.0))
     assert tracker.outlook.sensor == "c", "nor will what is frozen ever reach one"
-    tracker.foresee(3 * SECOND, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1))
+    tracker.foresee(3 * SECOND, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
     assert (tracker.outlook.sensor, tracker.outlook.low_s, tracker.outlook.reached) == (None, 900.0, None)
 
 
@@ -577,10 +579,10 @@ def test_what_a_spike_reached_is_taken_back_once_it_is_back() -> None:
     tracker = grown()
     tracker.foresee(0, 0.0, 0.0, 0.0, 1)
     tracker.failed = "b", "spiking"
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2))
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2, 1.0))
     assert tracker.outlook is not None
     assert (tracker.outlook.reached, tracker.outlook.sensor) == ("b", "c"), "it is still beyond the limit"
-    tracker.foresee(2 * SECOND, 80.0, 10.0, 90.0, 1, others=(np.inf, 900.0, np.inf, -1))
+    tracker.foresee(2 * SECOND, 80.0, 10.0, 90.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
     assert (tracker.outlook.reached, tracker.outlook.sensor) == (None, "b"), "between its spikes it tells the truth"
 
 

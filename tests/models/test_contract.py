@@ -42,7 +42,7 @@ def same(a: Result, b: Result) -> None:
         np.testing.assert_array_equal(a.statistics[name], b.statistics[name])
     assert (a.forecast is None) == (b.forecast is None)
     if a.forecast is not None and b.forecast is not None:
-        for ours, theirs in zip(a.forecast[:4], b.forecast[:4], strict=True):
+        for ours, theirs in zip(a.forecast[:5], b.forecast[:5], strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -53,7 +53,7 @@ def joined(parts: list[Result]) -> Result:
     names = parts[0].statistics
     statistics = {name: np.concatenate([part.statistics[name] for part in parts], axis=1) for name in names}
     told = [part.forecast for part in parts if part.forecast is not None]
-    columns = zip(*(forecast[:4] for forecast in told), strict=True)
+    columns = zip(*(forecast[:5] for forecast in told), strict=True)
     forecast = Forecast(*(np.concatenate(column, axis=1) for column in columns)) if told else None
     return Result(along("score"), along("alarm"), along("contributions"), statistics, along("deviation"), forecast)
 
@@ -99,7 +99,7 @@ def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
         alone = run(model, x[asset])
         statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
         fields = (field[asset : asset + 1] for field in together[:3])
-        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:4]))
+        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:5]))
         same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
 
 
@@ -340,7 +340,7 @@ def test_the_first_rows_have_no_score(kind: str) -> None:
 def test_what_is_foretold_is_of_rows_in_an_episode_alone(kind: str) -> None:
     found = run(fitted(kind), faulty())
     assert found.forecast is not None
-    time, low, high, sensor = (array[0] for array in found.forecast[:4])
+    time, low, high, sensor, _ = (array[0] for array in found.forecast[:5])
     quiet = ~found.alarm[0]
     assert np.isinf(time[quiet]).all()
     assert (sensor[quiet] == -1).all()

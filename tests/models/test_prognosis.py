@@ -43,7 +43,7 @@ def run(prognosis: Prognosis, x: Floats, each: bool = True) -> Forecast:
 
 
 def same(a: Forecast, b: Forecast) -> None:
-    for name in ("time_s", "low_s", "high_s", "sensor"):
+    for name in ("time_s", "low_s", "high_s", "sensor", "limit"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert a.each is not None
     assert b.each is not None
@@ -56,10 +56,10 @@ def same(a: Forecast, b: Forecast) -> None:
 def joined(parts: Sequence[Forecast]) -> Forecast:
     eaches = [part.each for part in parts if part.each is not None]
     each = type(eaches[0])(*(np.concatenate(column, axis=1) for column in zip(*eaches, strict=True)))
-    fields = [np.concatenate(column, axis=1) for column in zip(*(part[:4] for part in parts), strict=True)]
+    fields = [np.concatenate(column, axis=1) for column in zip(*(part[:5] for part in parts), strict=True)]
     rest = [part.others for part in parts if part.others is not None]
-    time, low, high, sensor = (np.concatenate(column, axis=1) for column in zip(*rest, strict=True))
-    return Forecast(fields[0], fields[1], fields[2], fields[3], each, (time, low, high, sensor))
+    others = tuple(np.concatenate(column, axis=1) for column in zip(*rest, strict=True))
+    return Forecast(*fields, each=each, others=others)
 
 
 def test_only_columns_with_limits_and_values_are_forecast(prognosis: Prognosis) -> None:
@@ -102,6 +102,10 @@ def test_what_is_reached_is_reached(prognosis: Prognosis) -> None:
     assert (told.time_s[0, 40:] == 0.0).all()
     assert (told.high_s[0, 40:] == 0.0).all()
     assert (told.sensor[0, 40:] == 0).all()
+    assert (told.limit[0, 40:] == 20.0).all()
+    assert (np.isnan(told.limit) == (told.sensor < 0)).all()
+    x[40:, 0] = 85.0
+    assert (run(prognosis, x).limit[0, 40:] == 80.0).all()
 
 
 def test_what_others_reach_is_told_beside_the_first(prognosis: Prognosis) -> None:
@@ -111,7 +115,7 @@ def test_what_others_reach_is_told_beside_the_first(prognosis: Prognosis) -> Non
     told = run(prognosis, x)
     assert told.others is not None
     assert (told.sensor[0, 150:] == 0).all()
-    for mine, theirs in zip(told.others, alone[:4], strict=True):
+    for mine, theirs in zip(told.others, alone[:5], strict=True):
         np.testing.assert_array_equal(mine[0, 150:], theirs[0, 150:])
     assert (told.others[3][0, -1], told.others[0][0, -1]) == (2, 0.0)
     only = fit(normal(1500, 1), SENSORS, {"level": LIMITS["level"]}, PERIOD_S)
@@ -158,9 +162,9 @@ def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
         some = slice(asset, asset + 1)
         alone = run(prognosis, x[asset])
         assert together.others is not None
-        time, low, high, sensor = (field[some] for field in together.others)
         every = type(together.each)(*(field[some] for field in together.each))
-        same(alone, Forecast(*(field[some] for field in together[:4]), every, (time, low, high, sensor)))
+        others = tuple(field[some] for field in together.others)
+        same(alone, Forecast(*(field[some] for field in together[:5]), each=every, others=others))
 
 
 def test_the_state_is_never_changed_in_place(prognosis: Prognosis) -> None:
