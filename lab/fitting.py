@@ -280,10 +280,21 @@ def _limit(path: Path, line: int, side: str, cell: str, decimal: bool | None) ->
     return value
 
 
-def unknown_limits(path: Path, limits: Limits, model: Model) -> str | None:
-    """That limits in a file are of sensors that the model does not have; None where it has all."""
+def unused_limits(path: Path, limits: Limits, model: Model) -> list[str]:
+    """Which limits in a file are not foretold, and why, in words: no such sensor, or normal is beyond them."""
     strange = sorted(set(limits).difference(model.detector.sensors))
-    return text("fit.strange_limits", file=path, sensors=", ".join(strange)) if strange else None
+    lines = [text("fit.strange_limits", file=path, sensors=", ".join(strange))] if strange else []
+    ahead = model.detector.prognosis if isinstance(model.detector, Precursor) else None
+    kept = set[tuple[str, float]]()
+    if ahead is not None:
+        kept = {(ahead.sensors[of], side) for of, side in zip(ahead.of.tolist(), ahead.side.tolist(), strict=True)}
+    past = [
+        f"{name} {value:g}"
+        for name, both in limits.items()
+        for side, value in zip((-1.0, 1.0), both, strict=True)
+        if value is not None and name not in strange and (name, side) not in kept
+    ]
+    return [*lines, text("fit.past_limits", file=path, limits=", ".join(past))] if past else lines
 
 
 def tep_runs() -> tuple[int, float]:

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
     ) -> None:
-        from lab.fitting import fit_tables, learned, left_out, promise, read_limits, unknown_limits
+        from lab.fitting import fit_tables, learned, left_out, promise, read_limits, unused_limits
         from lab.tables import TableError, read_table
         from models.detector import ModelError, save
 
@@ -53,8 +53,8 @@ def register(app: typer.Typer) -> None:
             typer.echo(line)
         for line in left_out(tables, model):
             typer.echo(line, err=True)
-        if limits is not None and ahead is not None and (strange := unknown_limits(limits, ahead, model)):
-            typer.echo(strange, err=True)
+        for line in unused_limits(limits, ahead, model) if limits is not None and ahead is not None else []:
+            typer.echo(line, err=True)
         if (short := promise(model)) is not None:
             typer.echo(short, err=True)
         typer.echo(text("fit.done", output=output))

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         from lab.causes import LibraryError, read_library
         from lab.config import load_config
         from lab.episodes import Known
-        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed, unknown_limits
+        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed, unused_limits
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
@@ -73,8 +73,8 @@ def register(app: typer.Typer) -> None:
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
                 for line in left_out(files, judge):
                     typer.echo(line, err=True)
-                if limits is not None and ahead is not None and (strange := unknown_limits(limits, ahead, judge)):
-                    typer.echo(strange, err=True)
+                for line in unused_limits(limits, ahead, judge) if limits is not None and ahead is not None else []:
+                    typer.echo(line, err=True)
                 if (short := promise(judge)) is not None:
                     typer.echo(short, err=True)
             if causes is not None:

@@ -139,7 +139,9 @@ def fit(
     )
     if sum(len(record) for record in records) < min(AGAIN, MONTH_S / period_s / false_alarms_per_month):
         model = _calm(model, shown)
-    return replace(model, prognosis=prognosis.fit(shown, sensors, limits, period_s)) if limits else model
+    ahead = prognosis.fit(shown, sensors, limits, period_s) if limits else None
+    # without any it would say that none is in sight
+    return replace(model, prognosis=ahead) if ahead is not None and ahead.sensors else model
 
 
 def _calm(model: Precursor, records: Sequence[Floats]) -> Precursor:

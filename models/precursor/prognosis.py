@@ -42,6 +42,8 @@ TOUCH: Final = 0.03
 HOLD: Final = 10
 """Rows without a value after which a sensor has no forecast."""
 HUGE: Final = 1e100
+ROUNDING: Final = 1e-9
+"""Part of a limit by which a mean may be off it."""
 Levels = Sequence[tuple[float, tuple[float, float, float]]]
 """Times, paces, and at each of them the chances at which median, low and high end are read."""
 TILE: Final = 64
@@ -295,7 +297,8 @@ def fit(
         runs: one record (n, S) or several, in the sensors' units; NaN is a missing value.
         sensors: names of the S columns.
         limits: lower and upper limit of the sensors that have one, in their units; the trip where there is one, or else
-            the alarm. Names that are no column, and columns without any value, have no forecast.
+            the alarm. Names that are no column, and columns without any value, have no forecast; nor have limits that
+            a sensor is at or beyond in the mean of the records.
         period_s: time between rows, seconds.
 
     Raises:
@@ -319,17 +322,17 @@ def fit(
     bounds: list[tuple[float, ...]] = []
     for column, name in enumerate(sensors):
         mean, spread = _normal([record[:, column] for record in records], int(pace))
-        low, high = limits.get(name, (None, None))
-        if (low is None and high is None) or np.isnan(mean):
+        sides = zip((-1.0, 1.0), limits.get(name, (None, None)), strict=True)
+        rooms = [(side, value, (value - mean) * side) for side, value in sides if value is not None]
+        # what normal is at or beyond would be reached with every alarm, and hide all other limits
+        rooms = [each for each in rooms if each[2] > ROUNDING * abs(each[1])]
+        if not rooms:
             continue
-        for side, value in ((-1.0, low), (1.0, high)):
-            if value is not None:
-                room = (value - mean) * side
-                # a sensor at rest is not infinitely far, and one that lives at its limit not past it
-                unit = min(max(spread, abs(room) / FAR, 1e-12), max(abs(room), 1e-9) / NEAR) if room > 0 else spread
-                unit = max(unit, 1e-12)
-                way = max(room, NEAR * unit)
-                bounds.append((value, len(names), side, way, np.log(way / unit)))
+        for side, value, room in rooms:
+            # a sensor at rest is not infinitely far, and one that lives at its limit not past it
+            unit = max(min(max(spread, room / FAR, 1e-12), max(room, 1e-9) / NEAR), 1e-12)
+            way = max(room, NEAR * unit)
+            bounds.append((value, len(names), side, way, np.log(way / unit)))
         names.append(name)
         columns.append(column)
         center.append(mean)

@@ -235,19 +235,21 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 def test_fit_says_what_it_learned_and_what_it_can_promise(tmp_path: Path) -> None:
     one, two = put(tmp_path / "a.csv", record(400, 1)), put(tmp_path / "b.csv", record(400, 2))
     limits = tmp_path / "limits.csv"
-    limits.write_text("sensor,low,high\npressure,35,\nnowhere,,1\n")
+    limits.write_text("sensor,low,high\npressure,35,\nnowhere,,1\nlevel,,0.3\n")
     first, second = tmp_path / "1.model", tmp_path / "2.model"
     done = lab("fit", "--normal", one, two, "-o", first, "--limits", limits)
     assert done.exit_code == 0, done.output
     assert "800 rows of 6 sensors" in done.output
-    assert "foretold for: pressure" in done.output
+    assert "foretold for: pressure." in done.output
     assert "left out: nowhere" in done.output
+    assert "(is the unit the same?): level 0.3" in done.output
     kept = getattr(load(first).detector, "kept")  # noqa: B009
     assert kept > 1
     assert f"can promise {kept:.3g}" in done.output
     assert lab("fit", "--normal", one, "--normal", two, "-o", second, "--limits", limits).exit_code == 0
     done = lab("score", "--normal", one, "--data", two, "-o", tmp_path / "s.csv", "--limits", limits)
     assert "no such sensor in the model, left out: nowhere" in done.output
+    assert "(is the unit the same?): level 0.3" in done.output
     assert first.read_bytes() == second.read_bytes()
     long = put(tmp_path / "c.csv", record(20_000, 3))
     easy = lab("fit", "--normal", long, "-o", second, "--false-alarms-per-month", 1e4)

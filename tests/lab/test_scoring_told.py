@@ -403,6 +403,22 @@ def test_no_limit_in_sight_is_an_answer(tmp_path: Path) -> None:
     rig.crash()
 
 
+def test_with_no_limit_that_can_be_reached_nothing_is_said_of_limits(tmp_path: Path) -> None:
+    save(
+        fit(record(600, 1), SENSORS, 1.0, limits={"level": (None, 0.3), "none": (0, 1)}),
+        tmp_path / "models" / "pump.model",
+    )
+    rig = Rig(tmp_path)
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(300, 5)
+    x[100:, 5] += 15.0
+    rig.feed("pump-1", seconds(300), x)
+    told = rig.runtime.describe(number)
+    assert told["episode"] is not None
+    assert told["outlook"] is None
+    rig.crash()
+
+
 def test_limits_that_are_none_keep_no_asset_from_learning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     limits = {"level": Limits(lo_alarm=0.0, hi_alarm=0.0), "flow": Limits(lo_trip=90.0, hi_alarm=80.0)}
     limits |= {"pressure": Limits(lo_alarm=40.0, hi_alarm=40.0, hi_trip=80.0)}

@@ -236,6 +236,19 @@ def test_constant_sensors_and_limits_inside_normal() -> None:
     assert not np.isnan(told.each.time_s).any()
 
 
+def test_what_normal_is_at_or_beyond_is_no_limit() -> None:
+    x = normal(400, 1)
+    x[:, 1] = 0.1
+    limits = {"level": (60.0, 80.0), "flow": (0.1, 1.0), "pressure": (None, 0.12), "temperature": (None, 210.0)}
+    prognosis = fit(x, SENSORS, limits, PERIOD_S)
+    assert prognosis.sensors == ("level", "flow", "temperature")
+    assert prognosis.limit.tolist() == [80.0, 1.0, 210.0]
+    x[300:, 3] = 215.0
+    told = run(prognosis, x)
+    assert (told.sensor[0, 300:] == 3).all()
+    assert (told.time_s[0, :300] > 0).all()
+
+
 def test_without_limits_none_is_in_sight() -> None:
     prognosis = fit(normal(100, 1), SENSORS, {}, 1.0)
     told = run(prognosis, normal(10, 2))
