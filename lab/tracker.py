@@ -195,7 +195,7 @@ class Tracker(Course):
 
         What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold; nor will it,
         unless it spikes. What it seemed to have reached before that was known is taken back; of one that spikes, once
-        it is back.
+        it is back. Once a limit is reached the next one is told: it may have been an alarm, and the trip is to come.
         """
         before = self.outlook or Outlook(None, None, None, None)
         name = self.sensors[sensor] if sensor >= 0 else None
@@ -210,6 +210,9 @@ class Tracker(Course):
             if sensor < 0 and self.outlook is None:
                 return
             name = self.sensors[sensor] if sensor >= 0 else None
+        elif name is not None and name == before.reached and time_s <= 0 and 0 < others[0] < np.inf:
+            time_s, low_s, high_s, sensor, limit = others
+            name = self.sensors[sensor]
         seen = name is not None
         reached, lead_s = before.reached, before.lead_s
         if seen and time_s <= 0 and reached is None:

@@ -77,9 +77,10 @@ export function outlookText(asset, outlook) {
     const why = asset.episode?.failed && !asset.alarmed ? 'page.outlook.calm' : 'page.outlook.unknown_why';
     return { head: t('page.outlook.unknown'), until: '', range: t(why) };
   }
-  if (outlook.reached) {
+  const passed = outlook.reached && tagName(asset, outlook.reached);
+  if (passed && !comes(outlook)) {
     const range = outlook.lead_s == null ? '' : t('page.outlook.reached_after', { time: duration(outlook.lead_s) });
-    return { head: t('page.outlook.reached', { name: tagName(asset, outlook.reached) }), until: '', range, over: true };
+    return { head: t('page.outlook.reached', { name: passed }), until: '', range, over: true };
   }
   if (!outlook.sensor) {
     const head = t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
@@ -96,8 +97,11 @@ export function outlookText(asset, outlook) {
     ? t('page.outlook.beyond', { low })
     : t('page.outlook.between', { low, high: roughly(outlook.high_s) });
   const head = outlook.time_s < 60 ? t('page.outlook.soon_head') : t('page.outlook.about', { time: roughly(outlook.time_s) });
-  return { head, until, range, over: true };
+  return { head, until, range: passed ? `${range} ${t('page.outlook.reached_too', { name: passed })}` : range, over: true };
 }
+
+/** Whether a limit is to come: of another sensor, where one has reached its own. @param {any} outlook */
+const comes = (outlook) => Boolean(outlook.sensor) && outlook.sensor !== outlook.reached && outlook.time_s > 0;
 
 /** Whether the library knows nothing like it. @param {{causes: any[], unknown: number|null}} episode */
 export const isUnknown = (episode) => episode.unknown !== null && episode.unknown > SURE;
@@ -144,7 +148,7 @@ export function cardLine(asset) {
 /** How long is left, in a few words; null without a forecast. @param {import('./lab.js').Asset} asset @param {any} outlook */
 function leftLine(asset, outlook) {
   if (!outlook) return null;
-  if (outlook.reached) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
+  if (outlook.reached && !comes(outlook)) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
   if (!outlook.sensor) return t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
   const { trip } = limitOf(sensorOf(asset, outlook.sensor), outlook.limit);
   return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: roughly(outlook.time_s) });

@@ -66,6 +66,21 @@ def test_the_limit_that_comes_first_is_named_whatever_others_the_sensor_has(visi
     assert here.errors == []
 
 
+def test_beside_a_limit_that_was_reached_the_next_one_is_told(visit: Open) -> None:
+    here = visit()
+    plant = here.server.lab.plants[0]
+    reached = OUTLOOK | {"reached": "xmeas_8", "lead_s": 1800.0}
+    plant.episodes[-1]["outlook"] = reached
+    page = open_asset(here)
+    limit = part(page, 1)
+    assert "in about 2 h 35 min" in limit
+    assert "Reactor pressure reaches its trip limit of 3,000 kPaG" in limit
+    assert "Reactor level has reached its limit already." in limit
+    plant.episodes[-1]["outlook"] = reached | {"sensor": "xmeas_8", "limit": 100.0}
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("30 min after the first alarm")
+    assert here.errors == []
+
+
 def test_what_is_like_nothing_known_and_trips_nowhere_is_said_so(visit: Open) -> None:
     here = visit()
     explain(here.server.lab.plants[0].episodes[-1], [("idv_9", 0.02)], 0.97, NONE_IN_SIGHT)

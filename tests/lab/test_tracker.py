@@ -575,6 +575,19 @@ def test_a_failed_sensor_hides_no_limit_that_another_will_reach() -> None:
     assert (tracker.outlook.sensor, tracker.outlook.low_s, tracker.outlook.reached) == (None, 900.0, None)
 
 
+def test_once_a_limit_is_reached_the_next_one_is_told() -> None:
+    tracker = grown()
+    trip = (600.0, 100.0, 900.0, 2, 7.0)
+    tracker.foresee(0, 0.0, 0.0, 0.0, 1, 5.0, others=trip)
+    assert tracker.outlook is not None
+    assert (tracker.outlook.sensor, tracker.outlook.reached) == ("b", "b")
+    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=trip)
+    assert tracker.outlook == Outlook("c", 600.0, 100.0, 900.0, 0, 0.0, "b", 3.0, 7.0)
+    for others in ((np.inf, 900.0, np.inf, -1, np.nan), (0.0, 0.0, 0.0, 2, 7.0)):
+        tracker.foresee(2 * SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=others)
+        assert (tracker.outlook.sensor, tracker.outlook.time_s, tracker.outlook.limit) == ("b", 0.0, 5.0)
+
+
 def test_what_a_spike_reached_is_taken_back_once_it_is_back() -> None:
     tracker = grown()
     tracker.foresee(0, 0.0, 0.0, 0.0, 1)
