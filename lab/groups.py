@@ -333,10 +333,12 @@ class Group:
             mine = getattr(self, name[1:]) if name.startswith("~") else self.state[name]
             mine[row] = array
 
-    def look(self, rows: slice | Rows, x: Floats, over: Flags | None, shown: Floats) -> "Seen":
+    def look(
+        self, rows: slice | Rows, x: Floats, over: Flags | None, shown: Floats, read: Floats | None = None
+    ) -> "Seen":
         """Take in (A, T, S) of the assets in these rows: for the model, and as shown, beyond the measuring range too.
 
-        `over` goes through.
+        `over` goes through, `read` to the detector.
         """
         outer, inner, prior = self.before[rows][:, None], self.last[rows][:, None], None
         if shown.shape[1] > 1:
@@ -346,9 +348,9 @@ class Group:
         leaps = self._leaps(jumps, outer, inner)
         spiked = self._spiked(rows, jumps, outer, inner, shown)
         same = self._unchanged(rows, inner, shown)
-        return Seen(x, same, over, shown, spiked, self.score(rows, x), leaps, self._dull(same, x), prior)
+        return Seen(x, same, over, shown, spiked, self.score(rows, x, read), leaps, self._dull(same, x), prior)
 
-    def score(self, rows: slice | Rows, x: Floats) -> Result:
+    def score(self, rows: slice | Rows, x: Floats, read: Floats | None = None) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
         if isinstance(rows, slice):
             key = rows.start, rows.stop
@@ -356,9 +358,9 @@ class Group:
                 if len(self._views) >= VIEWS:
                     self._views.clear()
                 self._views[key] = {name: array[rows] for name, array in self.state.items()}
-            return self.model.detector.advance(self._views[key], x)
+            return self.model.detector.advance(self._views[key], x, read)
         state = {name: array[rows] for name, array in self.state.items()}
-        result = self.model.detector.advance(state, x)
+        result = self.model.detector.advance(state, x, read)
         for name, array in state.items():
             self.state[name][rows] = array
         return result

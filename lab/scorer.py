@@ -376,7 +376,8 @@ class Scorer:
         count = len(block.t)
         who, rows, group, places, at, flat = plan[:6]
         shape = (count, 1) if rows is None else rows.shape
-        seen = group.look(at, *values_seen(block, flat, shape, places))
+        values = values_seen(block, flat, shape, places)
+        seen = group.look(at, *values, self._read(group, block.asset[flat].reshape(shape)[:, 0], *values))
         result = seen.result
         score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
         contributions = places.spread(result.contributions.reshape(count, -1), block.v.shape[1])
@@ -613,7 +614,8 @@ class Scorer:
                         group.put_lasting(int(at[row]), content)
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
         flat = together(rows.ravel())
-        seen = group.look(together(at), *values_seen(block, flat, rows.shape, places))
+        values = values_seen(block, flat, rows.shape, places)
+        seen = group.look(together(at), *values, self._read(group, numbers, *values))
         result = seen.result
         scored.score[flat] = result.score.ravel()
         scored.alarm[flat] = result.alarm.ravel()
@@ -625,6 +627,22 @@ class Scorer:
             scored.statistics[name][flat] = chart.ravel()
         self._cold[numbers] &= ~np.isfinite(result.score).any(axis=1)
         self._tell(group, places, block, rows, seen, scored)
+
+    def _read(
+        self, group: Group, numbers: NDArray[np.int32], x: Floats, over: Flags | None, shown: Floats
+    ) -> Floats | None:
+        """What assets' sensors read (A, T, S), a little beyond their range too, from `values_seen`; None: nothing is.
+
+        What the process drives out of the range has not stopped on its way to a limit there.
+        """
+        if over is None:
+            return None
+        read = x.copy()
+        for asset in np.flatnonzero(over.any(axis=(1, 2))).tolist():
+            own = self.members[int(numbers[asset])].layout.places(group.model)
+            measured = over[asset] & (shown[asset] >= own.bottom) & (shown[asset] <= own.top) & np.isfinite(own.top)
+            np.copyto(read[asset], shown[asset], where=measured)
+        return read
 
     def _tell(self, group: Group, places: Places, block: RowBlock, rows: Rows, seen: Seen, scored: Scored) -> None:
         """What there is to say of rows (A, T) in alarm, and of their episodes."""

@@ -137,8 +137,10 @@ class Detector(Protocol):
             ValueError: the block's shape does not fit the model or the state.
         """
 
-    def advance(self, state: State, block: Floats) -> Result:
+    def advance(self, state: State, block: Floats, read: Floats | None = None) -> Result:
         """`score` for who owns the state: its arrays are brought up to date in place, which spares copying them.
+
+        `read` (A, T, S) is the block with readings a little beyond the measuring range: what is foretold goes by them.
 
         Raises:
             ValueError: as `score`.

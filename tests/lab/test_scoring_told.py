@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel, Limits
+from devices.quality import CODES
 from lab.causes import read_library, write_library
 from lab.episodes import list_episodes
 from lab.scoring import ScoringRuntime, replay_scores
@@ -416,6 +417,36 @@ def test_with_no_limit_that_can_be_reached_nothing_is_said_of_limits(tmp_path: P
     told = rig.runtime.describe(number)
     assert told["episode"] is not None
     assert told["outlook"] is None
+    rig.crash()
+
+
+@pytest.mark.parametrize("size", [1, 7, 300])
+@pytest.mark.parametrize(("by", "reached"), [(0.2, "level"), (3.0, None)])
+def test_a_limit_at_the_end_of_the_measuring_range_is_reached_beyond_it(
+    tmp_path: Path, size: int, by: float, reached: str | None
+) -> None:
+    """But not by what lies so far beyond that the instrument has failed."""
+    save(fit(record(600, 1), SENSORS, 1.0, limits={"level": (None, 120.0)}), tmp_path / "models" / "pump.model")
+    channels = [Channel(tag, lo=0.0, hi=120.0) if tag == "level" else Channel(tag) for tag in SENSORS]
+    rig = Rig(tmp_path)
+    rig.declare(PUMP, channels)
+    x = record(300, 5)
+    if reached:
+        x[100:, 3] = np.minimum(x[100:, 3] + by * np.arange(200), 121.0)
+    else:
+        x[100:, 5] += 15.0
+        x[200:, 3] = 200.0
+    q = np.where(x > 120.0, CODES["bad:range"], CODES["good"]).astype(np.uint8) * (np.array(SENSORS) == "level")
+    for first in range(0, 300, size):
+        rig.feed("pump-1", seconds(300)[first : first + size], x[first : first + size], q[first : first + size])
+    rig.commit()
+    newest = list_episodes(rig.store, "pump-1")[0].outlook
+    assert newest is not None
+    assert newest.reached == reached
+    if reached:
+        live = rig.runtime.describe(0)["outlook"]
+        assert (live["sensor"], live["time_s"]) == ("level", 0.0)
+    check_replay(rig, "pump-1")
     rig.crash()
 
 
