@@ -4,9 +4,15 @@ import codecs
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 MISSING: Final = ("", "NaN", "nan", "NAN", "NA", "N/A", "#N/A", "null", "NULL", "None", "<NA>")
+MARKS: Final = re.compile(
+    r"[-*.…‐–—―−ーｰ]+|欠測値?|欠損値?|(?:計測|測定)不能|データなし|no ?data|#(?:DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)",
+    re.I,
+)
+"""What people, loggers and Excel put where a number is missing (narrow)."""
 WIDE: Final = {0xFF01 + at: 0x21 + at for at in range(94)} | {0x3000: 0x20, 0x2212: 0x2D}
 """Full-width signs and the minus of typesetters; NFKC would also make 102 of 10²."""
 POINTED: Final = re.compile(r"[+-]?(?=[,.]*\d)[\d,]*\.[\d,]*(e[+-]?\d+)?", re.I | re.A)
@@ -37,11 +43,21 @@ ELAPSED: Final = re.compile(
 """A lone `t` needs a sign before its unit: Th and Tmin are temperatures."""
 ELAPSED_NAMES: Final = frozenset("elapsed,elapsed_time,経過時間,経過,秒,秒数".split(","))  # noqa: SIM905
 """Elapsed seconds, if they rise."""
+ERAS: Final = {"令和": 2018, "R": 2018, "平成": 1988, "H": 1988, "昭和": 1925, "S": 1925}
+"""The year before the first one of each era."""
+CLOCK: Final = (
+    r"(午前|午後|[AP]M)? ?(\d{1,2})(?:[:時](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9})\d*)?秒?)?分?|時) ?([AP]M)?"
+)
 STAMP: Final = re.compile(
-    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
-    r"(?:[T ]+(\d{1,2})[:時](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9})\d*)?秒?)?分?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
+    r"(?:(\d{4})|(令和|平成|昭和|[RHS]) ?(\d{1,2}|元))[-/.年] ?(\d{1,2})[-/.月] ?(\d{1,2})日?"
+    r"(?: ?\([月火水木金土日](?:曜日?)?\))?"
+    rf"(?:(?:[T ]+|(?<=[日)])|(?=午)){CLOCK})?\s*(Z|UTC|[+-]\d{{2}}:?\d{{2}})?",
     re.I,
 )
+SHORT: Final = re.compile(rf"'?(\d{{2}})([-/.])(\d{{1,2}})\2(\d{{2}}|\d)((?: *| +{CLOCK})\s*)", re.I)
+"""A date of which the year has two digits, wherever it stands."""
+SHORT_ORDERS: Final = ((0, 1, 2), (2, 1, 0), (2, 0, 1))
+"""Where year, month and day may stand in it: as in Japan, in Europe, in the United States."""
 COMPACT: Final = re.compile(
     r"(\d{4})(\d{2})(\d{2})(?:[T ]*(\d{2})(\d{2})(\d{2})?(?:\.0*)?| +(\d{1,2}:\d.*)|\.0*)?", re.I | re.A
 )
@@ -72,6 +88,11 @@ def delimiter(head: str) -> str:
 def narrow(cell: str) -> str:
     """A cell with ASCII in place of full-width signs, without blanks around it."""
     return cell.strip() if cell.isascii() else cell.translate(WIDE).strip()
+
+
+def missing(cell: str) -> bool:
+    """Whether a narrow cell says that its value is missing."""
+    return cell in MISSING or MARKS.fullmatch(cell) is not None
 
 
 def commas(columns: Iterable[Sequence[str]]) -> tuple[bool | None, tuple[int, int] | None]:
@@ -129,6 +150,37 @@ def compact(cell: str) -> bool:
     return whole and YEARS[0] <= int(cell[:4]) <= YEARS[1] and parse_stamp(cell) is not None
 
 
+def stamped(cell: str) -> bool:
+    """Whether a narrow cell looks like a date with separators, its year of two digits or more."""
+    return bool(STAMP.fullmatch(cell) or SHORT.fullmatch(cell))
+
+
+def long_years(cells: Sequence[str]) -> list[str] | None:
+    """Dates with years of two digits, year first, written with four.
+
+    Args:
+        cells: narrow, one after the other in time.
+
+    Returns:
+        The dates; None where reading the day or the month first puts them into order too, and closer together.
+    """
+    parts = [SHORT.fullmatch(cell) for cell in cells]
+    readings: list[list[str]] = []
+    spans: list[int] = []
+    for year, month, day in SHORT_ORDERS:
+        spelled = []
+        for cell, part in zip(cells, parts, strict=True):
+            if part is not None:
+                date = part[1], part[3], part[4]
+                cell = f"{'19' if int(date[year]) >= 90 else '20'}{date[year]:0>2}-{date[month]}-{date[day]}{part[5]}"
+            spelled.append(cell.rstrip())
+        times = [time for time in map(parse_stamp, spelled) if time is not None]
+        rising = len(times) == len(cells) and all(one < other for one, other in pairwise(times))
+        readings.append(spelled)
+        spans.append(times[-1] - times[0] if rising else 1 << 63)
+    return readings[0] if spans[0] <= min(spans) else None
+
+
 def parse_stamp(cell: str) -> int | None:
     """UTC nanoseconds of a calendar date, or date and time; without a zone it is UTC. None where it is none."""
     if match := COMPACT.fullmatch(cell):
@@ -138,14 +190,21 @@ def parse_stamp(cell: str) -> int | None:
     match = STAMP.fullmatch(cell)
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    year, era, nth, month, day, before, hour, minute, second, fraction, after, zone = match.groups()
+    if era:
+        year = str(ERAS[era.upper()] + (1 if nth == "元" else int(nth)))
+    hours, clock = int(hour or 0), (int(minute or 0), int(second or 0), int(fraction or 0))
+    if half := before or after:
+        if (before and after) or hours > 12:
+            return None
+        hours = hours % 12 + (12 if half.upper() in ("午後", "PM") else 0)
+    elif hours == 24 and not any(clock):  # the end of a day, as some loggers and the Japanese write it
+        hours = 0
     try:
-        moment = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC
-        )
+        moment = datetime(int(year), int(month), int(day), hours, clock[0], clock[1], tzinfo=UTC)
     except ValueError:
         return None
-    whole = (moment - EPOCH) // timedelta(seconds=1)
+    whole = (moment - EPOCH) // timedelta(seconds=1) + (86_400 if hours < int(hour or 0) == 24 else 0)
     if zone and zone[0] in "+-":
         offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
         whole -= offset if zone[0] == "+" else -offset

@@ -1,8 +1,10 @@
 """Tables from outside: CSV (also gzipped) and Parquet files read into one float array, and written again.
 
-A CSV file has one header line; cells are separated by commas, semicolons or tabs, encoded in UTF-8 (with or without a
+A CSV file has one header; cells are separated by commas, semicolons or tabs, encoded in UTF-8 (with or without a
 byte order mark), UTF-16 (with one) or Shift_JIS as Windows writes it. What commas in its numbers mean is decided once
-(`lab.cells`). Empty cells, `NaN`, `NA` and `null` are missing values. Times without a zone are taken as UTC.
+(`lab.cells`). Empty cells, `NaN`, `NA` and `null` are missing values. So are `-`, `***`, `欠測` and Excel's errors,
+which is told, as are titles above the header and units under it that are left out. Times without a zone are taken as
+UTC.
 """
 
 import csv
@@ -11,8 +13,10 @@ import io
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -20,12 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lab.cells import (
+    CLOCK,
     CLOCK_NAMES,
     DATE_LIKE,
     DATE_NAMES,
     DECIMAL,
     ELAPSED_NAMES,
     MISSING,
+    SHORT,
     STAMP,
     THOUSANDS,
     TIME_LIKE,
@@ -35,9 +41,12 @@ from lab.cells import (
     decode,
     delimiter,
     elapsed_unit,
+    long_years,
+    missing,
     narrow,
     number,
     parse_stamp,
+    stamped,
 )
 from lab.text import text
 
@@ -49,8 +58,16 @@ EPOCHS_S: Final = (631_152_000.0, 4_133_980_800.0)
 SERIALS: Final = (32_874.0, 73_416.0)
 """The same in days since 1899-12-30, as Excel counts them."""
 SERIAL_EPOCH: Final = 25_569
+UNITED: Final = re.compile(r"[+-]?\d[\d.,]* *[^\d\s.,_].*", re.A)
+"""A number and something after it: 85.2℃."""
+ODD_PERIOD: Final = 1.2
+"""A file's period may be so many times the model's, or the model's the file's, without a warning."""
 BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
 """What may follow the last row: Excel's empty rows, the end mark of DOS, a block that was never written."""
+
+TITLE_LINES: Final = 30
+"""A header is looked for in the first so many lines, and may itself have ten."""
+HEADER_LINES: Final = 10
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -88,8 +105,9 @@ def read_table(
         path: the file.
         time: the time column's name; without it the column is found by its name (`time`, `timestamp`, `日時`, …), by
             an elapsed-time name (`time_h`, `経過時間(秒)`) or by its content; of several the one that holds dates.
-            ISO 8601, `2026/3/9 10:14:33.5`, `20260309101433`, Excel's serial dates and epoch seconds (or milli-,
-            micro-, nanoseconds) are understood; a date and a clock column are joined.
+            ISO 8601, `2026/3/9 10:14:33.5`, `令和8年3月9日 午前10時14分`, `26/03/09 24:00`, `20260309101433`, Excel's
+            serial dates and epoch seconds (or milli-, micro-, nanoseconds) are understood; a date and a clock column
+            are joined.
         period_s: sampling period in seconds; without it the median step of the time column.
         ignore: columns to leave out (labels, texts); names that are not in the file are no error.
 
@@ -159,8 +177,8 @@ class TextFile(NamedTuple):
     head: list[str]
     line: int
     """The header's, from 1."""
-    left: int
-    """Lines of nothing but delimiters, blanks and marks of an end that were left out after the last row."""
+    notes: tuple[str, ...]
+    """What was left out above the header and after the last row, in words."""
 
     def rows(self, characters: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Line number and cells of every row after the header, blank lines left out.
@@ -195,22 +213,72 @@ def read_text(path: Path, raw: bytes | None = None) -> TextFile:
         raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
     if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
         content = content.replace("\r", "\n")
-    above = re.match(r"([ \t\u3000,;]*\r?\n)*", content)
-    assert above is not None
     end = content.find("\n", len(content.rstrip(BLANKS))) + 1 or len(content)
-    tail = content[end:].split("\n")
-    content = content[above.end() : end].rstrip("\x1a\0")
-    head = content[: 1 << 20].split("\n", 1)[0].rstrip("\r")
-    line = above[0].count("\n") + 1
-    if not head.strip():
+    left = sum(1 for line in content[end:].split("\n") if line.strip("\r"))
+    content = content[:end].rstrip("\x1a\0")
+    if not content.strip(BLANKS):
         raise TableError(text("table.empty", path=path))
     if "\0" in content[:65536]:
         raise TableError(text("table.binary", path=path))
-    if head.count('"') % 2:
+    start, sign, titles = _find_header(path, content)
+    line = content.count("\n", 0, start) + 1
+    parts = content[start:].split("\n", HEADER_LINES)
+    lines = next((n for n in range(1, len(parts) + 1) if "\n".join(parts[:n]).count('"') % 2 == 0), 0)
+    if not lines or lines > HEADER_LINES:
         raise TableError(text("table.quotes", path=path, line=line))
-    sign = delimiter(head)
-    names = [cell.strip() for cell in next(csv.reader([head], delimiter=sign))]
-    return TextFile(path, content, sign, names, line, sum(1 for each in tail if each.strip("\r")))
+    # names broken into lines, as in Excel's cells, on one; the blank lines in their place keep the numbers of the rows
+    head = re.sub(r"\s*\n\s*", " ", "\n".join(parts[:lines])).rstrip("\r")
+    content = "\n".join([head, *[""] * (lines - 1), *parts[lines:]])
+    sign = sign or delimiter(head)
+    names = [cell.strip() for cell in _cells(path, line, head, sign)]
+    notes = [text("table.titles", path=path, line=line, count=titles)] if titles else []
+    if left:
+        notes.append(text("table.tail", path=path, count=left))
+    return TextFile(path, content, sign, names, line, tuple(notes))
+
+
+def _find_header(path: Path, content: str) -> tuple[int, str, int]:
+    """Where the header begins, the delimiter that a line above it names (else empty), and how many titles are there.
+
+    A title is a line of one cell above a line of several names.
+    """
+    start, sign, alone, first = 0, "", 0, -1
+    for at, line in enumerate(content[: 1 << 20].split("\n", TITLE_LINES)[:TITLE_LINES], start=1):
+        if first < 0 and (named := re.fullmatch(r'"?sep=([,;\t|])"?[,;\t]*\r?', line, re.I)):
+            sign = named[1]
+        elif line.strip(BLANKS):
+            first = start if first < 0 else first
+            if line.count('"') % 2:  # names broken into lines
+                return start, sign, alone
+            cells = [cell for cell in _cells(path, at, line, sign or delimiter(line)) if cell.strip()]
+            if len(cells) > 1:
+                names = not any(missing(cell) or _is_value(cell) for cell in map(narrow, cells))
+                return (start, sign, alone) if names else (first, sign, 0)
+            alone += 1
+        start += len(line) + 1
+    return max(first, 0), sign, 0
+
+
+def _cells(path: Path, number: int, line: str, sign: str) -> list[str]:
+    """The cells of one line.
+
+    Raises:
+        TableError: it cannot be taken apart.
+    """
+    try:
+        return next(csv.reader([line], delimiter=sign))
+    except csv.Error as error:
+        raise TableError(text("table.field", path=path, line=number, reason=error)) from error
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a narrow cell holds a number, a date or a time of day."""
+    return (
+        number(cell, decimal=True) is not None
+        or number(cell, decimal=False) is not None
+        or stamped(cell)
+        or re.fullmatch(CLOCK, cell, re.I) is not None
+    )
 
 
 class _CsvSource(_Source):
@@ -219,11 +287,34 @@ class _CsvSource(_Source):
         self._text = read_text(path, raw)
         self.names, self.line = self._text.head, self._text.line
         _check_names(path, self.names, self.line)
+        self._drop_units()
         self._raw = self._text.content.encode()
         self._first = next(self._text.rows(1 << 20), (0, []))[1]
+        if not any(cell.strip() for cell in self._first[len(self.names) :]):  # delimiters at the end of the rows alone
+            self.names += [""] * (len(self._first) - len(self.names))
+        if self._first and not any(self.names[len(self._first) :]):  # or of the header alone
+            self.names = self.names[: len(self._first)]
         self.rows = self._read([0]).num_rows if self._first else 0
-        if self._text.left:
-            self.notes = (text("table.tail", path=path, count=self._text.left),)
+        self.notes = self._told = (*self._text.notes, *self.notes)
+
+    def _drop_units(self) -> None:
+        """Leave out a line of units or further names between the header and the rows: blank, so that numbers stay."""
+        rows = list(islice(self._text.rows(1 << 20), 2))
+        if (
+            len(rows) < 2
+            or any(map(_is_value, map(narrow, rows[0][1])))
+            or not any(map(_is_value, map(narrow, rows[1][1])))
+        ):
+            return
+        line, units = rows[0]
+        told = [cell.strip() for cell in units if not missing(narrow(cell))]
+        lines = self._text.content.split("\n", line - self.line + 1)
+        if (
+            told and _cells(self.path, line, lines[-2], self._text.delimiter) == units
+        ):  # else it goes over several lines
+            lines[-2] = ""
+            self._text = self._text._replace(content="\n".join(lines))
+            self.notes = (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
 
     def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
         """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""
@@ -250,9 +341,13 @@ class _CsvSource(_Source):
                 raise
             for line, cells in self._text.rows():
                 if len(cells) != len(self.names):
+                    above = len(cells) > len(self.names) and line - self.line < TITLE_LINES
                     raise TableError(
-                        text("table.ragged", path=self.path, line=line, cells=len(cells), columns=len(self.names))
-                    ) from error
+                        text(
+                            "table.above" if above else "table.ragged", path=self.path, line=line, head=self.line,
+                            cells=len(cells), columns=len(self.names),
+                        )
+                    ) from error  # fmt: skip
             raise TableError(text("table.csv", path=self.path, reason=error)) from error
 
     def place(self, row: int) -> str:
@@ -313,9 +408,12 @@ class _CsvSource(_Source):
                 )
             )  # fmt: skip
         values = np.full((self.rows, len(columns)), np.nan)
+        marks: Counter[str] = Counter()
         for position, column in enumerate(columns):
             for row, cell in enumerate(self._narrow(column)):
-                if cell in MISSING:
+                if missing(cell):
+                    if cell not in MISSING:
+                        marks[cell] += 1
                     continue
                 value = number(cell, bool(decimal))
                 if value is None:
@@ -325,6 +423,9 @@ class _CsvSource(_Source):
                     self._bad(column, row, None if other == (column, row) else other)
                 else:
                     values[row, position] = value
+        if marks:
+            cells = ", ".join(f"{mark} ({count})" for mark, count in marks.most_common())
+            self.notes = (*self._told, text("table.marks", path=self.path, cells=cells))
         return values
 
     def _narrow(self, column: int) -> list[str]:
@@ -334,7 +435,8 @@ class _CsvSource(_Source):
         """Refuse a cell, if need be because of what commas are in another one (column, row)."""
         cell, place = self.texts(column)[row], self.place(row)
         if other is None:
-            raise TableError(text("table.number", path=self.path, place=place, column=self.names[column], cell=cell))
+            what = "table.unit" if UNITED.fullmatch(narrow(cell)) else "table.number"
+            raise TableError(text(what, path=self.path, place=place, column=self.names[column], cell=cell))
         raise TableError(
             text(
                 "table.comma", path=self.path, place=place, column=self.names[column], cell=cell,
@@ -349,7 +451,9 @@ def _check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
         if name and name in seen:
             raise TableError(text("table.twice", path=path, line=line, column=name))
         seen.add(name)
-    if all(name in MISSING or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", name, re.I) for name in names):
+    spelled = [narrow(name) for name in names]
+    # rows of readings begin with a date, which names no column
+    if any(map(STAMP.fullmatch, spelled)) or all(missing(name) or _is_value(name) for name in spelled):
         raise TableError(text("table.headless", path=path, line=line))
 
 
@@ -435,14 +539,14 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
     if period_s is not None and not 0 < period_s < float("inf"):
         raise TableError(text("table.period", path=source.path, period=period_s))
     clocks = _find_time(source, time, ignore)
-    stamps = _stamps(source, clocks) if clocks else None
+    stamps, assumed = _stamps(source, clocks) if clocks else (None, ())
     counted = clocks if stamps is None else []
     keep = []
     for index, name in enumerate(source.names):
         if index in clocks or name in ignore:
             continue
         if not name:
-            cells = [cell for cell in source.texts(index) if cell not in MISSING]
+            cells = [cell for cell in source.texts(index) if not missing(narrow(cell))]
             # a delimiter at the end of every line, or the row numbers some programs put first, are no sensor
             counts = index == 0 and all(cell.isdigit() for cell in cells[:3]) and len(cells) == source.rows
             if not cells or (counts and np.all(np.diff(source.numbers([index])[:, 0]) == 1)):
@@ -452,17 +556,17 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
     if not keep:
         raise TableError(text("table.no_readings", path=source.path))
     values = source.numbers([*counted, *keep])  # at once: what commas mean is decided over all of them
-    elapsed, notes = False, source.notes
+    elapsed = False
     if counted:
         stamps, elapsed, assumed = _count_times(source, counted[0], values[:, 0])
-        values, notes = values[:, 1:], (*notes, *assumed)
+        values = values[:, 1:]
     if stamps is not None:
         _check_order(source, clocks, stamps)
         if period_s is None and source.rows > 1:
             period_s = float(np.median(np.diff(stamps))) / 1e9
     names = tuple(source.names[index] for index in keep)
     ignored = ignore.intersection(source.names)
-    return Table(names, values, stamps, period_s, source.path, elapsed, notes, ignored)
+    return Table(names, values, stamps, period_s, source.path, elapsed, (*source.notes, *assumed), ignored)
 
 
 def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> list[int]:
@@ -476,7 +580,7 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
     named = [index for index in usable if folded[index] in TIME_NAMES]
     date = next((index for index in named if folded[index] in DATE_NAMES), None)
     clock = next((index for index in named if folded[index] in CLOCK_NAMES), None)
-    if date is not None and clock is not None and re.fullmatch(r"\d{1,2}:\d.*", source.first(clock)):
+    if date is not None and clock is not None and re.fullmatch(CLOCK, narrow(source.first(clock)), re.I):
         return [date, clock]
     elapsed = [index for index in usable if elapsed_unit(names[index])]
     like = [index for index in usable if TIME_LIKE.search(names[index])]
@@ -496,7 +600,7 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
         if counts is not None and (_are_epochs(counts) or _are_serials(names[index], counts)):
             return [index]
     for index in usable:
-        if STAMP.fullmatch(source.first(index)):
+        if STAMP.fullmatch(narrow(source.first(index))):
             return [index]
     return []
 
@@ -506,7 +610,7 @@ def _holds_dates(source: _Source, index: int) -> bool:
     first = narrow(source.first(index))
     name = source.names[index]
     day = DATE_LIKE.search(name) or name.casefold() in TIME_NAMES  # else eight digits may be any count
-    if not (STAMP.fullmatch(first) or (compact(first) and (day or len(first) > len("20260309")))):
+    if not (stamped(first) or (compact(first) and (day or len(first) > len("20260309")))):
         return False
     cells = source.texts(index)
     return len(cells) == 1 or cells[0] != cells[1] or (":" in first and cells[0] != cells[-1])
@@ -547,8 +651,8 @@ def _are_serials(name: str, numbers: Floats) -> bool:
     )
 
 
-def _stamps(source: _Source, clocks: Sequence[int]) -> Times | None:
-    """Times written as dates; None where the column counts.
+def _stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times | None, tuple[str, ...]]:
+    """Times written as dates, None where the column counts; and what was assumed.
 
     Raises:
         TableError: a cell is no time.
@@ -557,16 +661,16 @@ def _stamps(source: _Source, clocks: Sequence[int]) -> Times | None:
         return _parse_stamps(source, clocks)
     name = source.names[clocks[0]]
     if (times := source.stamps(clocks[0])) is not None:
-        return times
+        return times, ()
     first = narrow(source.first(clocks[0]))
     if compact(first):
         day = len(first.partition(".")[0]) == 8  # of so few digits there are other counts
         cells = source.texts(clocks[0]) if day and not DATE_LIKE.search(name) else []
         if not day or (elapsed_unit(name) is None and all(compact(narrow(cell)) for cell in cells)):
             return _parse_stamps(source, clocks)
-        return None
+        return None, ()
     if number(first, decimal=True) is not None or number(first, decimal=False) is not None:
-        return None
+        return None, ()
     return _parse_stamps(source, clocks)
 
 
@@ -575,6 +679,8 @@ def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
     if steps.size and steps.min() <= 0:
         row = int(np.flatnonzero(steps <= 0)[0]) + 1
         what = "table.same_time" if steps[row - 1] == 0 else "table.earlier"
+        if steps[row - 1] == 0 and not np.any(times % 60_000_000_000):
+            what = "table.same_minute"
         cell, name = _show(source, clocks, row), source.names[clocks[0]]
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
 
@@ -626,7 +732,7 @@ def _serial_times(numbers: Floats) -> Times:
     return np.rint(seconds * 1000).astype(np.int64) * 1_000_000
 
 
-def _parse_stamps(source: _Source, clocks: Sequence[int]) -> Times:
+def _parse_stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times, tuple[str, ...]]:
     import pyarrow
     import pyarrow.compute as pc
 
@@ -636,18 +742,35 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> Times:
     spelled = pc.replace_substring(pyarrow.array(cells), "/", "-")
     for kind in (pyarrow.timestamp("ns"), pyarrow.timestamp("ns", tz="UTC")):
         try:
-            return np.asarray(pc.cast(pc.cast(spelled, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
+            return np.asarray(pc.cast(pc.cast(spelled, kind), pyarrow.int64()).to_numpy(), dtype=np.int64), ()
         except pyarrow.ArrowInvalid:
             continue
+    name, dates = source.names[clocks[0]], [narrow(cell) for cell in cells]
+    short = next((row for row, cell in enumerate(dates) if SHORT.fullmatch(cell)), None)
+    if short is not None:
+        spelled_out = long_years(dates)
+        if spelled_out is None:
+            place = source.place(short)
+            raise TableError(text("table.short_year", path=source.path, place=place, column=name, cell=cells[short]))
+        dates = spelled_out
     times = np.empty(source.rows, dtype=np.int64)
-    for row, cell in enumerate(cells):
-        parsed = parse_stamp(narrow(cell))
+    for row, (cell, date) in enumerate(zip(cells, dates, strict=True)):
+        parsed = parse_stamp(date)
         if parsed is None:
-            what = "table.no_time" if cell in MISSING else "table.time"
-            name = source.names[clocks[0]]
+            what = "table.no_time" if missing(narrow(cell)) else "table.time"
             raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
         times[row] = parsed
-    return times
+    if short is None:
+        return times, ()
+    first, last = iso_times(times[[0, -1]])
+    return times, (text("table.year", path=source.path, column=name, cell=cells[short], first=first, last=last),)
+
+
+def sampled_s(table: Table) -> float | None:
+    """The seconds between a file's rows: the median step of its times, else what is told; None where neither is."""
+    if table.time is None or len(table.time) < 2:
+        return table.period_s
+    return float(np.median(np.diff(table.time))) / 1e9
 
 
 def iso_times(times: Times) -> list[str]:

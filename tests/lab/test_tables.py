@@ -52,6 +52,18 @@ def test_delimiters_encodings_and_line_ends(tmp_path: Path, delimiter: str, enco
         "2026/3/9 10:14:00.000",
         "2026年3月9日 10時14分",
         "2026.03.09 10:14:00,000",
+        "2026年3月9日10時14分",
+        "2026年３月９日（月）　１０：１４",
+        "2026/03/09(月) 10:14:00",
+        "2026/3/9 午前10:14",
+        "2026/3/9 AM 10:14:00",
+        "2026/3/9 10:14:00 am",
+        "2026年3月9日 午前10時14分0秒",
+        "令和8年3月9日 10:14",
+        "R8.3.9 10:14",
+        "R08/03/09 10:14:00",
+        "26/03/09 10:14",
+        "'26-03-09 10:14:00",
         "1773051240",
         "1773051240.0",
         "1773051240000",
@@ -68,6 +80,40 @@ def test_every_spelling_of_a_time(tmp_path: Path, cell: str) -> None:
     assert table.time is not None
     assert table.time.tolist() == [MARCH]
     assert table.period_s is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "same"),
+    [
+        ("2026/4/1 24:00", "2026-04-02T00:00:00"),
+        ("2026年12月31日 24時00分", "2027-01-01T00:00:00"),
+        ("2026/4/1 24:00:00.0", "2026-04-02T00:00:00"),
+        ("2026/4/1 午前0:05", "2026-04-01T00:05:00"),
+        ("2026/4/1 12:05:30 AM", "2026-04-01T00:05:30"),
+        ("2026/4/1 午後0:05", "2026-04-01T12:05:00"),
+        ("2026/4/1 午後12:05", "2026-04-01T12:05:00"),
+        ("2026年4月1日午後3時", "2026-04-01T15:00:00"),
+        ("令和元年5月1日 9:00", "2019-05-01T09:00:00"),
+        ("平成31年4月30日", "2019-04-30T00:00:00"),
+        ("99/12/31 23:59", "1999-12-31T23:59:00"),
+    ],
+)
+def test_times_of_day_and_eras(tmp_path: Path, cell: str, same: str) -> None:
+    one, other = (read_table(put(tmp_path, f"日時,x\n{time},1\n")).time for time in (cell, same))
+    assert one is not None
+    assert other is not None
+    assert one.tolist() == other.tolist()
+
+
+def test_years_of_two_digits_are_told(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "日時,x\n26/04/30 24:00,1\n26/05/01 00:01,2\n"))
+    (note,) = table.notes
+    for part in ("'日時'", "'26/04/30 24:00'", "2026-05-01T00:00:00", "four digits"):
+        assert part in note
+    assert table.period_s == 60.0
+    mixed = read_table(put(tmp_path, "日時,x\n2026/4/1 9:00,1\n26/4/1 9:01,2\n"))
+    assert mixed.period_s == 60.0
+    assert "'26/4/1 9:01'" in mixed.notes[0]
 
 
 def test_fractions_of_a_second_are_kept(tmp_path: Path) -> None:
@@ -201,6 +247,65 @@ def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> N
     assert table.columns == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("lines", "notes"),
+    [
+        (["sep=,", "日時,x,y"], []),
+        (['"sep=,"', "", "日時,x,y"], []),
+        (["設備A 運転日報,,", "作成日：2026/4/1,,", "", "日時,x,y"], ["line 4 is taken for the header", "left out: 2"]),
+        (["設備A 運転日報", "日時,x,y"], ["line 2 is taken for the header"]),
+        (["日時,x,y", ",kPa,℃"], ["line 2, under the header", "left out: kPa, ℃"]),
+        (["日時,x,y", "-,[kPa],"], ["line 2, under the header", "left out: [kPa]"]),
+        (["運転日報", "日時,x,y", "", ",kPa,℃"], ["line 2 is taken", "line 4, under the header"]),
+        (["日時,x,y,,"], []),
+    ],
+)
+@pytest.mark.parametrize("tail", ["", ","])
+def test_what_stands_around_the_header(tmp_path: Path, lines: list[str], notes: list[str], tail: str) -> None:
+    rows = [f"2026/3/9 10:14,1,2{tail}", f"2026/3/9 10:17,3,4{tail}"]
+    table = read_table(put(tmp_path, "\r\n".join([*lines, *rows]), encoding="cp932"))
+    assert (table.columns, table.values.tolist(), table.period_s) == (("x", "y"), [[1, 2], [3, 4]], 180.0)
+    assert len(table.notes) == (len(notes) if len(lines) > 3 and lines[0] == "運転日報" else bool(notes))
+    for part in notes:
+        assert part in " ".join(table.notes)
+    with pytest.raises(TableError, match=f"line {len(lines) + 3}, column 'y': 'bad'"):
+        read_table(put(tmp_path, "\r\n".join([*lines, *rows, f"2026/3/9 10:20,5,bad{tail}"]), encoding="cp932"))
+
+
+def test_names_broken_into_lines(tmp_path: Path) -> None:
+    head = '日時,"圧力\r\n(kPa)","a,\nb"\r\n'
+    table = read_table(put(tmp_path, head + "2026/3/9 10:14,1,2\r\n"))
+    assert table.columns == ("圧力 (kPa)", "a, b")
+    with pytest.raises(TableError, match="line 4, column 'a, b': 'bad'"):
+        read_table(put(tmp_path, head + "2026/3/9 10:14,1,bad\r\n"))
+
+
+def test_a_delimiter_that_is_named_above_the_header(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "sep=;\n日時;a,b;c,d,e,f\n2026/3/9 10:14;1;2\n"))
+    assert table.columns == ("a,b", "c,d,e,f")
+
+
+def test_a_first_row_without_values_is_no_line_of_units(tmp_path: Path) -> None:
+    assert len(read_table(put(tmp_path, "a,b\n-,欠測\n1,2\n")).values) == 2
+    with pytest.raises(TableError, match="line 2"):
+        read_table(put(tmp_path, "a,b\n1,kPa\n1,2\n"))
+
+
+def test_marks_of_missing_values_are_told(tmp_path: Path) -> None:
+    marks = ["欠測", "－", "-", "***", "―", "ー", "…", "#DIV/0!", "----", "測定不能", "No Data", "．．．"]
+    table = read_table(put(tmp_path, "a,b\n" + "".join(f"{mark},1\n" for mark in marks), encoding="utf-16"))
+    assert np.isnan(table.values[:, 0]).all()
+    (note,) = table.notes
+    for part in ("missing", "欠測 (1)", "- (2)", "#DIV/0! (1)"):
+        assert part in note
+    assert not read_table(put(tmp_path, "a,b\nNaN,1\n,2\n")).notes
+
+
+def test_date_and_a_clock_of_half_days_are_joined(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "日付,時刻,x\n2026/3/9,午前11:59,1\n2026/3/9,午後0:02,2\n"))
+    assert (table.columns, table.period_s) == (("x",), 180.0)
+
+
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LAB_LANG", "en")
@@ -228,11 +333,27 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("time,x\n2026-03-09T10:14:00Z,1\n,2\n", ["line 3", "'time'", "missing"]),
         ("time,x\n2026-03-09T10:14:00Z,1\nyesterday,2\n", ["line 3", "'time'", "'yesterday'"]),
         ("time,x\n2026-02-30 10:14,1\n", ["line 2", "'time'", "2026-02-30"]),
-        ("日時,x\n20260430000000,1\n20260431000000,2\n", ["line 3", "'日時'", "'20260431000000'", "not a time"]),
-        ("日付,x\n20260430,1\n20260431,2\n", ["line 3", "'日付'", "'20260431'", "not a time"]),
-        ("time,x\n1e30,1\n", ["line 2", "'time'", "'1e30'", "not a time"]),
+        ("日時,x\n20260430000000,1\n20260431000000,2\n", ["line 3", "'日時'", "'20260431000000'", "not a date"]),
+        ("日付,x\n20260430,1\n20260431,2\n", ["line 3", "'日付'", "'20260431'", "not a date"]),
+        ("time,x\n1e30,1\n", ["line 2", "'time'", "'1e30'", "not a date"]),
         ("time_s,x\n1,1\n,2\n", ["line 3", "'time_s'", "missing"]),
-        ('"a,\nb",c\n1,2\n', ["line 1", "quote"]),
+        ('"a,\nb,c\n1,2\n', ["line 1", "quote"]),
+        ('"a,\nb,c\n' + "1,2\n" * 20 + '"', ["line 1", "quote"]),
+        ("2026/4/1 9:00,1,2\n2026/4/1 9:01,3,4\n", ["line 1", "dates or numbers"]),
+        ("2026/4/1 9:00,on,2\n2026/4/1 9:01,on,4\n", ["line 1", "dates or numbers"]),
+        ("令和8年4月1日 9:00,1,2\n令和8年4月1日 9:01,3,4\n", ["line 1", "dates or numbers"]),
+        ("設備,A\n機種,B\n日時,x,y\n2026/4/1 9:00,1,2\n", ["line 3", "3 cells", "line 1", "remove everything above"]),
+        ("設備\n1,2\n3,4\n", ["line 2", "2 cells", "line 1"]),
+        ("日時,x\n26/04/01,1\n27/04/01,2\n", ["line 2", "'日時'", "'26/04/01'", "four digits"]),
+        ("日時,x\n04/01/26 9:00,1\n04/02/26 9:00,2\n", ["line 2", "'日時'", "'04/01/26 9:00'", "four digits"]),
+        ("日時,x\n2026/4/1 午前9:00,1\n2026/4/1 午後13:00,2\n", ["line 3", "'日時'", "'2026/4/1 午後13:00'"]),
+        ("日時,x\n2026/4/1 23:00,1\n2026/4/1 24:30,2\n", ["line 3", "'日時'", "'2026/4/1 24:30'"]),
+        ("日時,x\n2026/4/1 9:00,1\n2026/4/1 9:00,2\n", ["line 3", "'日時'", "seconds", "h:mm:ss"]),
+        ("日時,x\n2026/4/1 9:00,1\n欠測,2\n", ["line 3", "'日時'", "missing"]),
+        ("日時,x\n2026/4/1 9:00,1\n平均,2\n", ["line 3", "'日時'", "'平均'", "remove the line"]),
+        ("日時,x\n2026/4/1 9:00,85.2℃\n", ["line 2", "'x'", "'85.2℃'", "unit"]),
+        ("日時,x\n2026/4/1 9:00,12 %\n", ["line 2", "'x'", "'12 %'", "unit"]),
+        ("a,b\nx,y\n1,z\n", ["line 3", "'b'", "'z'"]),
         ("a,b\n1,2\n1," + "2" * 200_000 + "x\n", ["line 3", "field"]),
         ("a;b\n1,5;2.5\n3;2\n", ["line 2", "'a'", "'1,5'", "'2.5'"]),
         ("a;b\n1;2\n1.000,5;2\n", ["line 3", "'a'", "'1.000,5'"]),
