@@ -9,7 +9,8 @@ import numpy as np
 
 from lab.cells import commas, narrow, number
 from lab.learning import declared_limits
-from lab.tables import Table, TableError, read_text
+from lab.scorer import GAP_PERIODS
+from lab.tables import ODD_PERIOD, Table, TableError, read_text, sampled_s
 from lab.text import text
 from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded, wild
@@ -17,6 +18,8 @@ from models.precursor.resolution import LOOK
 
 WILD_NAMED: Final = 5
 """So many readings that were left out are named."""
+SPARSE: Final = 0.9
+"""A sensor that was there for less of the rows makes the record short."""
 RAMP_ROWS: Final = 20
 """In fewer a sensor may rise evenly by chance."""
 TEP_FIT: Final = 4
@@ -97,7 +100,7 @@ def fit_tables(
         if format is not None:
             values = rounded(values, format)
         steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
-        runs += np.split(values, np.flatnonzero(steps > 5 * period) + 1)
+        runs += np.split(values, np.flatnonzero(steps > GAP_PERIODS * period) + 1)
     path = ", ".join(str(table.path) for table in tables)
     rows = sum(len(run) for run in runs if len(run) > 1)
     if rows < LEAST_ROWS:
@@ -235,12 +238,37 @@ def learned(model: Model) -> list[str]:
     return lines
 
 
-def promise(model: Model) -> str | None:
-    """That the record is too short for what is to be promised, and what it can promise; None where it is not."""
+def promise(model: Model, tables: Sequence[Table]) -> list[str]:
+    """That the record is too short for what is to be promised, what it can promise, and which sensors make it short."""
     detector = model.detector
     if not isinstance(detector, Precursor) or detector.kept <= detector.promised * 1.001:
-        return None
-    return text("fit.short", rate=f"{detector.promised:g}", kept=f"{detector.kept:.3g}", rows=model.about["rows"])
+        return []
+    rows = model.about["rows"]
+    lines = [text("fit.short", rate=f"{detector.promised:g}", kept=f"{detector.kept:.3g}", rows=rows)]
+    there = [_there(tables, detector.sensors[at]) for at in detector.moving.tolist()]
+    least = min(there, default=rows)
+    if least < SPARSE * rows:
+        few = [detector.sensors[at] for at, n in zip(detector.moving.tolist(), there, strict=True) if n < 1.1 * least]
+        lines.append(text("fit.sparse", rows=round(least), sensors=", ".join(few)))
+    return lines
+
+
+def _there(tables: Sequence[Table], sensor: str) -> float:
+    """For how many rows a sensor was there; one that has a value only now and then is there in between."""
+    at = [np.flatnonzero(np.isfinite(_columns(table, [sensor])[:, 0])) for table in tables]
+    waits = np.concatenate([np.diff(rows) for rows in at])
+    return sum(map(len, at)) * (float(np.median(waits)) if waits.size else 1.0)
+
+
+def odd_periods(tables: Sequence[Table], usual: float) -> list[str]:
+    """Which normal records do not have the model's period (s), by more than a fifth, in words, line by line."""
+    lines = []
+    for table in tables:
+        period = sampled_s(table)
+        if period is not None and not 1 / ODD_PERIOD <= period / usual <= ODD_PERIOD:
+            what = "fit.apart" if period > GAP_PERIODS * usual else "fit.period"
+            lines.append(text(what, path=table.path, period=f"{period:g}", usual=f"{usual:g}"))
+    return lines
 
 
 def read_limits(path: Path) -> dict[str, tuple[float | None, float | None]]:

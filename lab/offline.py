@@ -13,14 +13,12 @@ from lab.blocks import Floats, RowBlock
 from lab.causes import read_library
 from lab.episodes import Episode, Known
 from lab.scorer import GAP_NS, GAP_PERIODS, Scorer
-from lab.tables import Table, TableError, iso_times, write_table
+from lab.tables import ODD_PERIOD, Table, TableError, iso_times, sampled_s, write_table
 from lab.text import text
 from lab.tracker import Tracker
 from models.detector import Model
 from models.precursor.causes import Match
 
-ODD_PERIOD = 1.2
-"""A file's period may be so many times the model's, or the model's the file's, without a warning."""
 TOP = 3
 LIMIT = "time_to_limit_s"
 UNKNOWN = "unknown"
@@ -128,13 +126,6 @@ def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[
         raise TableError(text("table.no_controlled", path=table.path, sensors=", ".join(strange)))
     if sensors is not None and (strange := [name for name in controlled if name not in sensors]):
         raise TableError(text("table.controlled_unknown", path=table.path, sensors=", ".join(strange)))
-
-
-def sampled_s(table: Table) -> float | None:
-    """The seconds between a file's rows: the median step of its times, else what is told; None where neither is."""
-    if table.time is None or len(table.time) < 2:
-        return table.period_s
-    return float(np.median(np.diff(table.time))) / 1e9
 
 
 def other_period(model: Model, table: Table) -> float | None:

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
     ) -> None:
-        from lab.fitting import fit_tables, learned, left_out, promise, read_limits, unused_limits
+        from lab.fitting import fit_tables, learned, left_out, odd_periods, promise, read_limits, unused_limits
         from lab.tables import TableError, read_table
         from models.detector import ModelError, save
 
@@ -55,6 +55,6 @@ def register(app: typer.Typer) -> None:
             typer.echo(line, err=True)
         for line in unused_limits(limits, ahead, model) if limits is not None and ahead is not None else []:
             typer.echo(line, err=True)
-        if (short := promise(model)) is not None:
-            typer.echo(short, err=True)
+        for line in [*odd_periods(tables, model.detector.period_s), *promise(model, tables)]:
+            typer.echo(line, err=True)
         typer.echo(text("fit.done", output=output))

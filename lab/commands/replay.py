@@ -165,7 +165,7 @@ def _prepare_model(
     import numpy as np
 
     from devices.replay import tags
-    from lab.fitting import learn, renamed
+    from lab.fitting import learn, odd_periods, renamed
     from models.detector import load, save
 
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -179,8 +179,10 @@ def _prepare_model(
         if missing := [name for name in table.columns if name not in good.columns]:
             raise ValueError(text("devices.replay.columns", file=normal, missing=", ".join(missing[:5])))
         values = good.values[:, [good.columns.index(name) for name in table.columns]]
-        typer.echo(text("devices.replay.fitting", rows=len(values), file=normal), err=True)
         assert table.period_s is not None
+        for line in [*good.notes, *odd_periods([good], table.period_s)]:
+            typer.echo(line, err=True)
+        typer.echo(text("devices.replay.fitting", rows=len(values), file=normal), err=True)
         longest = 3e9 * table.period_s
         steps = np.zeros(0) if good.time is None else np.diff(good.time)
         cuts = np.flatnonzero(steps > longest) + 1

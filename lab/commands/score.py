@@ -44,7 +44,16 @@ def register(app: typer.Typer) -> None:
         from lab.causes import LibraryError, read_library
         from lab.config import load_config
         from lab.episodes import Known
-        from lab.fitting import coarser_columns, fit_tables, left_out, promise, read_limits, renamed, unused_limits
+        from lab.fitting import (
+            coarser_columns,
+            fit_tables,
+            left_out,
+            odd_periods,
+            promise,
+            read_limits,
+            renamed,
+            unused_limits,
+        )
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
         from models.detector import ModelError, load
@@ -71,12 +80,11 @@ def register(app: typer.Typer) -> None:
             else:
                 ahead = None if limits is None else read_limits(limits)
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
-                for line in left_out(files, judge):
+                odd = odd_periods(files, judge.detector.period_s)
+                for line in [*left_out(files, judge), *odd, *promise(judge, files)]:
                     typer.echo(line, err=True)
                 for line in unused_limits(limits, ahead, judge) if limits is not None and ahead is not None else []:
                     typer.echo(line, err=True)
-                if (short := promise(judge)) is not None:
-                    typer.echo(short, err=True)
             if causes is not None:
                 library = read_library(causes).with_names(headers)
                 known: Known | None = Known(causes.name, library)
@@ -85,9 +93,9 @@ def register(app: typer.Typer) -> None:
             else:
                 beside = [] if model is None else [model.parent]
                 known = find_causes(judge, [*beside, load_config().models], headers)
-            if (odd := other_period(judge, table)) is not None:
+            if (other := other_period(judge, table)) is not None:
                 usual = f"{judge.detector.period_s:g}"
-                typer.echo(text("score.other_period", data=data, period=f"{odd:g}", usual=usual), err=True)
+                typer.echo(text("score.other_period", data=data, period=f"{other:g}", usual=usual), err=True)
             scores = score_table(judge, table, known, fed)
             write_scores(output, table, scores)
         except (TableError, LibraryError) as error:

@@ -126,6 +126,10 @@ def test_a_model_from_normal_rows_is_there_before_the_first_row(broker, press, t
     save(fitted.detector, tmp_path / "plant.model")
     assert lab(*args, "--model", tmp_path / "plant.model").exit_code == 0
     assert list(load(place).detector.sensors) == [channel.tag for channel in birth.channels]
+    slow, _ = table(tmp_path, 280, "slow.csv", dated=True)  # a row a second, where the file's are 2 s apart
+    warned = lab(*args, "--normal", slow, "--period", "2s")
+    assert f"the rows of {slow} are 1 s apart, the model's period is 2 s" in warned.output
+    assert warned.exit_code == 0, warned.output
     (tmp_path / "other.csv").write_text("x\n" + "1\n" * 50)
     other = lab(*args, "--normal", tmp_path / "other.csv")
     assert (other.exit_code, "圧力[kPa]" in other.output) == (1, True)

@@ -257,6 +257,29 @@ def test_fit_says_what_it_learned_and_what_it_can_promise(tmp_path: Path) -> Non
     assert lab("fit", "--normal", one, "-o", second, "--false-alarms-per-month", 0).exit_code == 2
 
 
+@pytest.mark.parametrize("slower", [2, 10])
+def test_normal_files_of_different_periods_are_warned_of(tmp_path: Path, slower: int) -> None:
+    one, two, out = put(tmp_path / "a.csv", record(400, 1)), tmp_path / "b.csv", tmp_path / "s.csv"
+    t = iso_times(START + np.arange(400) * slower * SECOND)
+    write_table(two, ["time", *SENSORS], [t, *record(400, 2).T])
+    for arguments in (("fit", "-o", tmp_path / "m.model"), ("score", "--data", one, "-o", out)):
+        done = lab(*arguments, "--normal", one, two)
+        assert done.exit_code == 0, done.output
+        assert f"the rows of {two} are {slower} s apart, the model's period is 1 s" in done.output
+        assert f"the rows of {one}" not in done.output
+        assert ("next to nothing" in done.output) == (slower > 5)
+
+
+def test_fit_names_the_sensors_that_make_a_record_short(tmp_path: Path) -> None:
+    x = record(3000, 1)
+    x[1200:, 2] = np.nan
+    x[np.arange(3000) % 10 > 0, 3] = np.nan  # a value now and then is no gap
+    done = lab("fit", "--normal", put(tmp_path / "n.csv", x), "-o", tmp_path / "m.model")
+    assert f"some 1200 rows: {SENSORS[2]}. Leave" in done.output, done.output
+    done = lab("fit", "--normal", put(tmp_path / "n.csv", record(3000, 1)), "-o", tmp_path / "m.model")
+    assert "shortest time" not in done.output
+
+
 def test_fit_says_what_it_leaves_out(tmp_path: Path) -> None:
     one, two, model = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "m.model"
     for path, seed, head in ((one, 1, "old"), (two, 2, "new")):
