@@ -393,7 +393,7 @@ class Disturbance(Request):
 
 
 class SensorFault(Request):
-    """A fault of a sensor; `size` in standard deviations, or what the kind says."""
+    """A fault of a sensor; `size` in its unit (drift: per plant hour), of no meaning for freeze and dropout."""
 
     tag: Tagged
     kind: Literal["bias", "drift", "freeze", "spike", "noise", "dropout"]
@@ -402,7 +402,7 @@ class SensorFault(Request):
 
 
 class ActuatorFault(Request):
-    """A fault of a valve."""
+    """A fault of a valve; `size`: slow, how many times slower; bias, %; lossofeffect, the share lost, 0 to 1."""
 
     xmv: int = Field(ge=1, le=12)
     kind: Literal["stuck", "slow", "bias", "lossofeffect"]

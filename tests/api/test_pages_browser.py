@@ -218,7 +218,10 @@ def test_the_desk_sends_what_was_clicked(visit: Open) -> None:
     assert sent(desk, lambda: page.click("#run")) == ("tep-1/speed", {"running": True})
     sensor = page.locator(".fault-form").first
     sensor.locator("select").first.select_option("xmeas_9")
+    sensor.locator("select").nth(1).select_option("freeze")
+    expect(sensor.locator("input")).to_be_disabled()
     sensor.locator("select").nth(1).select_option("drift")
+    expect(sensor.locator("p")).to_contain_text("in °C per plant hour")
     sensor.locator("input").fill("3.5")
     body = {"tag": "xmeas_9", "kind": "drift", "size": 3.5, "on": True}
     assert sent(desk, lambda: sensor.locator("button").click()) == ("tep-1/faults", body)
@@ -229,6 +232,10 @@ def test_the_desk_sends_what_was_clicked(visit: Open) -> None:
     valve = page.locator(".fault-form").nth(1)
     valve.locator("select").first.select_option("10")
     body = {"xmv": 10, "kind": "stuck", "size": 0.5, "on": True}
+    assert sent(desk, lambda: valve.locator("button").click()) == ("tep-1/faults", body)
+    valve.locator("select").nth(1).select_option("slow")
+    expect(valve.locator("p")).to_contain_text("times slower")
+    body = {"xmv": 10, "kind": "slow", "size": 5, "on": True}
     assert sent(desk, lambda: valve.locator("button").click()) == ("tep-1/faults", body)
     assert desk.errors == []
 

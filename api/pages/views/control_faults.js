@@ -1,11 +1,27 @@
 /** What can be made to go wrong in a simulated plant. */
 
 import { attr, h, keyed, put } from '../dom.js';
-import { known, number, sensorName, t } from '../i18n.js';
+import { known, number, sensorName, t, unitText } from '../i18n.js';
 import { toggle } from '../widgets.js';
 
-const SENSOR_KINDS = ['bias', 'drift', 'freeze', 'spike', 'noise', 'dropout'];
-const ACTUATOR_KINDS = ['stuck', 'slow', 'bias', 'lossofeffect'];
+/** Each kind of fault with what its size means. */
+const SENSOR_KINDS = {
+  bias: 'page.control.size_bias',
+  drift: 'page.control.size_drift',
+  freeze: 'page.control.size_freeze',
+  spike: 'page.control.size_spike',
+  noise: 'page.control.size_noise',
+  dropout: 'page.control.size_dropout',
+};
+const ACTUATOR_KINDS = {
+  stuck: 'page.control.size_valve_stuck',
+  slow: 'page.control.size_valve_slow',
+  bias: 'page.control.size_valve_bias',
+  lossofeffect: 'page.control.size_valve_lossofeffect',
+};
+/** What a valve's fault takes for a size at first. */
+const VALVE_SIZES = { stuck: 0.5, slow: 5, bias: 10, lossofeffect: 0.5 };
+const SIZELESS = ['freeze', 'dropout', 'stuck'];
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -51,13 +67,19 @@ export function sensorFaults(desk) {
   const options = asset.sensors
     .filter((sensor) => sensor.role === 'measurement')
     .map((sensor) => ({ value: sensor.tag, text: sensorName(asset.kind, sensor) }));
+  const sensors = new Map(asset.sensors.map((sensor) => [sensor.tag, sensor]));
+  // One number for all would be nothing for a pressure and beyond everything for a small flow.
+  const share = ({ lo, hi }) => (Number.isFinite(hi - lo) && hi > lo ? Number(((hi - lo) * 0.05).toPrecision(1)) : 1);
   return faults(desk, {
     field: 'tag',
     label: t('page.control.sensor'),
     options,
     kinds: SENSOR_KINDS,
     words: 'sensorfault',
-    size: { value: 2, note: t('page.control.size_sigma') },
+    size: (tag, kind) => ({
+      value: share(sensors.get(tag) ?? {}),
+      note: t(SENSOR_KINDS[kind], { unit: unitText(sensors.get(tag)?.unit) || '1' }),
+    }),
     rows: (plant) => plant.sensor_faults ?? [],
     convert: (value) => value,
   });
@@ -75,7 +97,7 @@ export function actuatorFaults(desk) {
     options,
     kinds: ACTUATOR_KINDS,
     words: 'actuatorfault',
-    size: { value: 0.5, note: t('page.control.size_valve') },
+    size: (xmv, kind) => ({ value: VALVE_SIZES[kind], note: t(ACTUATOR_KINDS[kind]) }),
     rows: (plant) => plant.actuator_faults ?? [],
     convert: Number,
   });
@@ -86,11 +108,21 @@ function faults(desk, { field, label, options, kinds, words, size, rows, convert
   const active = h('ul', { class: 'active-faults' });
   const which = select(label, options);
   const kindText = (value) => capital(known(`${words}.${desk.asset.kind}.${value}`, value));
-  const kind = select(t('page.control.kind'), kinds.map((value) => ({ value, text: kindText(value) })));
-  const amount = h('input', { type: 'number', step: 'any', value: size.value });
+  const kind = select(t('page.control.kind'), Object.keys(kinds).map((value) => ({ value, text: kindText(value) })));
+  const amount = h('input', { type: 'number', step: 'any' });
+  const note = h('p', { class: 'muted' });
   const form = h('form', { class: 'fault-form' }, field_(label, which), field_(t('page.control.kind'), kind),
     field_(t('page.control.size'), amount), h('button', { type: 'submit', class: 'primary', text: t('page.control.inject') }),
-    h('p', { class: 'muted', text: size.note }));
+    note);
+  const suggest = () => {
+    const usual = size(which.value, kind.value);
+    amount.value = String(usual.value);
+    amount.disabled = SIZELESS.includes(kind.value);
+    put(note, usual.note);
+  };
+  which.addEventListener('change', suggest);
+  kind.addEventListener('change', suggest);
+  suggest();
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     desk.send('faults', { [field]: convert(which.value), kind: kind.value, size: Number(amount.value), on: true });
