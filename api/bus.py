@@ -22,6 +22,7 @@ from api.problems import Problem
 from devices.frame import Birth, Command, Reply, State, decode_birth
 from devices.topics import CORE_COMMAND, CORE_LIVE, CORE_REPLY, CORE_STATUS, parse_topic, topic
 from lab.config import BrokerConfig
+from lab.text import text
 
 REPLY_S: Final = 5.0
 SILENT_S: Final = 10.0
@@ -134,7 +135,8 @@ class Bus:
         except TimeoutError as error:
             raise Problem("plant-silent", "api.plant_silent", id=gateway.id, seconds=REPLY_S) from error
         if not reply.ok:
-            raise Problem("plant-refused", "api.plant_refused", detail=reply.detail, extra={"result": reply.result})
+            key, values = _refusal(reply)
+            raise Problem("plant-refused", key, extra={"result": reply.result}, **values)
         return reply
 
     async def order(self, op: str, args: dict[str, object]) -> Reply:
@@ -267,3 +269,16 @@ class Bus:
 
 def _not_an_object() -> NoReturn:
     raise ValueError("not a JSON object")
+
+
+def _refusal(reply: Reply) -> tuple[str, dict[str, Any]]:
+    """Why a plant refused, as the key of a text and its values: the code's where we have one, else its own words."""
+    key, given = f"api.refused.{reply.result.get('code')}", reply.result.get("values")
+    values = {
+        name: given[name] for name in ("loop", "xmv", "tag", "lo", "hi") if isinstance(given, dict) and name in given
+    }
+    try:
+        text(key, **values)
+    except (KeyError, ValueError, TypeError):  # a plant of another version
+        return "api.plant_refused", {"detail": reply.detail}
+    return key, values

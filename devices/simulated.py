@@ -181,6 +181,8 @@ class Plant:
             return Reply(command.id, False, f"no operation {command.op!r}: want {', '.join(self._operations)}")
         try:
             operation(command.args)
+        except tep.Refused as error:
+            return Reply(command.id, False, f"{command.op}: {error}", {"code": error.code, "values": error.values})
         except (msgspec.ValidationError, ValueError) as error:
             return Reply(command.id, False, f"{command.op}: {error}")
         return Reply(command.id, True, result={"plant_s": self.seconds})
@@ -265,7 +267,7 @@ def _check_size(args: _SensorFault | _ActuatorFault, sized: Sequence[str]) -> No
     if args.on and args.kind == "none":
         raise ValueError("say which kind of fault, or on: false to mend it")
     if args.on and args.kind in sized and args.size == 0.0:
-        raise ValueError(f"a fault of kind {args.kind} needs a size other than 0")
+        raise tep.Refused("size", f"a fault of kind {args.kind} needs a size other than 0")
 
 
 class Pace:

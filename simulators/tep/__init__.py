@@ -7,7 +7,7 @@ Benchmark runs: `run` and `run_many`, with records as in the published files `d0
 from simulators.tep.drive import Path
 from simulators.tep.plant import Margin, advance, advance_recording, cost, derivatives, start, trip_hours, trip_margins
 from simulators.tep.runs import Change, Run, round_records, run, run_many, simulate
-from simulators.tep.state import ACTUATOR_FAULTS, REFERENCE_SEED, SENSOR_FAULTS, Generator, Inputs, State
+from simulators.tep.state import ACTUATOR_FAULTS, REFERENCE_SEED, SENSOR_FAULTS, Generator, Inputs, Refused, State
 from simulators.tep.variables import (
     COLUMNS,
     CONTROLLED,
@@ -43,6 +43,7 @@ __all__ = [
     "Loop",
     "Margin",
     "Path",
+    "Refused",
     "Run",
     "State",
     "Variable",

@@ -41,6 +41,14 @@ that reaches the valve; lossofeffect takes that share (0 to 1) of the command aw
 _SENSORS: Final = tuple(variable.tag for variable in VARIABLES[:MEASUREMENTS])
 
 
+class Refused(ValueError):
+    """A setting that a plant does not take; `code` and `values` say it to those who write their own words."""
+
+    def __init__(self, code: str, words: str, **values: float | str) -> None:
+        super().__init__(words)
+        self.code, self.values = code, values
+
+
 @dataclass(slots=True)
 class Inputs:
     """What is done to `n` plants from outside. Arrays may be changed freely between two calls of `advance`.
@@ -95,7 +103,7 @@ class Inputs:
             ValueError: no such disturbance.
         """
         if not 1 <= idv <= 21:
-            raise ValueError(f"disturbance {idv}: want 1 to 21")
+            raise Refused("disturbance", f"disturbance {idv}: want 1 to 21", idv=idv, hi=21)
         self.idv[plant, idv - 1] = on
 
     def set_extra(self, plant: int, number: int, on: bool = True) -> None:
@@ -116,7 +124,10 @@ class Inputs:
         """
         index = loop_index(loop)
         if value is not None and not LOOPS[index].lo <= value <= LOOPS[index].hi:
-            raise ValueError(f"set point {value} of loop {loop}: want {LOOPS[index].lo} to {LOOPS[index].hi}")
+            lo, hi = LOOPS[index].lo, LOOPS[index].hi
+            raise Refused(
+                "setpoint", f"set point {value} of loop {loop}: want {lo} to {hi}", loop=loop, value=value, lo=lo, hi=hi
+            )
         self.setpoint[plant, index] = np.nan if value is None else value
 
     def set_manual(self, plant: int, loop: int, on: bool = True) -> None:
@@ -138,7 +149,7 @@ class Inputs:
         """
         _check_valve(xmv)
         if xmv <= 11 and not self.manual[plant, LOOP_INDEX[xmv]]:
-            raise ValueError(f"valve {xmv}: take loop {xmv} to manual first")
+            raise Refused("automatic", f"valve {xmv}: take loop {xmv} to manual first", xmv=xmv)
         if value is not None and not 0.0 <= value <= 100.0:
             raise ValueError(f"valve {xmv} at {value}: want 0 to 100 %")
         self.valve[plant, xmv - 1] = np.nan if value is None else value
@@ -150,11 +161,11 @@ class Inputs:
             ValueError: no such tag or kind, or a size that makes no sense for the kind.
         """
         if tag not in _SENSORS:
-            raise ValueError(f"sensor {tag!r}: want xmeas_1 to xmeas_{MEASUREMENTS}")
+            raise Refused("sensor", f"sensor {tag!r}: want xmeas_1 to xmeas_{MEASUREMENTS}", tag=tag, hi=MEASUREMENTS)
         if kind not in SENSOR_FAULTS:
             raise ValueError(f"sensor fault {kind!r}: want one of {', '.join(SENSOR_FAULTS)}")
         if not np.isfinite(size) or (kind == "noise" and size < 0.0):
-            raise ValueError(f"sensor fault {kind} of size {size}: want a finite number, for noise not below 0")
+            raise Refused("noise", f"sensor fault {kind} of size {size}: want a finite number, for noise not below 0")
         self.sensor_kind[plant, _SENSORS.index(tag)] = SENSOR_FAULTS.index(kind)
         self.sensor_size[plant, _SENSORS.index(tag)] = size
 
@@ -168,11 +179,11 @@ class Inputs:
         if kind not in ACTUATOR_FAULTS:
             raise ValueError(f"actuator fault {kind!r}: want one of {', '.join(ACTUATOR_FAULTS)}")
         if kind == "slow" and not 1.0 < size < 1e6:
-            raise ValueError(f"actuator fault slow of size {size}: want a factor over 1")
+            raise Refused("slow", f"actuator fault slow of size {size}: want a factor over 1")
         if kind == "bias" and not -100.0 <= size <= 100.0:
-            raise ValueError(f"actuator fault bias of size {size}: want -100 to 100 %")
+            raise Refused("bias", f"actuator fault bias of size {size}: want -100 to 100 %")
         if kind == "lossofeffect" and not 0.0 <= size <= 1.0:
-            raise ValueError(f"actuator fault lossofeffect of size {size}: want 0 to 1")
+            raise Refused("lossofeffect", f"actuator fault lossofeffect of size {size}: want 0 to 1")
         self.actuator_kind[plant, xmv - 1] = ACTUATOR_FAULTS.index(kind)
         self.actuator_size[plant, xmv - 1] = size
 

@@ -123,6 +123,7 @@ class Plant(Peer):
     def __init__(self, port: int) -> None:
         self.commands: list[dict[str, Any]] = []
         self.refuse = ""
+        self.told: dict[str, Any] = {}
         self.mute = False
         super().__init__(port, self._answer)
         self.listen(topic(PATH, "sim-1", "cmd"))
@@ -149,7 +150,13 @@ class Plant(Peer):
         self.commands.append(command)
         if self.mute:
             return
-        reply = {"id": command["id"], "ok": not self.refuse, "detail": self.refuse, "kind": "reply"}
+        reply = {
+            "id": command["id"],
+            "ok": not self.refuse,
+            "detail": self.refuse,
+            "kind": "reply",
+            "result": self.told,
+        }
         client.publish(topic(PATH, "sim-1", "event"), json.dumps(reply), qos=1)
 
 

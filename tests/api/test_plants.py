@@ -60,6 +60,27 @@ def test_refusal_is_a_problem_with_the_plants_words(http: httpx.Client, plant: P
     assert "loop 4 is in automatic" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("told", "ja"),
+    [
+        ({"code": "automatic", "values": {"xmv": 4}}, "ループ4を手動に"),
+        ({"code": "setpoint", "values": {"loop": 9, "value": 1e5, "lo": 0.0, "hi": 460.0}}, "0〜460の範囲"),
+        ({"code": "size", "values": {}}, "0以外"),
+        ({"code": "automatic", "values": {}}, "its words"),
+        ({"code": "setpoint", "values": {"loop": 9, "lo": "x", "hi": 1}}, "its words"),
+        ({"code": "new", "values": []}, "its words"),
+    ],
+)
+def test_a_refusal_is_told_in_the_readers_language(
+    http: httpx.Client, plant: Plant, told: dict[str, Any], ja: str
+) -> None:
+    plant.refuse, plant.told = "its words", told
+    answer = http.post("/api/v1/simulators/tep-1/setpoints?lang=ja", json={"xmv": 4, "value": 55})
+    assert answer.status_code == 422
+    assert ja in answer.json()["detail"]
+    assert answer.json()["result"] == told
+
+
 def test_silence_is_a_504(http: httpx.Client, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.bus.REPLY_S", 0.2)
     plant.mute = True

@@ -8,6 +8,7 @@ from devices.agent import Agent
 from devices.frame import Command, Frame
 from devices.quality import CODES
 from devices.simulated import Pace, Plant, asset, channels, run_plants
+from lab.text import text
 from simulators import tep
 from tests.devices.conftest import Collector, until
 
@@ -19,6 +20,28 @@ def do(plant: Plant, op: str, **args: object) -> str:
     reply = plant.carry_out(Command("1", op, args))
     assert reply.ok == (not reply.detail)
     return reply.detail
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "code"),
+    [
+        ("fault", {"idv": 28, "on": True}, "disturbance"),
+        ("setpoint", {"loop": 9, "value": 99999.0}, "setpoint"),
+        ("valve", {"xmv": 1, "value": 20.0}, "automatic"),
+        ("sensor_fault", {"tag": "xmeas_77", "kind": "bias", "size": 1.0, "on": True}, "sensor"),
+        ("sensor_fault", {"tag": "xmeas_1", "kind": "bias", "size": 0.0, "on": True}, "size"),
+        ("sensor_fault", {"tag": "xmeas_1", "kind": "noise", "size": -1.0, "on": True}, "noise"),
+        ("actuator_fault", {"xmv": 1, "kind": "slow", "size": 0.5, "on": True}, "slow"),
+        ("actuator_fault", {"xmv": 1, "kind": "bias", "size": 200.0, "on": True}, "bias"),
+        ("actuator_fault", {"xmv": 1, "kind": "lossofeffect", "size": 2.0, "on": True}, "lossofeffect"),
+    ],
+)
+def test_a_refusal_has_a_code_with_a_text_in_every_language(op: str, args: dict[str, object], code: str) -> None:
+    reply = Plant(1).carry_out(Command("1", op, args))
+    assert (reply.ok, reply.result["code"]) == (False, code)
+    values = msgspec.convert(reply.result["values"], dict[str, object])
+    for lang in ("en", "ja"):
+        assert text(f"api.refused.{code}", lang, **values)
 
 
 def scans(plant: Plant, until_s: int) -> dict[int, list[float]]:
