@@ -4,7 +4,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,11 +47,33 @@ def build(wanted: str | None = None) -> typer.Typer:
     return app
 
 
+def _whole_help() -> None:
+    """Show the texts of the help whole.
+
+    Japanese has no blanks to break a line at, and was cut off at its column's end; `[user:password@]` is no markup.
+    """
+    from rich.markup import escape
+    from rich.text import Text
+    from typer import rich_utils
+
+    make = rich_utils._make_rich_text
+
+    def whole(*, text: str, **how: Any) -> Any:
+        made = make(text=escape(text), **how)
+        if isinstance(made, Text):
+            made.overflow = "fold"
+        return made
+
+    rich_utils._make_rich_text = whole
+
+
 def main() -> None:
     """Entry point of the `lab` command: exit code 0 done, 1 failed, 2 wrong arguments."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # a Windows console may not be UTF-8
+    if "--help" in sys.argv or len(sys.argv) < 3:  # a group alone shows its help too
+        _whole_help()
     one_thread()
     if os.environ.pop("LAB_SUPERVISED", None):
         watch_parent()
