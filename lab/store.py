@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from lab.text import text
+
 MIGRATIONS: Final[dict[str, Sequence[str]]] = {}
 """Per room (historian, ledger, …) its statements in order; a room's version is how many have run.
 
@@ -60,7 +62,7 @@ class Store:
         self._depth = 0
         self._ended: list[Callable[[bool], None]] = []
         if readonly and not path.is_file():
-            raise StoreError(f"{path}: there is no database yet. Start the lab (`lab up`) or name its --data-dir.")
+            raise StoreError(text("store.absent", path=path))
         try:
             if readonly:
                 uri = f"{path.resolve().as_uri()}?mode=ro"
@@ -69,7 +71,7 @@ class Store:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{path}: cannot open the lab's database: {error}") from error
+            raise StoreError(text("store.unopened", path=path, reason=error)) from error
         try:
             if readonly:
                 self._pending()
@@ -77,7 +79,7 @@ class Store:
                 self._prepare(synchronous)
         except sqlite3.Error as error:
             self.db.close()
-            raise StoreError(f"{path}: cannot open the lab's database: {error}") from error
+            raise StoreError(text("store.unopened", path=path, reason=error)) from error
         except BaseException:
             self.db.close()
             raise

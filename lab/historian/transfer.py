@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from devices.quality import CODES, NAMES
 from lab.historian.base import Batch, Historian, Times
 from lab.historian.series import T_END
+from lab.text import text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -57,33 +58,33 @@ class Rows(NamedTuple):
     q: NDArray[np.uint8]
 
 
-def parse_time(text: str, now: int) -> int:
+def parse_time(moment: str, now: int) -> int:
     """UTC nanoseconds of an ISO 8601 time (without a zone: UTC), or of a time before now: `-90s`, `-15m`, `-2h`, `-7d`.
 
     Raises:
         TransferError: it is neither, or outside 1970 to 2262.
     """
-    if match := AGO.fullmatch(text):
+    if match := AGO.fullmatch(moment):
         return now - int(float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] * 1e9)
     try:
-        return _stamp(text)
+        return _stamp(moment)
     except ValueError as error:
-        raise TransferError(f"{error}, or -15m, -2h, -7d") from None
+        raise TransferError(text("transfer.span", reason=error)) from None
 
 
-def _stamp(text: str) -> int:
-    match = TIME.fullmatch(text)
+def _stamp(cell: str) -> int:
+    match = TIME.fullmatch(cell)
     try:
         if match is None:
-            raise ValueError(text)
+            raise ValueError(cell)
         day, clock, second, fraction, zone = match.groups()
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}:{second or '00'}{zone or 'Z'}")
         t = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9
         t += int((fraction or "").ljust(9, "0"))
         if not 0 <= t < T_END:
-            raise ValueError(text)
+            raise ValueError(cell)
     except ValueError:
-        raise ValueError(f"{text!r} is not a time between 1970 and 2262: want 2026-01-31T12:00:00Z") from None
+        raise ValueError(text("transfer.time", cell=cell)) from None
     return t
 
 
@@ -107,7 +108,9 @@ def choose(historian: Historian, patterns: Sequence[str]) -> list[str]:
     keys = [key for key in list(historian.keys()) if key]
     for pattern in patterns:
         if not any(fnmatchcase(key, pattern) for key in keys):
-            raise TransferError(f"no sensor matches {pattern!r}; there are {len(keys)}, such as {', '.join(keys[:3])}")
+            raise TransferError(
+                text("transfer.no_sensor", pattern=pattern, count=len(keys), some=", ".join(keys[:3]) or "-")
+            )
     return [key for key in keys if not patterns or any(fnmatchcase(key, pattern) for pattern in patterns)]
 
 
@@ -184,7 +187,7 @@ def export(historian: Historian, path: Path, keys: Sequence[str], t0: int, t1: i
         count = write_rows(part, stored(historian, keys, t0, t1, progress), path.name.lower().endswith(".gz"))
         part.replace(path)
     except OSError as error:
-        raise TransferError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise TransferError(text("table.unwritable", path=path, reason=error.strerror or error)) from error
     finally:
         with contextlib.suppress(OSError):  # on a read-only disk there is none; the first error says more
             part.unlink(missing_ok=True)
@@ -205,8 +208,12 @@ def load(historian: Historian, path: Path, progress: Progress) -> int:
             write(historian, rows)
             count += len(rows.t)
             progress(part)
+    except FileNotFoundError:
+        raise TransferError(text("table.absent", path=path)) from None
     except (OSError, EOFError) as error:
-        raise TransferError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise TransferError(
+            text("table.unreadable", path=path, reason=getattr(error, "strerror", None) or error)
+        ) from error
     progress(1.0)
     return count
 
@@ -217,7 +224,7 @@ def _format(path: Path) -> str:
         return "csv"
     if name.endswith(".parquet"):
         return "parquet"
-    raise TransferError(f"{path}: want a name that ends in .csv, .csv.gz or .parquet")
+    raise TransferError(text("score.bad_output", file=path))
 
 
 def _write_csv(path: Path, source: Iterator[Rows], packed: bool) -> int:
@@ -248,9 +255,7 @@ def _read_csv(path: Path) -> Iterator[tuple[float, Rows]]:
             head = [name.strip().lower() for name in next(lines, [])]
             order = [head.index(name) if name in head else -1 for name in COLUMNS]
             if missing := [name for name, column in zip(COLUMNS[:3], order, strict=False) if column < 0]:
-                raise TransferError(
-                    f"{path}: line 1 has no column {missing[0]!r}; want time,sensor,value and, if known, quality"
-                )
+                raise TransferError(text("transfer.no_column", path=path, column=missing[0]))
             cells: list[tuple[int, list[str]]] = []
             for row in lines:
                 if row:
@@ -261,10 +266,9 @@ def _read_csv(path: Path) -> Iterator[tuple[float, Rows]]:
             if cells:
                 yield 1.0, _parsed(path, cells, len(head), order)
         except UnicodeDecodeError as error:
-            where = f"{path}: after line {lines.line_num}"
-            raise TransferError(f"{where}: not UTF-8; save the file as CSV (UTF-8)") from error
+            raise TransferError(text("transfer.encoding", path=path, line=lines.line_num)) from error
         except (csv.Error, zlib.error) as error:
-            raise TransferError(f"{path}: line {lines.line_num}: {error}") from error
+            raise TransferError(text("table.field", path=path, line=lines.line_num, reason=error)) from error
 
 
 def _parsed(path: Path, cells: list[tuple[int, list[str]]], width: int, order: list[int]) -> Rows:
@@ -276,31 +280,40 @@ def _parsed(path: Path, cells: list[tuple[int, list[str]]], width: int, order: l
     v, q = np.empty(count), np.zeros(count, np.uint8)
     for index, (line, row) in enumerate(cells):
         if len(row) != width:
-            raise TransferError(f"{path}: line {line} has {len(row)} cells, the header has {width}")
+            raise TransferError(text("table.ragged", path=path, line=line, cells=len(row), columns=width))
         column = "time"
         try:
             if stamps is None:
                 t[index] = _stamp(row[time_].strip())
             column = "sensor"
             if not row[key].strip():
-                raise ValueError("no sensor")
+                raise ValueError(text("transfer.empty"))
             sensor[index] = numbers.setdefault(row[key], len(numbers))
             column = "value"
             cell = row[value].strip()
-            v[index] = float(cell) if cell else np.nan
+            v[index] = _number(cell) if cell else np.nan
             if np.isinf(v[index]):
-                raise ValueError("infinity is no reading; leave the cell empty")
+                raise ValueError(text("transfer.infinite"))
             column = "quality"
             if quality >= 0 and (cell := row[quality].strip()):
                 q[index] = CODES[cell] if cell in CODES else _code(cell)
         except ValueError as error:
-            raise TransferError(f"{path}: line {line}, column {column!r}: {error}") from error
+            raise TransferError(
+                text("transfer.cell", path=path, place=text("table.line", number=line), column=column, reason=error)
+            ) from error
     return Rows(list(numbers), sensor, t, v, q)
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(text("transfer.number", cell=cell)) from None
 
 
 def _code(cell: str) -> int:
     if not cell.isdecimal() or int(cell) > 255:
-        raise ValueError(f"{cell!r} is no quality: want {', '.join(list(CODES)[:3])}, … or 0 to 255")
+        raise ValueError(text("transfer.quality", cell=cell, some=", ".join(list(CODES)[:3])))
     return int(cell)
 
 
@@ -338,10 +351,10 @@ def _read_parquet(path: Path) -> Iterator[tuple[float, Rows]]:
         try:
             source = parquet.ParquetFile(file)
         except pyarrow.ArrowInvalid as error:
-            raise TransferError(f"{path}: not a Parquet file: {error}") from error
+            raise TransferError(text("table.parquet", path=path, reason=error)) from error
         names = source.schema_arrow.names
         if missing := [name for name in COLUMNS[:3] if name not in names]:
-            raise TransferError(f"{path}: no column {missing[0]!r}; want time, sensor, value and, if known, quality")
+            raise TransferError(text("transfer.no_column", path=path, column=missing[0]))
         wanted = [name for name in COLUMNS if name in names]
         total, done = max(source.metadata.num_rows, 1), 0
         for batch in source.iter_batches(BATCH, columns=wanted):
@@ -363,16 +376,34 @@ def _from_arrow(path: Path, batch: "pyarrow.RecordBatch", first: int) -> Rows:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name != "value" and column.null_count:
             row = first + column.is_null().to_pylist().index(True) + 1
-            raise TransferError(f"{path}: row {row}, column {name!r}: empty")
+            raise TransferError(
+                text(
+                    "transfer.cell",
+                    path=path,
+                    place=text("table.row", number=row),
+                    column=name,
+                    reason=text("transfer.empty"),
+                )
+            )
         try:
             if name == "sensor" and not pyarrow.types.is_dictionary(column.type):
                 column = pc.dictionary_encode(column)
             columns[name] = column.cast(types[name])
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-            raise TransferError(f"{path}: column {name!r} holds {column.type}, want {types[name]}: {error}") from error
+            raise TransferError(
+                text("transfer.type", path=path, column=name, type=column.type, want=types[name], reason=error)
+            ) from error
     t = columns["time"].cast(pyarrow.int64()).to_numpy()
     if len(t) and t.min() < 0:
-        raise TransferError(f"{path}: row {first + int(np.argmin(t)) + 1}, column 'time': before 1970")
+        raise TransferError(
+            text(
+                "transfer.cell",
+                path=path,
+                place=text("table.row", number=first + int(np.argmin(t)) + 1),
+                column="time",
+                reason=text("transfer.early"),
+            )
+        )
     quality = columns["quality"].to_numpy() if "quality" in columns else np.zeros(len(t), np.uint8)
     sensor = columns["sensor"]
     return Rows(

@@ -179,13 +179,13 @@ GOOD = "2026-03-09T00:00:00Z,a/b,1.5,good\n"
 @pytest.mark.parametrize(
     ("rows", "where"),
     [
-        ("2026-03-09T00:00:00Z,a/b,warm,good\n", "line 3, column 'value': could not convert string to float: 'warm'"),
+        ("2026-03-09T00:00:00Z,a/b,warm,good\n", "line 3, column 'value': 'warm' is not a number"),
         ("2026-03-09T00:00:00Z,a/b,inf,good\n", "line 3, column 'value': infinity is no reading"),
         ("yesterday,a/b,1,good\n", "line 3, column 'time': 'yesterday' is not a time"),
         ("-15m,a/b,1,good\n", "line 3, column 'time': '-15m' is not a time"),
         ("1960-01-01,a/b,1,good\n", "line 3, column 'time'"),
         ("1960-01-01T00:00:00.000000000Z,a/b,1,good\n", "line 3, column 'time'"),
-        ("2026-03-09T00:00:00Z,,1,good\n", "line 3, column 'sensor': no sensor"),
+        ("2026-03-09T00:00:00Z,,1,good\n", "line 3, column 'sensor': empty"),
         ("2026-03-09T00:00:00Z,a/b,1,fine\n", "line 3, column 'quality': 'fine' is no quality"),
         ("2026-03-09T00:00:00Z,a/b,1,256\n", "line 3, column 'quality'"),
         ("2026-03-09T00:00:00Z,a/b,1\n", "line 3 has 3 cells, the header has 4"),
@@ -202,8 +202,8 @@ def test_bad_files_are_named(data: Path, tmp_path: Path) -> None:
     folder = ("--data-dir", tmp_path / "other")
     assert "no such file" in failure("import", tmp_path / "none.csv", *folder).lower()
     assert "'sensor'" in failure("import", write_csv(tmp_path / "wide.csv", "time,TI-101\n"), *folder)
-    assert "ends in .csv" in failure("import", write_csv(tmp_path / "a.xlsx", ""), *folder)
-    assert "ends in .csv" in failure("export", tmp_path / "a.txt", "--data-dir", data)
+    assert "must end in .csv" in failure("import", write_csv(tmp_path / "a.xlsx", ""), *folder)
+    assert "must end in .csv" in failure("export", tmp_path / "a.txt", "--data-dir", data)
     assert "Parquet" in failure("import", write_csv(tmp_path / "a.parquet", "x"), *folder)
     (tmp_path / "sjis.csv").write_bytes("time,sensor,value\n2026-03-09,温度,1\n".encode("cp932"))
     assert "not UTF-8" in failure("import", tmp_path / "sjis.csv", *folder)
@@ -219,6 +219,25 @@ def test_bad_files_are_named(data: Path, tmp_path: Path) -> None:
     assert "is not a time" in failure("export", tmp_path / "a.csv", "--from", "noon", "--data-dir", data)
     assert "there is no database yet" in failure("export", tmp_path / "a.csv", "--data-dir", tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("ja", ("3 行目、列「value」", "数値ではありません")), ("en", ("line 3",))]
+)
+def test_refusals_are_told_in_the_users_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lang: str, words: tuple[str, ...]
+) -> None:
+    from lab.text import language
+
+    monkeypatch.setenv("LAB_LANG", lang)
+    language.cache_clear()
+    file = write_csv(tmp_path / "bad.csv", "time,sensor,value,quality\n" + GOOD + "2026-03-09,a/b,warm,\n")
+    told = failure("import", file, "--data-dir", tmp_path / "data").replace("\n", "")
+    nowhere = failure("check", "--data-dir", tmp_path / "nothing")
+    language.cache_clear()
+    for word in words:
+        assert word in told
+    assert ("データベースがまだありません" in nowhere) == (lang == "ja")
 
 
 def test_parquet_of_others(tmp_path: Path) -> None:
