@@ -208,4 +208,5 @@ def parse_stamp(cell: str) -> int | None:
     if zone and zone[0] in "+-":
         offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
         whole -= offset if zone[0] == "+" else -offset
-    return whole * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+    nanoseconds = whole * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+    return nanoseconds if abs(nanoseconds) < 1 << 63 else None  # 9999/12/31 stands for none

@@ -16,7 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -65,9 +65,13 @@ ODD_PERIOD: Final = 1.2
 BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
 """What may follow the last row: Excel's empty rows, the end mark of DOS, a block that was never written."""
 
+WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How .xlsx and .xls begin."""
 TITLE_LINES: Final = 30
 """A header is looked for in the first so many lines, and may itself have ten."""
 HEADER_LINES: Final = 10
+UNIT_LINES: Final = 3
+"""So many lines of units or further names may be under it."""
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -120,7 +124,7 @@ def read_table(
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if ".parquet" in suffixes[-2:]:
         source: _Source = _parquet_source(path, raw)
-    elif suffixes[-1:] in ([".xlsx"], [".xls"]):
+    elif raw.startswith(WORKBOOKS):  # by its content: what some devices call .xls is a text
         raise TableError(text("table.excel", path=path))
     else:
         source = _CsvSource(path, raw)
@@ -259,6 +263,11 @@ def _find_header(path: Path, content: str) -> tuple[int, str, int]:
     return max(first, 0), sign, 0
 
 
+def _names_time(names: Sequence[str]) -> bool:
+    """Whether one of the names is a time's."""
+    return any(TIME_LIKE.search(name) or name.casefold() in TIME_NAMES | ELAPSED_NAMES for name in names)
+
+
 def _cells(path: Path, number: int, line: str, sign: str) -> list[str]:
     """The cells of one line.
 
@@ -298,23 +307,21 @@ class _CsvSource(_Source):
         self.notes = self._told = (*self._text.notes, *self.notes)
 
     def _drop_units(self) -> None:
-        """Leave out a line of units or further names between the header and the rows: blank, so that numbers stay."""
-        rows = list(islice(self._text.rows(1 << 20), 2))
-        if (
-            len(rows) < 2
-            or any(map(_is_value, map(narrow, rows[0][1])))
-            or not any(map(_is_value, map(narrow, rows[1][1])))
-        ):
+        """Leave out lines of units or further names between the header and the rows: blank, so that numbers stay."""
+        rows = list(islice(self._text.rows(1 << 20), UNIT_LINES + 1))
+        above = list(takewhile(lambda row: not any(map(_is_value, map(narrow, row[1]))), rows))
+        # without a time among the names, they may be those that are left out: the line above then is no header
+        if len(above) == len(rows) or not _names_time(self.names) or any(_names_time(cells) for _, cells in above):
             return
-        line, units = rows[0]
-        told = [cell.strip() for cell in units if not missing(narrow(cell))]
-        lines = self._text.content.split("\n", line - self.line + 1)
-        if (
-            told and _cells(self.path, line, lines[-2], self._text.delimiter) == units
-        ):  # else it goes over several lines
+        for line, units in above:
+            told = [cell.strip() for cell in units if not missing(narrow(cell))]
+            lines = self._text.content.split("\n", line - self.line + 1)
+            # a row of missing values is one; a line that ends in another one than it begins in is too odd
+            if not told or _cells(self.path, line, lines[-2], self._text.delimiter) != units:
+                return
             lines[-2] = ""
             self._text = self._text._replace(content="\n".join(lines))
-            self.notes = (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
+            self.notes += (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
 
     def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
         """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""
@@ -436,6 +443,8 @@ class _CsvSource(_Source):
         cell, place = self.texts(column)[row], self.place(row)
         if other is None:
             what = "table.unit" if UNITED.fullmatch(narrow(cell)) else "table.number"
+            if row == 0 and not any(map(_is_value, map(narrow, self._first))):
+                what = "table.names"
             raise TableError(text(what, path=self.path, place=place, column=self.names[column], cell=cell))
         raise TableError(
             text(
@@ -580,8 +589,11 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
     named = [index for index in usable if folded[index] in TIME_NAMES]
     date = next((index for index in named if folded[index] in DATE_NAMES), None)
     clock = next((index for index in named if folded[index] in CLOCK_NAMES), None)
-    if date is not None and clock is not None and re.fullmatch(CLOCK, narrow(source.first(clock)), re.I):
-        return [date, clock]
+    if date is not None and clock is not None:
+        day, hour = narrow(source.first(date)), narrow(source.first(clock))
+        # 0900 beside 20260401; seconds of a run would not begin with so many digits
+        if re.fullmatch(CLOCK, hour, re.I) or (compact(day) and re.fullmatch(r"\d{4}|\d{6}", hour, re.A)):
+            return [date, clock]
     elapsed = [index for index in usable if elapsed_unit(names[index])]
     like = [index for index in usable if TIME_LIKE.search(names[index])]
     for index in [*named, *elapsed, *like]:

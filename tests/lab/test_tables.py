@@ -256,6 +256,7 @@ def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> N
         (["設備A 運転日報", "日時,x,y"], ["line 2 is taken for the header"]),
         (["日時,x,y", ",kPa,℃"], ["line 2, under the header", "left out: kPa, ℃"]),
         (["日時,x,y", "-,[kPa],"], ["line 2, under the header", "left out: [kPa]"]),
+        (["日時,x,y", ",反応器圧力,反応器温度", ",kPa,℃"], ["line 2, under", "line 3, under"]),
         (["運転日報", "日時,x,y", "", ",kPa,℃"], ["line 2 is taken", "line 4, under the header"]),
         (["日時,x,y,,"], []),
     ],
@@ -265,7 +266,8 @@ def test_what_stands_around_the_header(tmp_path: Path, lines: list[str], notes: 
     rows = [f"2026/3/9 10:14,1,2{tail}", f"2026/3/9 10:17,3,4{tail}"]
     table = read_table(put(tmp_path, "\r\n".join([*lines, *rows]), encoding="cp932"))
     assert (table.columns, table.values.tolist(), table.period_s) == (("x", "y"), [[1, 2], [3, 4]], 180.0)
-    assert len(table.notes) == (len(notes) if len(lines) > 3 and lines[0] == "運転日報" else bool(notes))
+    told = [part for part in notes if part.startswith("line")]
+    assert len(table.notes) == len(told)
     for part in notes:
         assert part in " ".join(table.notes)
     with pytest.raises(TableError, match=f"line {len(lines) + 3}, column 'y': 'bad'"):
@@ -299,6 +301,20 @@ def test_marks_of_missing_values_are_told(tmp_path: Path) -> None:
     for part in ("missing", "欠測 (1)", "- (2)", "#DIV/0! (1)"):
         assert part in note
     assert not read_table(put(tmp_path, "a,b\nNaN,1\n,2\n")).notes
+
+
+def test_a_text_that_is_called_a_workbook_is_read(tmp_path: Path) -> None:
+    file = put(tmp_path, "日時\t圧力\n2026/3/9 10:14\t1\n2026/3/9 10:17\t2\n", "run.xls", "cp932")
+    assert read_table(file).period_s == 180.0
+
+
+@pytest.mark.parametrize("clocks", [("0959", "1002"), ("095900", "100200")])
+def test_date_and_clock_of_digits_are_joined(tmp_path: Path, clocks: tuple[str, str]) -> None:
+    rows = "日付,時刻,x\n" + "".join(f"20260309,{clock},1\n" for clock in clocks)
+    table = read_table(put(tmp_path, rows))
+    assert (table.columns, table.period_s) == (("x",), 180.0)
+    with pytest.raises(TableError, match=r"line 4.*'20260309 1060'"):
+        read_table(put(tmp_path, rows + "20260309,1060,1\n"))
 
 
 def test_date_and_a_clock_of_half_days_are_joined(tmp_path: Path) -> None:
@@ -347,13 +363,16 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("日時,x\n26/04/01,1\n27/04/01,2\n", ["line 2", "'日時'", "'26/04/01'", "four digits"]),
         ("日時,x\n04/01/26 9:00,1\n04/02/26 9:00,2\n", ["line 2", "'日時'", "'04/01/26 9:00'", "four digits"]),
         ("日時,x\n2026/4/1 午前9:00,1\n2026/4/1 午後13:00,2\n", ["line 3", "'日時'", "'2026/4/1 午後13:00'"]),
+        ("日時,x\n2026/4/1 9:00,1\n9999/12/31 9:00,2\n", ["line 3", "'日時'", "'9999/12/31 9:00'"]),
         ("日時,x\n2026/4/1 23:00,1\n2026/4/1 24:30,2\n", ["line 3", "'日時'", "'2026/4/1 24:30'"]),
         ("日時,x\n2026/4/1 9:00,1\n2026/4/1 9:00,2\n", ["line 3", "'日時'", "seconds", "h:mm:ss"]),
         ("日時,x\n2026/4/1 9:00,1\n欠測,2\n", ["line 3", "'日時'", "missing"]),
         ("日時,x\n2026/4/1 9:00,1\n平均,2\n", ["line 3", "'日時'", "'平均'", "remove the line"]),
         ("日時,x\n2026/4/1 9:00,85.2℃\n", ["line 2", "'x'", "'85.2℃'", "unit"]),
         ("日時,x\n2026/4/1 9:00,12 %\n", ["line 2", "'x'", "'12 %'", "unit"]),
-        ("a,b\nx,y\n1,z\n", ["line 3", "'b'", "'z'"]),
+        ("a,b\nx,y\n1,2\n", ["line 2", "'a'", "'x'"]),
+        ("設備,A\n日時,x\n2026/4/1 9:00,1\n", ["line 2", "'日時'", "one line of column names"]),
+        ("時間帯,A\n日時,x\n2026/4/1 9:00,1\n", ["line 2", "'日時'", "one line of column names"]),
         ("a,b\n1,2\n1," + "2" * 200_000 + "x\n", ["line 3", "field"]),
         ("a;b\n1,5;2.5\n3;2\n", ["line 2", "'a'", "'1,5'", "'2.5'"]),
         ("a;b\n1;2\n1.000,5;2\n", ["line 3", "'a'", "'1.000,5'"]),
@@ -460,7 +479,9 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         ("a.csv.gz", gzip.compress(b"a\n1\n")[:-4], "gzip"),
         ("b.csv.gz", b"a\n1\n", "gzip"),
         ("c.parquet", b"a\n1\n", "Parquet"),
-        ("d.xlsx", b"PK", "CSV"),
+        ("d.xlsx", b"PK\x03\x04", "Excel"),
+        ("d.csv", b"PK\x03\x04", "Excel"),
+        ("d.xls", b"\xd0\xcf\x11\xe0", "Excel"),
         ("e.csv", b"a,b\n\x00\x01,2\n", "binary"),
         ("f.csv", b"a,b\n\x81,2\n", "UTF-8"),
     ]:
