@@ -287,7 +287,12 @@ def test_refusals_are_shown_in_the_plants_own_words(visit: Open) -> None:
     desk.server.lab.refuse = "Loop 4 is not in manual."
     desk.open("#/control/tep-1")
     desk.page.click("[data-idv='1']")
-    expect(desk.page.locator(".control [role=alert]:visible")).to_have_text("Loop 4 is not in manual.")
+    said = desk.page.locator(".control [role=alert]:visible")
+    expect(said).to_have_text("Loop 4 is not in manual.")
+    for size in (WIDE, PHONE):  # far down the page too
+        desk.page.set_viewport_size({"width": size[0], "height": size[1]})
+        desk.page.locator(".loops button[type=submit]").last.click()
+        expect(said).to_be_in_viewport(ratio=1)
 
 
 def test_trip_is_announced(visit: Open) -> None:

@@ -67,6 +67,8 @@ export function controlPanel(lab, asset, closer = null) {
     } catch (problem) {
       put(done, '');
       error.update(problem);
+      clearTimeout(noteTimer);
+      noteTimer = setTimeout(() => error.update(null), 3 * NOTE_MS);
     }
     await poll();
   }
