@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lab.cells import commas, narrow, number
+from lab.cells import commas, missing, narrow, number
 from lab.learning import declared_limits
 from lab.scorer import GAP_PERIODS
 from lab.tables import ODD_PERIOD, Table, TableError, read_text, sampled_s
@@ -20,6 +20,7 @@ WILD_NAMED: Final = 5
 """So many readings that were left out are named."""
 SPARSE: Final = 0.9
 """A sensor that was there for less of the rows makes the record short."""
+LIMIT_NAMES: Final = {"センサー": "sensor", "下限": "low", "上限": "high"}
 RAMP_ROWS: Final = 20
 """In fewer a sensor may rise evenly by chance."""
 TEP_FIT: Final = 4
@@ -190,6 +191,18 @@ def _columns(table: Table, names: Sequence[str]) -> Floats:
     return values
 
 
+def load_model(path: Path) -> Model:
+    """A model from its file.
+
+    Raises:
+        TableError: there is no such file.
+        ModelError: it is none that can be used.
+    """
+    if not path.exists():
+        raise TableError(text("table.absent", path=path))
+    return load(path)
+
+
 def renamed(model: Model, names: Mapping[str, str]) -> Model:
     """The model with other names for those of its sensors that have one: tags for a file's headers, or the reverse.
 
@@ -278,14 +291,17 @@ def read_limits(path: Path) -> dict[str, tuple[float | None, float | None]]:
         TableError: the file cannot be read, or a line of it cannot be used; the text names line and column.
     """
     file = read_text(path)
-    head = [name.lower() for name in file.head]
+    head = [LIMIT_NAMES.get(name.lower(), name.lower()) for name in file.head]
     if sorted(head) != ["high", "low", "sensor"]:
-        raise TableError(text("limits.head", path=path, line=file.line, found=", ".join(head)))
+        raise TableError(text("limits.head", path=path, line=file.line, found=", ".join(file.head)))
     rows = [(line, cells) for line, cells in file.rows() if any(cell.strip() for cell in cells)]
     for line, cells in rows:
         if len(cells) != len(head):
             raise TableError(text("table.ragged", path=path, line=line, cells=len(cells), columns=len(head)))
-    lows, highs = ([narrow(cells[head.index(side)]) for _, cells in rows] for side in ("low", "high"))
+    lows, highs = (
+        ["" if missing(cell) else cell for cell in (narrow(cells[head.index(side)]) for _, cells in rows)]
+        for side in ("low", "high")
+    )
     decimal, _ = commas([lows, highs])
     found: dict[str, tuple[float | None, float | None]] = {}
     for (line, cells), least, most in zip(rows, lows, highs, strict=True):

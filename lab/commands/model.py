@@ -116,10 +116,15 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         import msgspec
 
-        from models.detector import ModelError, load
+        from lab.fitting import load_model
+        from lab.tables import TableError
+        from models.detector import ModelError
 
         try:
-            model = load(file)
+            model = load_model(file)
+        except TableError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error

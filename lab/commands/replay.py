@@ -68,7 +68,10 @@ def register(app: typer.Typer) -> None:
             offsets, stamps = _plan(table, speed, pause, keep_time)
             fitted = _prepare_model(settings, id, table, normal, model, time, left_out)
             done = _stream(settings, id, table, offsets, stamps, None if fitted else learn, loop)
-        except (TableError, ModelError, ValueError) as error:
+        except ModelError as error:
+            typer.echo(text("model.error", reason=error), err=True)
+            raise typer.Exit(1) from None
+        except (TableError, ValueError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None
         except SpoolError as error:
@@ -165,12 +168,14 @@ def _prepare_model(
     import numpy as np
 
     from devices.replay import tags
-    from lab.fitting import learn, odd_periods, renamed
-    from models.detector import load, save
+    from lab.fitting import learn, load_model, odd_periods, renamed
+    from lab.tables import TableError
+    from models.detector import save
+    from models.precursor import LEAST_ROWS
 
     place.parent.mkdir(parents=True, exist_ok=True)
     if model is not None:
-        chosen = renamed(load(model), dict(zip(table.columns, tags(table.columns), strict=True)))
+        chosen = renamed(load_model(model), dict(zip(table.columns, tags(table.columns), strict=True)))
         save(chosen.detector, place, {"source": str(model.name)})
     elif normal is not None:
         from lab.tables import read_table
@@ -186,7 +191,13 @@ def _prepare_model(
         longest = 3e9 * table.period_s
         steps = np.zeros(0) if good.time is None else np.diff(good.time)
         cuts = np.flatnonzero(steps > longest) + 1
-        detector = learn(np.split(values, cuts), tags(table.columns), table.period_s)
+        runs = np.split(values, cuts)
+        rows = sum(len(run) for run in runs if len(run) > 1)
+        if rows < LEAST_ROWS:
+            raise TableError(text("table.few", path=normal, rows=rows, least=LEAST_ROWS))
+        if not np.isfinite(values).any():
+            raise TableError(text("table.valueless", path=normal))
+        detector = learn(runs, tags(table.columns), table.period_s)
         save(detector, place, {"source": normal.name, "rows": len(values)})
     typer.echo(text("devices.replay.model", file=place), err=True)
     return True

@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
             coarser_columns,
             fit_tables,
             left_out,
+            load_model,
             odd_periods,
             promise,
             read_limits,
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
         )
         from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
         from lab.tables import TableError, read_table
-        from models.detector import ModelError, load
+        from models.detector import ModelError
 
         if bool(normal) == bool(model):
             raise typer.BadParameter(text("score.normal_or_model"), param_hint="--normal / --model")
@@ -74,7 +75,7 @@ def register(app: typer.Typer) -> None:
             check_controlled(table, fed := split_names(controlled))
             headers = dict(zip(tags(table.columns), table.columns, strict=True))
             if model is not None:
-                judge = renamed(load(model), headers)
+                judge = renamed(load_model(model), headers)
                 if coarse := coarser_columns(judge, table):
                     typer.echo(text("score.coarser", data=data, sensors=", ".join(coarse[:10])), err=True)
             else:

@@ -130,6 +130,9 @@ def test_a_model_from_normal_rows_is_there_before_the_first_row(broker, press, t
     warned = lab(*args, "--normal", slow, "--period", "2s")
     assert f"the rows of {slow} are 1 s apart, the model's period is 2 s" in warned.output
     assert warned.exit_code == 0, warned.output
+    few, _ = table(tmp_path, 40, "few.csv")
+    refused = lab(*args, "--normal", few)
+    assert (refused.exit_code, f"{few}: 40 rows to learn from" in refused.output) == (1, True)
     (tmp_path / "other.csv").write_text("x\n" + "1\n" * 50)
     other = lab(*args, "--normal", tmp_path / "other.csv")
     assert (other.exit_code, "圧力[kPa]" in other.output) == (1, True)

@@ -15,6 +15,7 @@ from lab.cli import build
 from lab.episodes import list_episodes
 from lab.fitting import fit_tep, learn, read_limits, renamed, tep_model
 from lab.tables import TableError, iso_times, read_table, write_table
+from lab.text import language
 from models.detector import load, save
 from models.precursor.causes import Labelled
 from models.precursor.causes import learn as learn_causes
@@ -268,6 +269,23 @@ def test_normal_files_of_different_periods_are_warned_of(tmp_path: Path, slower:
         assert f"the rows of {two} are {slower} s apart, the model's period is 1 s" in done.output
         assert f"the rows of {one}" not in done.output
         assert ("next to nothing" in done.output) == (slower > 5)
+
+
+def test_limits_as_written_in_japan(tmp_path: Path) -> None:
+    file = tmp_path / "limits.csv"
+    file.write_bytes("センサー,下限,上限\n圧力,－,３０００\n温度,10,\n".encode("cp932"))
+    assert read_limits(file) == {"圧力": (None, 3000.0), "温度": (10.0, None)}
+
+
+def test_a_missing_model_is_named_in_the_users_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_LANG", "ja")
+    language.cache_clear()
+    missing, data = tmp_path / "none.model", put(tmp_path / "d.csv", record(100, 1))
+    for command in (("score", "--data", data, "-o", tmp_path / "s.csv", "--model"), ("model", "show")):
+        done = lab(*command, missing)
+        assert done.exit_code == 1
+        assert "none.model：ファイルがありません" in done.output
+    language.cache_clear()
 
 
 def test_fit_names_the_sensors_that_make_a_record_short(tmp_path: Path) -> None:
