@@ -691,9 +691,9 @@ def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
     if steps.size and steps.min() <= 0:
         row = int(np.flatnonzero(steps <= 0)[0]) + 1
         what = "table.same_time" if steps[row - 1] == 0 else "table.earlier"
-        if steps[row - 1] == 0 and not np.any(times % 60_000_000_000):
-            what = "table.same_minute"
         cell, name = _show(source, clocks, row), source.names[clocks[0]]
+        if steps[row - 1] == 0 and re.search(r"\d[:時]\d", cell) and not re.search(r":\d+:\d|秒", cell):
+            what = "table.same_minute"
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
 
 
