@@ -114,7 +114,7 @@ def test_beside_others_in_alarm_one_with_gaps_is_scored_as_alone(kind: str) -> N
     for asset in range(6):
         alone = run(model, x[asset])
         statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
-        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:4]))
+        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:5]))
         fields = (field[asset : asset + 1] for field in together[:3])
         same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
     state, parts = model.initial(6), []
