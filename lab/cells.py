@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from itertools import pairwise
 from typing import Final
 
@@ -48,6 +48,9 @@ ERAS: Final = {"令和": 2018, "R": 2018, "平成": 1988, "H": 1988, "昭和": 1
 CLOCK: Final = (
     r"(午前|午後|[AP]M)? ?(\d{1,2})(?:[:時](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9})\d*)?秒?)?分?|時) ?([AP]M)?"
 )
+HALF: Final = re.compile("[午Mm]")
+ZONE: Final = re.compile(r"[ZzUu+]|[:時][^\n-]*-")
+"""What shows that a time of day tells the half of the day, or its zone."""
 STAMP: Final = re.compile(
     r"(?:(\d{4})|(令和|平成|昭和|[RHS]) ?(\d{1,2}|元))[-/.年] ?(\d{1,2})[-/.月] ?(\d{1,2})日?"
     r"(?: ?\([月火水木金土日](?:曜日?)?\))?"
@@ -61,7 +64,7 @@ SHORT_ORDERS: Final = ((0, 1, 2), (2, 1, 0), (2, 0, 1))
 COMPACT: Final = re.compile(
     r"(\d{4})(\d{2})(\d{2})(?:[T ]*(\d{2})(\d{2})(\d{2})?(?:\.0*)?| +(\d{1,2}:\d.*)|\.0*)?", re.I | re.A
 )
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = date(1970, 1, 1).toordinal()
 YEARS: Final = (1990, 2100)
 """What is written without separators is a date within these years only."""
 
@@ -171,8 +174,9 @@ def long_years(cells: Sequence[str]) -> list[str] | None:
         spelled = []
         for cell, part in zip(cells, parts, strict=True):
             if part is not None:
-                date = part[1], part[3], part[4]
-                cell = f"{'19' if int(date[year]) >= 90 else '20'}{date[year]:0>2}-{date[month]}-{date[day]}{part[5]}"
+                shown = part[1], part[3], part[4]
+                century = "19" if int(shown[year]) >= 70 else "20"
+                cell = f"{century}{shown[year]:0>2}-{shown[month]}-{shown[day]}{part[5]}"
             spelled.append(cell.rstrip())
         times = [time for time in map(parse_stamp, spelled) if time is not None]
         rising = len(times) == len(cells) and all(one < other for one, other in pairwise(times))
@@ -193,18 +197,20 @@ def parse_stamp(cell: str) -> int | None:
     year, era, nth, month, day, before, hour, minute, second, fraction, after, zone = match.groups()
     if era:
         year = str(ERAS[era.upper()] + (1 if nth == "元" else int(nth)))
-    hours, clock = int(hour or 0), (int(minute or 0), int(second or 0), int(fraction or 0))
+    hours, minutes, seconds, ends = int(hour or 0), int(minute or 0), int(second or 0), False
     if half := before or after:
         if (before and after) or hours > 12:
             return None
         hours = hours % 12 + (12 if half.upper() in ("午後", "PM") else 0)
-    elif hours == 24 and not any(clock):  # the end of a day, as some loggers and the Japanese write it
-        hours = 0
+    elif hours == 24 and not (minutes or seconds or int(fraction or 0)):  # as some loggers and the Japanese write it
+        hours, ends = 0, True
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
     try:
-        moment = datetime(int(year), int(month), int(day), hours, clock[0], clock[1], tzinfo=UTC)
+        days = date(int(year), int(month), int(day)).toordinal() - EPOCH + ends
     except ValueError:
         return None
-    whole = (moment - EPOCH) // timedelta(seconds=1) + (86_400 if hours < int(hour or 0) == 24 else 0)
+    whole = days * 86_400 + hours * 3600 + minutes * 60 + seconds
     if zone and zone[0] in "+-":
         offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
         whole -= offset if zone[0] == "+" else -offset

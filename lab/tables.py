@@ -30,12 +30,14 @@ from lab.cells import (
     DATE_NAMES,
     DECIMAL,
     ELAPSED_NAMES,
+    HALF,
     MISSING,
     SHORT,
     STAMP,
     THOUSANDS,
     TIME_LIKE,
     TIME_NAMES,
+    ZONE,
     commas,
     compact,
     decode,
@@ -67,6 +69,8 @@ BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
 
 WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .xls begin."""
+MARKUP: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|\?xml|html|table|meta)\b", re.I)
+"""How what programs for the web call .xls begins."""
 TITLE_LINES: Final = 30
 """A header is looked for in the first so many lines, and may itself have ten."""
 HEADER_LINES: Final = 10
@@ -124,7 +128,7 @@ def read_table(
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if ".parquet" in suffixes[-2:]:
         source: _Source = _parquet_source(path, raw)
-    elif raw.startswith(WORKBOOKS):  # by its content: what some devices call .xls is a text
+    elif raw.startswith(WORKBOOKS) or MARKUP.match(raw):  # by its content: what some devices call .xls is a text
         raise TableError(text("table.excel", path=path))
     else:
         source = _CsvSource(path, raw)
@@ -217,22 +221,26 @@ def read_text(path: Path, raw: bytes | None = None) -> TextFile:
         raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
     if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
         content = content.replace("\r", "\n")
-    end = content.find("\n", len(content.rstrip(BLANKS))) + 1 or len(content)
+    kept = len(content.rstrip(BLANKS))
+    if not kept:
+        raise TableError(text("table.empty", path=path))
+    end = content.find("\n", kept) + 1 or len(content)
     left = sum(1 for line in content[end:].split("\n") if line.strip("\r"))
     content = content[:end].rstrip("\x1a\0")
-    if not content.strip(BLANKS):
-        raise TableError(text("table.empty", path=path))
     if "\0" in content[:65536]:
         raise TableError(text("table.binary", path=path))
     start, sign, titles = _find_header(path, content)
     line = content.count("\n", 0, start) + 1
-    parts = content[start:].split("\n", HEADER_LINES)
+    content = content[start:]
+    parts = content[: 1 << 20].split("\n", HEADER_LINES)
     lines = next((n for n in range(1, len(parts) + 1) if "\n".join(parts[:n]).count('"') % 2 == 0), 0)
     if not lines or lines > HEADER_LINES:
         raise TableError(text("table.quotes", path=path, line=line))
     # names broken into lines, as in Excel's cells, on one; the blank lines in their place keep the numbers of the rows
-    head = re.sub(r"\s*\n\s*", " ", "\n".join(parts[:lines])).rstrip("\r")
-    content = "\n".join([head, *[""] * (lines - 1), *parts[lines:]])
+    broken = "\n".join(parts[:lines])
+    head = re.sub(r"\s*\n\s*", " ", broken).rstrip("\r")
+    if lines > 1:
+        content = head + "\n" * (lines - 1) + content[len(broken) :]
     sign = sign or delimiter(head)
     names = [cell.strip() for cell in _cells(path, line, head, sign)]
     notes = [text("table.titles", path=path, line=line, count=titles)] if titles else []
@@ -258,7 +266,9 @@ def _find_header(path: Path, content: str) -> tuple[int, str, int]:
             if len(cells) > 1:
                 names = not any(missing(cell) or _is_value(cell) for cell in map(narrow, cells))
                 return (start, sign, alone) if names else (first, sign, 0)
-            alone += 1
+            if any(_is_value(cell) and not stamped(cell) for cell in map(narrow, cells)):  # a reading of one sensor
+                return first, sign, 0
+            alone += len(cells)
         start += len(line) + 1
     return max(first, 0), sign, 0
 
@@ -266,6 +276,26 @@ def _find_header(path: Path, content: str) -> tuple[int, str, int]:
 def _names_time(names: Sequence[str]) -> bool:
     """Whether one of the names is a time's."""
     return any(TIME_LIKE.search(name) or name.casefold() in TIME_NAMES | ELAPSED_NAMES for name in names)
+
+
+def _with_units_of_time(names: Sequence[str], units: Sequence[str], first: Sequence[str]) -> list[str] | None:
+    """Names with the units of elapsed time that stand under them.
+
+    None where a time is under them (that of a row then), or a count of time (`first`: the cells of the first row) has
+    a unit that is not known.
+    """
+    united = list(names)
+    for at, (name, cell, value) in enumerate(zip(names, units, first, strict=False)):
+        unit = narrow(cell).strip("[]()")
+        if elapsed_unit(f"{name}({unit})"):
+            united[at] = f"{name}({unit})"
+        elif TIME_LIKE.search(name) and re.search(r"\d", unit):
+            return None
+        elif missing(unit) or unit in ("s", "sec", "秒"):
+            continue
+        elif name.casefold() in TIME_NAMES | ELAPSED_NAMES and number(narrow(value), decimal=False) is not None:
+            return None
+    return united
 
 
 def _cells(path: Path, number: int, line: str, sign: str) -> list[str]:
@@ -319,6 +349,9 @@ class _CsvSource(_Source):
             # a row of missing values is one; a line that ends in another one than it begins in is too odd
             if not told or _cells(self.path, line, lines[-2], self._text.delimiter) != units:
                 return
+            if (names := _with_units_of_time(self.names, units, rows[len(above)][1])) is None:
+                return
+            self.names = names
             lines[-2] = ""
             self._text = self._text._replace(content="\n".join(lines))
             self.notes += (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
@@ -461,8 +494,9 @@ def _check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
             raise TableError(text("table.twice", path=path, line=line, column=name))
         seen.add(name)
     spelled = [narrow(name) for name in names]
-    # rows of readings begin with a date, which names no column
-    if any(map(STAMP.fullmatch, spelled)) or all(missing(name) or _is_value(name) for name in spelled):
+    # rows of readings begin with a date, which names no column, but for tags like S1-2-3
+    dated = any(STAMP.fullmatch(name) and name[0].upper() not in "RHS" for name in spelled)
+    if dated or all(missing(name) or _is_value(name) for name in spelled):
         raise TableError(text("table.headless", path=path, line=line))
 
 
@@ -591,8 +625,8 @@ def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> lis
     clock = next((index for index in named if folded[index] in CLOCK_NAMES), None)
     if date is not None and clock is not None:
         day, hour = narrow(source.first(date)), narrow(source.first(clock))
-        # 0900 beside 20260401; seconds of a run would not begin with so many digits
-        if re.fullmatch(CLOCK, hour, re.I) or (compact(day) and re.fullmatch(r"\d{4}|\d{6}", hour, re.A)):
+        # 0900 beside 20260401; 0 or 900 there may have lost its noughts, or count seconds, and is refused as no time
+        if re.fullmatch(CLOCK, hour, re.I) or re.fullmatch(r"\d{8} \d{1,6}", f"{day} {hour}", re.A):
             return [date, clock]
     elapsed = [index for index in usable if elapsed_unit(names[index])]
     like = [index for index in usable if TIME_LIKE.search(names[index])]
@@ -634,7 +668,7 @@ def _rising(source: _Source, index: int) -> Floats | None:
         numbers = source.numbers([index])[:, 0]
     except TableError:
         return None
-    return numbers if len(numbers) > 1 and np.all(np.diff(numbers) > 0) else None
+    return numbers if np.all(np.diff(numbers) > 0) else None
 
 
 def _are_epochs(numbers: Floats) -> bool:
@@ -758,24 +792,42 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times, tuple[
         except pyarrow.ArrowInvalid:
             continue
     name, dates = source.names[clocks[0]], [narrow(cell) for cell in cells]
-    short = next((row for row, cell in enumerate(dates) if SHORT.fullmatch(cell)), None)
+    parsed = [parse_stamp(date) for date in dates]
+    short = next((row for row, date in enumerate(dates) if SHORT.fullmatch(date)), None) if None in parsed else None
     if short is not None:
         spelled_out = long_years(dates)
         if spelled_out is None:
             place = source.place(short)
             raise TableError(text("table.short_year", path=source.path, place=place, column=name, cell=cells[short]))
-        dates = spelled_out
-    times = np.empty(source.rows, dtype=np.int64)
-    for row, (cell, date) in enumerate(zip(cells, dates, strict=True)):
-        parsed = parse_stamp(date)
-        if parsed is None:
-            what = "table.no_time" if missing(narrow(cell)) else "table.time"
-            raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
-        times[row] = parsed
+        parsed = [parse_stamp(date) for date in spelled_out]
+    if None in parsed:
+        row = parsed.index(None)
+        what = "table.no_time" if missing(dates[row]) else "table.time"
+        raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cells[row]))
+    _check_alike(source, name, cells, dates)
+    times = np.array(parsed, dtype=np.int64)
     if short is None:
         return times, ()
     first, last = iso_times(times[[0, -1]])
     return times, (text("table.year", path=source.path, column=name, cell=cells[short], first=first, last=last),)
+
+
+def _check_alike(source: _Source, name: str, cells: Sequence[str], dates: Sequence[str]) -> None:
+    """Refuse times of day some of which tell the half of the day, or the zone, and others do not: theirs is unknown."""
+    whole = "\n".join(dates)
+    for sign in (HALF, ZONE):
+        if not sign.search(whole):  # faster than a look at every cell
+            continue
+        rows = [row for row, cell in enumerate(dates) if ":" in cell or "時" in cell]
+        told = [sign.search(dates[row]) is not None for row in rows]
+        if not all(told):
+            row, other = rows[told.index(False)], rows[told.index(True)]
+            raise TableError(
+                text(
+                    "table.unlike", path=source.path, place=source.place(row), column=name, cell=cells[row],
+                    other=cells[other], where=source.place(other),
+                )
+            )  # fmt: skip
 
 
 def sampled_s(table: Table) -> float | None:

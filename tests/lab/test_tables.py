@@ -96,6 +96,7 @@ def test_every_spelling_of_a_time(tmp_path: Path, cell: str) -> None:
         ("令和元年5月1日 9:00", "2019-05-01T09:00:00"),
         ("平成31年4月30日", "2019-04-30T00:00:00"),
         ("99/12/31 23:59", "1999-12-31T23:59:00"),
+        ("88/12/31 23:59", "1988-12-31T23:59:00"),
     ],
 )
 def test_times_of_day_and_eras(tmp_path: Path, cell: str, same: str) -> None:
@@ -196,7 +197,6 @@ def test_of_several_times_the_one_with_dates(tmp_path: Path) -> None:
     assert (hours.columns, hours.period_s) == (("時間", "x"), 180.0)
     days = read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n"), ignore=["date"])
     assert (days.columns, days.period_s) == (("x",), 10.0)
-    assert read_table(put(tmp_path, "time,date,x\n0,20260309,1\n10,20260309,2\n")).period_s == 10.0
     rising = read_table(put(tmp_path, "時間,time_s,x\n4,0,1\n4,10,2\n"))
     assert (rising.columns, rising.period_s) == (("時間", "x"), 10.0)
     worked = read_table(put(tmp_path, "総運転時間,x\n20101231,1\n20101241,2\n"))
@@ -259,6 +259,7 @@ def test_row_numbers_and_trailing_delimiters_are_no_sensors(tmp_path: Path) -> N
         (["日時,x,y", ",反応器圧力,反応器温度", ",kPa,℃"], ["line 2, under", "line 3, under"]),
         (["運転日報", "日時,x,y", "", ",kPa,℃"], ["line 2 is taken", "line 4, under the header"]),
         (["日時,x,y,,"], []),
+        (["2026年4月1日", "日時,x,y"], ["line 2 is taken for the header"]),
     ],
 )
 @pytest.mark.parametrize("tail", ["", ","])
@@ -272,6 +273,37 @@ def test_what_stands_around_the_header(tmp_path: Path, lines: list[str], notes: 
         assert part in " ".join(table.notes)
     with pytest.raises(TableError, match=f"line {len(lines) + 3}, column 'y': 'bad'"):
         read_table(put(tmp_path, "\r\n".join([*lines, *rows, f"2026/3/9 10:20,5,bad{tail}"]), encoding="cp932"))
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "period_s"),
+    [("経過時間", "h", 3600.0), ("time", "[min]", 60.0), ("時間", "（分）", 60.0), ("秒", "s", 1.0)],
+)
+def test_the_unit_of_elapsed_time_under_its_name(tmp_path: Path, name: str, unit: str, period_s: float) -> None:
+    table = read_table(put(tmp_path, f"{name},x\n{unit},kPa\n0,1\n1,2\n"))
+    assert (table.columns, table.period_s, table.elapsed) == (("x",), period_s, True)
+
+
+def test_a_row_that_holds_a_time_is_no_line_of_units(tmp_path: Path) -> None:
+    for first in ("2026/4/1 9:00 JST,-", "4月1日 9:00,85.2℃"):
+        with pytest.raises(TableError, match=r"line 2, column '日時'.*not a date"):
+            read_table(put(tmp_path, f"日時,x\n{first}\n2026/4/1 9:01,2\n"))
+
+
+def test_readings_of_one_sensor_are_no_titles(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="line 4 has 2 cells, but line 1"):
+        read_table(put(tmp_path, "x\n1\n2\ny,z\n"))
+    assert len(read_table(put(tmp_path, 'x\n""\n2\n')).values) == 2
+
+
+def test_tags_that_look_like_years_of_an_era(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "日時,S1-2-3,H2.1.1,R1/1/1\n2026/3/9 10:14,1,2,3\n"))
+    assert table.columns == ("S1-2-3", "H2.1.1", "R1/1/1")
+
+
+def test_one_row_of_elapsed_time(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, "経過時間,x\n0,1\n"))
+    assert (table.columns, table.elapsed) == (("x",), True)
 
 
 def test_names_broken_into_lines(tmp_path: Path) -> None:
@@ -364,6 +396,15 @@ def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("日時,x\n04/01/26 9:00,1\n04/02/26 9:00,2\n", ["line 2", "'日時'", "'04/01/26 9:00'", "four digits"]),
         ("日時,x\n2026/4/1 午前9:00,1\n2026/4/1 午後13:00,2\n", ["line 3", "'日時'", "'2026/4/1 午後13:00'"]),
         ("日時,x\n2026/4/1 9:00,1\n9999/12/31 9:00,2\n", ["line 3", "'日時'", "'9999/12/31 9:00'"]),
+        (
+            "日時,x\n2026/4/1 11:59 AM,1\n2026/4/1 12:59,2\n",
+            ["line 3", "'日時'", "'2026/4/1 12:59'", "(line 2)", "alike"],
+        ),
+        ("日時,x\n2026-4-1 9:00-05:00,1\n2026-4-1 23:00,2\n", ["line 3", "'日時'", "'2026-4-1 23:00'", "alike"]),
+        ("日時,x\n2026/4/1 9:00,1\n2026/4/1 9:01Z,2\n", ["line 2", "'日時'", "'2026/4/1 9:00'", "(line 3)", "alike"]),
+        ("日付,時刻,x\n20260401,950,1\n20260401,1000,2\n", ["line 2", "'日付'", "'20260401 950'", "not a date"]),
+        ("time,date,x\n0,20260309,1\n10,20260309,2\n", ["line 2", "'date'", "'20260309 0'", "not a date"]),
+        ("経過時間,x\n日,kPa\n0,1\n1,2\n", ["line 2", "'経過時間'", "'日'"]),
         ("日時,x\n2026/4/1 23:00,1\n2026/4/1 24:30,2\n", ["line 3", "'日時'", "'2026/4/1 24:30'"]),
         ("日時,x\n2026/4/1 9:00,1\n2026/4/1 9:00,2\n", ["line 3", "'日時'", "seconds", "h:mm:ss"]),
         ("日時,x\n2026/4/1 9:00:00,1\n2026/4/1 9:00:00,2\n", ["line 3", "'日時'", "before; keep one of the two"]),
@@ -482,6 +523,8 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         ("c.parquet", b"a\n1\n", "Parquet"),
         ("d.xlsx", b"PK\x03\x04", "Excel"),
         ("d.csv", b"PK\x03\x04", "Excel"),
+        ("d.xls", b"\r\n<HTML>\n<table><tr><td>x,y</td></tr>", "Excel"),
+        ("d.xls", b'\xef\xbb\xbf<?xml version="1.0"?>\n<Workbook>', "Excel"),
         ("d.xls", b"\xd0\xcf\x11\xe0", "Excel"),
         ("e.csv", b"a,b\n\x00\x01,2\n", "binary"),
         ("f.csv", b"a,b\n\x81,2\n", "UTF-8"),
