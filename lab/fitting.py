@@ -10,8 +10,9 @@ import numpy as np
 from lab.cells import commas, missing, narrow, number
 from lab.learning import declared_limits
 from lab.scorer import GAP_PERIODS
-from lab.tables import ODD_PERIOD, Table, TableError, read_text, sampled_s
+from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
+from lab.textfile import read_text
 from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded, wild
 from models.precursor.resolution import LOOK

@@ -12,9 +12,8 @@ import gzip
 import io
 import os
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice, takewhile
 from pathlib import Path
@@ -40,8 +39,6 @@ from lab.cells import (
     ZONE,
     commas,
     compact,
-    decode,
-    delimiter,
     elapsed_unit,
     long_years,
     missing,
@@ -51,6 +48,8 @@ from lab.cells import (
     stamped,
 )
 from lab.text import text
+from lab.textfile import TITLE_LINES, is_value, read_bytes, read_text, split_cells
+from lab.textfile import TableError as TableError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -64,25 +63,15 @@ UNITED: Final = re.compile(r"[+-]?\d[\d.,]* *[^\d\s.,_].*", re.A)
 """A number and something after it: 85.2℃."""
 ODD_PERIOD: Final = 1.2
 """A file's period may be so many times the model's, or the model's the file's, without a warning."""
-BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
-"""What may follow the last row: Excel's empty rows, the end mark of DOS, a block that was never written."""
-
 WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .xls begin."""
 MARKUP: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|\?xml|html|table|meta)\b", re.I)
 """How what programs for the web call .xls begins."""
-TITLE_LINES: Final = 30
-"""A header is looked for in the first so many lines, and may itself have ten."""
-HEADER_LINES: Final = 10
 UNIT_LINES: Final = 3
-"""So many lines of units or further names may be under it."""
+"""So many lines of units or further names may be under the header."""
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
-
-
-class TableError(Exception):
-    """The file cannot be used; the text names file, line and column and says what to do."""
 
 
 class Table(NamedTuple):
@@ -124,7 +113,7 @@ def read_table(
             a text where a number should be, times that are missing, repeated or out of order.
     """
     path = Path(path)
-    raw = _read_bytes(path)
+    raw = read_bytes(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if ".parquet" in suffixes[-2:]:
         source: _Source = _parquet_source(path, raw)
@@ -133,18 +122,6 @@ def read_table(
     else:
         source = _CsvSource(path, raw)
     return _assemble(source, time, period_s, frozenset(ignore))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw
-    except FileNotFoundError:
-        raise TableError(text("table.absent", path=path)) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TableError(text("table.gzip", path=path, reason=error)) from error
-    except OSError as error:
-        raise TableError(text("table.unreadable", path=path, reason=error.strerror)) from error
 
 
 class _Source:
@@ -176,103 +153,6 @@ class _Source:
         raise NotImplementedError
 
 
-class TextFile(NamedTuple):
-    """A text file from its header line on, without what follows its last row."""
-
-    path: Path
-    content: str
-    delimiter: str
-    head: list[str]
-    line: int
-    """The header's, from 1."""
-    notes: tuple[str, ...]
-    """What was left out above the header and after the last row, in words."""
-
-    def rows(self, characters: int | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Line number and cells of every row after the header, blank lines left out.
-
-        Raises:
-            TableError: a line cannot be taken apart.
-        """
-        reader = csv.reader(io.StringIO(self.content[:characters], newline=""), delimiter=self.delimiter)
-        cells = (row for row in reader if row)
-        try:
-            next(cells)
-            for row in cells:
-                yield self.line - 1 + reader.line_num, row
-        except csv.Error as error:
-            line = self.line - 1 + reader.line_num
-            raise TableError(text("table.field", path=self.path, line=line, reason=error)) from error
-
-
-def read_text(path: Path, raw: bytes | None = None) -> TextFile:
-    """A text file as its lines and cells.
-
-    Args:
-        path: the file.
-        raw: what is in it, where that is known.
-
-    Raises:
-        TableError: it cannot be read, is empty, or no text.
-    """
-    try:
-        content = decode(_read_bytes(path) if raw is None else raw)
-    except UnicodeDecodeError as error:
-        raise TableError(text("table.encoding", path=path, byte=error.start + 1)) from error
-    if "\n" not in content and "\r" in content:  # line ends of an old Macintosh
-        content = content.replace("\r", "\n")
-    kept = len(content.rstrip(BLANKS))
-    if not kept:
-        raise TableError(text("table.empty", path=path))
-    end = content.find("\n", kept) + 1 or len(content)
-    left = sum(1 for line in content[end:].split("\n") if line.strip("\r"))
-    content = content[:end].rstrip("\x1a\0")
-    if "\0" in content[:65536]:
-        raise TableError(text("table.binary", path=path))
-    start, sign, titles = _find_header(path, content)
-    line = content.count("\n", 0, start) + 1
-    content = content[start:]
-    parts = content[: 1 << 20].split("\n", HEADER_LINES)
-    lines = next((n for n in range(1, len(parts) + 1) if "\n".join(parts[:n]).count('"') % 2 == 0), 0)
-    if not lines or lines > HEADER_LINES:
-        raise TableError(text("table.quotes", path=path, line=line))
-    # names broken into lines, as in Excel's cells, on one; the blank lines in their place keep the numbers of the rows
-    broken = "\n".join(parts[:lines])
-    head = re.sub(r"\s*\n\s*", " ", broken).rstrip("\r")
-    if lines > 1:
-        content = head + "\n" * (lines - 1) + content[len(broken) :]
-    sign = sign or delimiter(head)
-    names = [cell.strip() for cell in _cells(path, line, head, sign)]
-    notes = [text("table.titles", path=path, line=line, count=titles)] if titles else []
-    if left:
-        notes.append(text("table.tail", path=path, count=left))
-    return TextFile(path, content, sign, names, line, tuple(notes))
-
-
-def _find_header(path: Path, content: str) -> tuple[int, str, int]:
-    """Where the header begins, the delimiter that a line above it names (else empty), and how many titles are there.
-
-    A title is a line of one cell above a line of several names.
-    """
-    start, sign, alone, first = 0, "", 0, -1
-    for at, line in enumerate(content[: 1 << 20].split("\n", TITLE_LINES)[:TITLE_LINES], start=1):
-        if first < 0 and (named := re.fullmatch(r'"?sep=([,;\t|])"?[,;\t]*\r?', line, re.I)):
-            sign = named[1]
-        elif line.strip(BLANKS):
-            first = start if first < 0 else first
-            if line.count('"') % 2:  # names broken into lines
-                return start, sign, alone
-            cells = [cell for cell in _cells(path, at, line, sign or delimiter(line)) if cell.strip()]
-            if len(cells) > 1:
-                names = not any(missing(cell) or _is_value(cell) for cell in map(narrow, cells))
-                return (start, sign, alone) if names else (first, sign, 0)
-            if any(_is_value(cell) and not stamped(cell) for cell in map(narrow, cells)):  # a reading of one sensor
-                return first, sign, 0
-            alone += len(cells)
-        start += len(line) + 1
-    return max(first, 0), sign, 0
-
-
 def _names_time(names: Sequence[str]) -> bool:
     """Whether one of the names is a time's."""
     return any(TIME_LIKE.search(name) or name.casefold() in TIME_NAMES | ELAPSED_NAMES for name in names)
@@ -298,28 +178,6 @@ def _with_units_of_time(names: Sequence[str], units: Sequence[str], first: Seque
     return united
 
 
-def _cells(path: Path, number: int, line: str, sign: str) -> list[str]:
-    """The cells of one line.
-
-    Raises:
-        TableError: it cannot be taken apart.
-    """
-    try:
-        return next(csv.reader([line], delimiter=sign))
-    except csv.Error as error:
-        raise TableError(text("table.field", path=path, line=number, reason=error)) from error
-
-
-def _is_value(cell: str) -> bool:
-    """Whether a narrow cell holds a number, a date or a time of day."""
-    return (
-        number(cell, decimal=True) is not None
-        or number(cell, decimal=False) is not None
-        or stamped(cell)
-        or re.fullmatch(CLOCK, cell, re.I) is not None
-    )
-
-
 class _CsvSource(_Source):
     def __init__(self, path: Path, raw: bytes) -> None:
         self.path = path
@@ -339,7 +197,7 @@ class _CsvSource(_Source):
     def _drop_units(self) -> None:
         """Leave out lines of units or further names between the header and the rows: blank, so that numbers stay."""
         rows = list(islice(self._text.rows(1 << 20), UNIT_LINES + 1))
-        above = list(takewhile(lambda row: not any(map(_is_value, map(narrow, row[1]))), rows))
+        above = list(takewhile(lambda row: not any(map(is_value, map(narrow, row[1]))), rows))
         # without a time among the names, they may be those that are left out: the line above then is no header
         if len(above) == len(rows) or not _names_time(self.names) or any(_names_time(cells) for _, cells in above):
             return
@@ -347,7 +205,7 @@ class _CsvSource(_Source):
             told = [cell.strip() for cell in units if not missing(narrow(cell))]
             lines = self._text.content.split("\n", line - self.line + 1)
             # a row of missing values is one; a line that ends in another one than it begins in is too odd
-            if not told or _cells(self.path, line, lines[-2], self._text.delimiter) != units:
+            if not told or split_cells(self.path, line, lines[-2], self._text.delimiter) != units:
                 return
             if (names := _with_units_of_time(self.names, units, rows[len(above)][1])) is None:
                 return
@@ -476,7 +334,7 @@ class _CsvSource(_Source):
         cell, place = self.texts(column)[row], self.place(row)
         if other is None:
             what = "table.unit" if UNITED.fullmatch(narrow(cell)) else "table.number"
-            if row == 0 and not any(map(_is_value, map(narrow, self._first))):
+            if row == 0 and not any(map(is_value, map(narrow, self._first))):
                 what = "table.names"
             raise TableError(text(what, path=self.path, place=place, column=self.names[column], cell=cell))
         raise TableError(
@@ -496,7 +354,7 @@ def _check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
     spelled = [narrow(name) for name in names]
     # rows of readings begin with a date, which names no column, but for tags like S1-2-3
     dated = any(STAMP.fullmatch(name) and name[0].upper() not in "RHS" for name in spelled)
-    if dated or all(missing(name) or _is_value(name) for name in spelled):
+    if dated or all(missing(name) or is_value(name) for name in spelled):
         raise TableError(text("table.headless", path=path, line=line))
 
 
