@@ -202,17 +202,20 @@ class _CsvSource(_Source):
         if len(above) == len(rows) or not _names_time(self.names) or any(_names_time(cells) for _, cells in above):
             return
         for line, units in above:
-            told = [cell.strip() for cell in units if not missing(narrow(cell))]
             lines = self._text.content.split("\n", line - self.line + 1)
             # a row of missing values is one; a line that ends in another one than it begins in is too odd
-            if not told or split_cells(self.path, line, lines[-2], self._text.delimiter) != units:
+            empty = all(missing(narrow(cell)) for cell in units)
+            if empty or split_cells(self.path, line, lines[-2], self._text.delimiter) != units:
                 return
             if (names := _with_units_of_time(self.names, units, rows[len(above)][1])) is None:
                 return
+            unused = (cell.strip() for cell, one, other in zip(units, self.names, names, strict=False) if one == other)
+            told = [cell for cell in unused if not missing(narrow(cell))]
             self.names = names
             lines[-2] = ""
             self._text = self._text._replace(content="\n".join(lines))
-            self.notes += (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
+            if told:
+                self.notes += (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
 
     def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
         """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""

@@ -282,6 +282,7 @@ def test_what_stands_around_the_header(tmp_path: Path, lines: list[str], notes: 
 def test_the_unit_of_elapsed_time_under_its_name(tmp_path: Path, name: str, unit: str, period_s: float) -> None:
     table = read_table(put(tmp_path, f"{name},x\n{unit},kPa\n0,1\n1,2\n"))
     assert (table.columns, table.period_s, table.elapsed) == (("x",), period_s, True)
+    assert ": kPa" in table.notes[0] or name == "秒"
 
 
 def test_a_row_that_holds_a_time_is_no_line_of_units(tmp_path: Path) -> None:
