@@ -1,11 +1,12 @@
 """What is remembered of assets' rows, and their episodes along them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from devices.frame import Asset
+from lab.between import Between
 from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
@@ -23,6 +24,8 @@ class Member:
         self.tracker: Tracker | None = None
         self.spikes: Spikes | None = None
         """None until a sensor leaps."""
+        self.between: Between | None = None
+        """None until a row comes that does not count."""
         self.begun = False
         """It has begun once, with a model or without."""
 
@@ -57,6 +60,8 @@ class Stretch(NamedTuple):
     """(T, S) a spike has just ended; None for nowhere."""
     left: dict[int, list[tuple[int, float, float]]]
     """By row, the sensors that had leapt out of their usual values in the row before, from which value and to which."""
+    glimpsed: dict[int, list[int]]
+    """By row, the sensors that spiked since the one before it, in rows that do not count."""
 
 
 def remember(
@@ -65,6 +70,7 @@ def remember(
     seen: Seen,
     busy: Flags | None,
     periods: Callable[[int, Sequence[int]], list[int]],
+    glimpsed: Mapping[int, dict[int, list[int]]],
 ) -> Moved:
     """What to remember of rows (A, T); assets in no episode have it noted.
 
@@ -74,6 +80,7 @@ def remember(
         seen: what was seen in the rows.
         busy: (A,) those in an episode, or that may be; None for none.
         periods: numbers of some rows of an asset, in periods of its clock.
+        glimpsed: by asset and row, the sensors that spiked since the row before, in rows that do not count.
     """
     fresh = None if seen.spiked is None else seen.spiked == JUST
     spiking = set() if fresh is None else set((np.flatnonzero(fresh) // fresh[0].size).tolist())
@@ -81,7 +88,7 @@ def remember(
     if seen.leaps is not None:
         for asset, row, sensor, origin, top in zip(*(each.tolist() for each in seen.leaps), strict=True):
             left.setdefault(asset, {}).setdefault(row, []).append((sensor, origin, top))
-    for asset in sorted(spiking | left.keys()):
+    for asset in sorted(spiking | left.keys() | glimpsed.keys()):
         member = member_of(asset)
         measured = member.layout.places(group.model).measured
         if fresh is not None:
@@ -93,8 +100,10 @@ def remember(
         if busy is not None and busy[asset]:
             continue
         spikes = set() if fresh is None else set(np.flatnonzero(fresh[asset].any(axis=1)).tolist())
-        which = sorted(spikes | of_asset.keys())
+        between = glimpsed.get(asset, {})
+        which = sorted(spikes | of_asset.keys() | between.keys())
         for row, period in zip(which, periods(asset, which), strict=True):
+            member.spikes.glimpse(period, between.get(row, ()))
             member.spikes.leave(period - 1, of_asset.get(row, ()))
             if fresh is not None and row in spikes:
                 member.spikes.note(period, fresh[asset, row])
@@ -136,6 +145,7 @@ def follow(
     for row, (t, period) in enumerate(zip(rows.t, rows.periods, strict=True)):
         fresh = None if rows.spiked is None or not rows.spiked[row].any() else rows.spiked[row]
         if spikes is not None:
+            spikes.glimpse(period, rows.glimpsed.get(row, ()))
             spikes.leave(period - 1, rows.left.get(row, ()))
             if ill is not None:
                 marked = ill.fault[row] == IS_BEYOND

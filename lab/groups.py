@@ -441,6 +441,13 @@ class Group:
         self.before[rows] = inner[:, -1]
         return counts
 
+    def shows(self, rows: Floats) -> Flags:
+        """(T - 2, S) where the middle one of three rows (T, S) is a spike."""
+        found: Flags = np.zeros((len(rows) - 2, rows.shape[1]), dtype=np.bool_)
+        outer, inner, x = rows[None, :-2], rows[None, 1:-1], rows[None, 2:]
+        found.ravel()[self._spikes(self._jumps(outer, inner), outer, inner, x)] = True
+        return found
+
     def _spikes(self, at: Rows, outer: Floats, inner: Floats, x: Floats) -> Rows:
         """Where (flat) `inner` is a spike, of the jumps `at` in rows (A, T, S) with those before and after them."""
         usual, (_, rows, width) = self.model.detector.usual, x.shape

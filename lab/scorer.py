@@ -6,6 +6,7 @@ of one model are scored in one array operation.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from devices.quality import is_bad
+from lab.between import Between
 from lab.blocks import (
     Flags,
     Floats,
@@ -99,6 +101,8 @@ class Scorer:
         self._clock: Floats = np.zeros(0)
         self._plans: dict[bytes, Plan | list[Rows] | None] = {}
         """By the assets' numbers in a block, until one of them is scored otherwise."""
+        self._glimpsed: dict[int, list[int]] = {}
+        """By rows of the block: sensors that spiked in those that do not count since the one before."""
         self._due: dict[int, int] = {}
         """Why an asset is to begin anew at the next period of its clock."""
         self._sure: set[int] = set()
@@ -174,7 +178,7 @@ class Scorer:
             return
         self._leave(number)
         self._plans.clear()
-        member.model = model
+        member.model, member.between = model, None
         self._fresh[number] = True
         self._due.pop(number, None)
         self._offset.pop(number, None)
@@ -501,8 +505,10 @@ class Scorer:
         numbers = block.asset[rows]
         was_open = self._open[numbers]
         counted, begins = self._by_clock(block, rows, model.detector.period_s)
+        self._glimpse(group, block, rows, counted, begins)
         if len(counted):
             self._score_selected(group, block, counted, begins, single, scored)
+            self._glimpsed.clear()
         if len(counted) < len(rows):  # between the rows that count an episode stays on
             first = np.append(True, numbers[1:] != numbers[:-1])
             known = np.isin(rows, counted)
@@ -571,6 +577,26 @@ class Scorer:
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
         return rows[taken], begins[taken]
+
+    def _glimpse(self, group: Group, block: RowBlock, rows: Rows, counted: Rows, begins: Reasons) -> None:
+        """Look for spikes in rows that do not count, of rows sorted by asset of which some do, and some begin anew."""
+        if len(counted) == len(rows) and not any(self.members[at].between for at in set(block.asset[rows].tolist())):
+            return
+        numbers = block.asset[rows]
+        counts, anew = np.isin(rows, counted), np.isin(rows, counted[begins > 0])
+        cuts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]) | anew)
+        for first, last in zip(cuts.tolist(), [*cuts[1:].tolist(), len(rows)], strict=True):
+            member, some = self.members[int(numbers[first])], slice(first, last)
+            if anew[first]:
+                member.between = None
+            if member.between is None:
+                if counts[some].all():
+                    continue
+                member.between = Between(len(group.model.detector.sensors))
+            places = member.layout.places(group.model)
+            x = values_seen(block, rows[some], (last - first,), places)[0]
+            for row, sensors in member.between.take(group, x, counts[some], places.measured).items():
+                self._glimpsed[int(rows[first + row])] = sensors
 
     def _settle(self, numbers: NDArray[np.int32], on_time: Flags, first: Flags, begins: Reasons, taken: Flags) -> None:
         """Let assets begin with the first row of a period: one in its middle would be as if time had jumped.
@@ -659,7 +685,11 @@ class Scorer:
             busy |= seen.dull.any(axis=1)
         if seen.over is not None:
             busy |= seen.over.any(axis=(1, 2))
-        moved = self._remember(group, block, rows, seen, busy)
+        glimpsed: dict[int, dict[int, list[int]]] = {}
+        if self._glimpsed:
+            for asset, row in np.argwhere(np.isin(rows, list(self._glimpsed))).tolist():
+                glimpsed.setdefault(asset, {})[row] = self._glimpsed[int(rows[asset, row])]
+        moved = self._remember(group, block, rows, seen, busy, glimpsed)
         for asset in np.flatnonzero(busy).tolist():
             number, raw = int(numbers[asset]), None
             member = self.members[number]
@@ -683,6 +713,7 @@ class Scorer:
                 over=over,
                 spiked=None if moved.spiked is None else moved.spiked[asset],
                 left=moved.left.get(asset, {}),
+                glimpsed=glimpsed.get(asset, {}),
             )
             watch = partial(self._watch, rows[asset])
             scored.changes.extend(follow(member, group, result, stretch, partial(self.library, number), watch))
@@ -691,7 +722,15 @@ class Scorer:
     def _watch(self, rows: Rows, tracker: Tracker, row: int) -> None:
         self.watch(tracker, int(rows[row]))
 
-    def _remember(self, group: Group, block: RowBlock, rows: Rows, seen: Seen, busy: Flags | None) -> Moved:
+    def _remember(
+        self,
+        group: Group,
+        block: RowBlock,
+        rows: Rows,
+        seen: Seen,
+        busy: Flags | None,
+        glimpsed: Mapping[int, dict[int, list[int]]] = MappingProxyType({}),
+    ) -> Moved:
         """What to remember of rows (A, T) of assets, of which some are `busy` (A,)."""
 
         def member(asset: int) -> Member:
@@ -701,7 +740,7 @@ class Scorer:
             number = int(block.asset[rows[asset, 0]])
             return self._periods(number, block, rows[asset, which], group.model.detector.period_s)
 
-        return remember(member, group, seen, busy, periods)
+        return remember(member, group, seen, busy, periods, glimpsed)
 
     def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
         """Numbers of an asset's rows, in periods of its clock."""
@@ -732,6 +771,7 @@ class Scorer:
                 "offset": self._offset[number].hex() if number in self._offset else None,
                 "due": self._due.get(number),
                 "spikes": member.spikes.dump() if member.spikes else None,
+                "between": member.between.dump() if member.between else None,
             }
             out.append((head, table[self._row[number]].tobytes()))
         return out
@@ -757,12 +797,14 @@ class Scorer:
             if tracker.library is not None:
                 tracker.know(library(tracker.library))
         spikes = None if head["spikes"] is None else Spikes.restore(head["spikes"])
+        width, between = len(model.detector.sensors), head["between"]
+        between = None if between is None else Between.restore(between, width)
         # all of it is whole: from here on the asset is changed
         self.use(number, model)
         group = self._listed[int(self._group[number])]
         group.grow()
         group.put(int(self._row[number]), arrays)
-        member.begun, member.tracker, member.spikes = head["begun"], tracker, spikes
+        member.begun, member.tracker, member.spikes, member.between = head["begun"], tracker, spikes, between
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
         self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]

@@ -48,6 +48,13 @@ class Spikes:
                 self.fail(row, [sensor])
             self.last[sensor] = row
 
+    def glimpse(self, row: int, sensors: Sequence[int]) -> None:
+        """Take in spikes of sensors since the row before; all of them count."""
+        if sensors:
+            self.counted = [each for each in self.counted if row - each[0] < MEMORY]
+            self.counted += [(row, sensor) for sensor in sensors]
+            self.fail(row, sensors)
+
     def fail(self, row: int, sensors: Sequence[int]) -> None:
         """Take in which sensors failed in a row."""
         for sensor in sensors:

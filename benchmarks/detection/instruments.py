@@ -71,6 +71,8 @@ FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
 NORMAL: Final = 160
 """Records of a published test file before its fault."""
 BLOCK: Final = 480
+BETWEEN_S: Final = 60
+"""Seconds between the rows of the live plant at its usual speed, of which every third is scored."""
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -107,6 +109,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
     lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
     lines += _told_upon(name, score, runs)
+    lines += _read_between(name, model, runs)
     written = []
     for plant in _plants(score):
         of = [(plant.name, what, *_written(plant, what)) for what in WRITTEN]
@@ -204,6 +207,40 @@ def _told_failed(name: str, score: Score, runs: int) -> tuple[list[Line], list[t
     return lines, rows
 
 
+def _read_between(name: str, model: LabFitted, runs: int) -> list[Line]:
+    """The same of sensors that spike, and of process faults, where there are rows between those that are scored."""
+    score = _tep(model.model, model.library, BETWEEN_S)
+    told = [episode for case in _failures(runs, BETWEEN_S) for episode in score(case.records)]
+    right = sum(episode.kind == "instrument" for episode in told)
+
+    def fail(inputs: tep.Inputs) -> None:
+        for plant, fault in enumerate(np.repeat(FAULTS, runs).tolist()):
+            inputs.set_fault(plant, fault)
+
+    seeds = [FAULT_SEED + 100 * fault + run for fault in FAULTS for run in range(runs)]
+    changes = [tep.Change(simulated.FAULT_H, fail)]
+    made = tep.simulate(HOURS, seeds, changes, generator="numpy", every_s=BETWEEN_S)
+    ends = tep.trip_hours(made.state) * 3600.0 / BETWEEN_S
+    faults = [
+        episode
+        for rows, end in zip(tep.round_records(made.records), ends, strict=True)
+        for episode in score(rows[: None if np.isnan(end) else int(end)])
+    ]
+    wrong = sum(episode.kind == "instrument" for episode in faults)
+    often = f"read every {BETWEEN_S} s"
+    return [
+        Line(
+            f"the {len(told)} episodes of sensors that spike, {often}, told as the instrument's",
+            {name: right / len(told)},
+        ),
+        Line(
+            f"of {len(faults)} episodes of process faults, {often}, told as an instrument's",
+            {name: float(wrong)},
+            digits=0,
+        ),
+    ]
+
+
 def _lacking(name: str, model: Model) -> list[Line]:
     """False alarms and faults found by a detector that has no value of one of the sensors."""
     sensors = model.detector.sensors
@@ -245,18 +282,21 @@ def _lacking(name: str, model: Model) -> list[Line]:
     ]
 
 
-def _failures(runs: int) -> list[Case]:
+def _failures(runs: int, every_s: int = 180) -> list[Case]:
+    """Runs with a failed sensor, of those read more often only such as spike."""
     spread = simulated.normal().std(axis=0)
     kinds = [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]
     wanted = [(sensor, kind, size) for sensor in range(CONTINUOUS) for kind, size in kinds for _ in range(runs)]
+    chosen = [at for at, (_, kind, _) in enumerate(wanted) if every_s == 180 or kind == "spike"]
+    wanted = [wanted[at] for at in chosen]
 
     def switch(inputs: tep.Inputs) -> None:
         for plant, (sensor, kind, size) in enumerate(wanted):
             inputs.set_sensor_fault(plant, tep.COLUMNS[sensor], kind, size * float(spread[sensor]))
 
-    seeds = [SEED + at for at in range(len(wanted))]
-    run = tep.simulate(HOURS, seeds, [tep.Change(simulated.FAULT_H, switch)], generator="numpy")
-    ends = tep.trip_hours(run.state) * 20.0
+    seeds, changes = [SEED + at for at in chosen], [tep.Change(simulated.FAULT_H, switch)]
+    run = tep.simulate(HOURS, seeds, changes, generator="numpy", every_s=every_s)
+    ends = tep.trip_hours(run.state) * 3600.0 / every_s
     records = tep.round_records(run.records)
     return [
         Case(*each, rows[: None if np.isnan(end) else int(end)])
@@ -420,23 +460,26 @@ def _shown(case: Case, episode: Episode) -> bool:
     return bool(case.size) and bool(((np.minimum(np.abs(before), np.abs(after)) > size) & (before * after > 0)).any())
 
 
-def _tep(model: Model, library: Known | None = None) -> Score:
+def _tep(model: Model, library: Known | None = None, every_s: int = 180) -> Score:
     """For runs of the simulated plant, whose sensors have measuring ranges."""
-    return lambda records: _episodes(model, records, library)
+    return lambda records: _episodes(model, records, library, every_s)
 
 
-def _episodes(model: Model, records: Floats, library: Known | None = None) -> list[Episode]:
-    """The episodes of a run (rows, 52), at their ends."""
-    listed = channels()[: records.shape[1]]
+def _episodes(model: Model, records: Floats, library: Known | None, every_s: int) -> list[Episode]:
+    """The episodes of a run (rows, 52), read so often, at their ends."""
+    rows = len(records)
+    seconds = every_s * np.arange(1, rows + 1)
+    still = np.full((rows, len(channels())), 50.0)  # the agitator
+    still[:, : records.shape[1]], still[:, -2], still[:, -1] = records, seconds, 0.0
+    records, listed = still, channels()
     low = np.array([-np.inf if channel.lo is None else channel.lo for channel in listed])
     high = np.array([np.inf if channel.hi is None else channel.hi for channel in listed])
     code = np.where((records < low) | (records > high), CODES["bad:range"], 0)
     code[np.isnan(records)] = BAD
     scorer = Scorer(lambda number, id: library)
-    number = scorer.declare(Asset("run", "tep"), listed)
+    number = scorer.declare(Asset("run", "tep", clock="plant_s", period_s=180.0), listed)
     scorer.use(number, model)
-    rows = len(records)
-    times = np.arange(1, rows + 1, dtype=np.int64) * PERIOD_NS
+    times = seconds * 10**9
     block = RowBlock(np.full(rows, number, dtype=np.int32), times, records, code.astype(np.uint8))
     changes = scorer.ingest(block).changes
     return list({change.episode.id: change.episode for change in changes}.values())
