@@ -161,7 +161,8 @@ class Precursor:
             # levels taken each by itself agree with what the model knows only roughly
             lasting = self._lasting(parts.lately, parts.shift)
             total = self.weights[:, 1:].reshape(len(self.moving), -1, len(self.moving)).sum(axis=1)
-            after["ground"][assets] += (lasting - moved @ total.T).astype(np.float32)
+            expected = (moved[:, None] @ total.T)[:, 0]  # of each by itself: BLAS rounds by shape
+            after["ground"][assets] += (lasting - expected).astype(np.float32)
             parts.lately[:] = 0.0
         after["settling"][assets] = 1 + SETTLING
         after["offset"][assets] += parts.deviation

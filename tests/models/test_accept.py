@@ -116,6 +116,17 @@ def test_blocks_of_any_size_give_the_same_after_it(cuts: list[int], gaps: bool) 
     np.testing.assert_array_equal(untouched.score[0], whole.score[1])
 
 
+def test_many_are_accepted_together_as_each_alone() -> None:
+    rng, many, wide = np.random.default_rng(4), 1500, 32
+    made = fit([rng.normal(size=(600, wide)) @ rng.normal(size=(wide, wide))], [f"s{k}" for k in range(wide)], 60.0)
+    here = dict(made.initial(many))
+    here["charts"] = (1e3 * rng.normal(size=here["charts"].shape)).astype(np.float32)
+    together = made.accept(here, np.ones(many, dtype=np.bool_))
+    for asset in range(many):
+        alone = made.accept({name: array[asset, None] for name, array in here.items()}, np.ones(1, dtype=np.bool_))
+        np.testing.assert_array_equal(together["ground"][asset], alone["ground"][0])
+
+
 def test_one_sensor_none_that_moves_or_hardly_a_row_can_be_accepted_too() -> None:
     rng = np.random.default_rng(0)
     one, still = rng.normal(size=(400, 1)), np.ones((400, 1))
