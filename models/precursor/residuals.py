@@ -23,7 +23,7 @@ TILE: Final = 8
 KEPT: Final = 64
 """Patterns of what is missing that are kept."""
 AT_ONCE: Final = 2_000_000
-"""Numbers worked on at once for patterns that are not."""
+"""Numbers of patterns that are worked on at once."""
 LACKING: Final = 0.3
 """A residual is left out when so much of its variance comes of values that the model has to do without."""
 HARDLY: Final = 0.3
@@ -156,48 +156,44 @@ class Residuals:
         In this order, however many rows there are: sums differ by their order.
         """
         scale, valid = np.empty(left.shape), np.empty(left.shape, dtype=np.bool_)
-        patterns = np.packbits(missing, axis=1)
-        _, firsts, which = np.unique(patterns.view(f"V{patterns.shape[1]}"), return_index=True, return_inverse=True)
-        rules, which = self._rules(missing[firsts]), which.ravel()
-        counts = np.array([len(rule.gone) for rule in rules])
+        packed = np.packbits(missing, axis=1)
+        _, firsts, which = np.unique(packed.view(f"V{packed.shape[1]}"), return_index=True, return_inverse=True)
+        patterns, which, keep = missing[firsts], which.ravel(), len(firsts) <= KEPT
+        counts = patterns.sum(axis=1)
         for count in np.unique(counts).tolist():
             alike = np.flatnonzero(counts == count)
-            those = np.flatnonzero(counts[which] == count)
-            of, some = np.searchsorted(alike, which[those]), [rules[at] for at in alike.tolist()]
-            gone, taken = np.stack([each.gone for each in some])[of], np.stack([each.taken for each in some])
-            theirs = left[those]
-            for k in range(count):
-                theirs -= products[those, gone[:, k], None] * taken[of, k]
-            left[those] = theirs
-            scale[those] = np.stack([each.scale for each in some])[of]
-            valid[those] = np.stack([each.trusted for each in some])[of]
-        return scale, valid
-
-    def _rules(self, missing: Flags) -> list[_Without]:
-        """For patterns (U, P), all of which lack something."""
-        keys = [pattern.tobytes() for pattern in missing]
-        known = {key: self._kept[key] for key in keys if key in self._kept}
-        fresh = np.array([at for at, key in enumerate(keys) if key not in known], dtype=np.intp)
-        counts = missing[fresh].sum(axis=1)
-        for count in np.unique(counts).tolist():
-            alike = fresh[counts == count]
             most = max(1, AT_ONCE // (count * max(count, self.m)))
             for first in range(0, len(alike), most):
                 some = alike[first : first + most]
-                made = self._made(missing[some], count)
-                known.update((keys[at], one) for at, one in zip(some.tolist(), made, strict=True))
-        if len(keys) <= KEPT:
-            for at in fresh.tolist():
-                if len(self._kept) >= KEPT:
-                    self._kept.pop(next(iter(self._kept)), None)
-                self._kept[keys[at]] = known[keys[at]]
+                rules, those = self._rules(patterns[some], keep), np.flatnonzero(np.isin(which, some))
+                of = np.searchsorted(some, which[those])
+                gone, taken = np.stack([each.gone for each in rules])[of], np.stack([each.taken for each in rules])
+                theirs = left[those]
+                for k in range(count):
+                    theirs -= products[those, gone[:, k], None] * taken[of, k]
+                left[those] = theirs
+                scale[those] = np.stack([each.scale for each in rules])[of]
+                valid[those] = np.stack([each.trusted for each in rules])[of]
+        return scale, valid
+
+    def _rules(self, missing: Flags, keep: bool = True) -> list[_Without]:
+        """For patterns (U, P) that lack as many values each, at least one; whether to `keep` what is made."""
+        keys = [pattern.tobytes() for pattern in missing]
+        known = {key: rule for key in keys if (rule := self._kept.get(key)) is not None}
+        fresh = [at for at, key in enumerate(keys) if key not in known]
+        if fresh:
+            known.update(zip([keys[at] for at in fresh], self._made(missing[fresh]), strict=True))
+        for at in fresh if keep else []:
+            if len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)), None)
+            self._kept[keys[at]] = known[keys[at]]
         return [known[key] for key in keys]
 
-    def _made(self, missing: Flags, count: int) -> list[_Without]:
-        """For patterns (U, P) that lack so many values each."""
+    def _made(self, missing: Flags) -> list[_Without]:
+        """For patterns (U, P) that lack as many values each."""
         assert self.window is not None
         m, every = self.m, self._precision
-        gone = np.nonzero(missing)[1].reshape(-1, count)
+        gone = np.nonzero(missing)[1].reshape(len(missing), -1)
         there = ~missing[:, :m]
         # the inverse of what is left of the covariance: a Schur complement
         rows = every[gone]

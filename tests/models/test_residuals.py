@@ -1,5 +1,7 @@
 """Residuals where values are missing, beside what conditioning on the others gives directly."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,20 +13,20 @@ M, LAGS = 4, 2
 WIDE = M * (1 + LAGS)
 
 
-def window(seed: int) -> Window:
+def window(seed: int, wide: int = WIDE) -> Window:
     rng = np.random.default_rng(seed)
-    mix = rng.normal(size=(WIDE, 3))
-    covariance = mix @ mix.T + np.diag(rng.uniform(0.2, 1.0, WIDE))
+    mix = rng.normal(size=(wide, 3))
+    covariance = mix @ mix.T + np.diag(rng.uniform(0.2, 1.0, wide))
     size = np.sqrt(np.diagonal(covariance))
-    return Window(rng.normal(size=WIDE), size, covariance / np.outer(size, size))
+    return Window(rng.normal(size=wide), size, covariance / np.outer(size, size))
 
 
-def of(window: Window) -> Residuals:
+def of(window: Window, m: int = M) -> Residuals:
     """With weights as they come of a window, the residuals of the rows it describes having a deviation of 1."""
     mean, size, correlation = window
     every = np.linalg.inv(correlation)
-    own = np.diagonal(every)[:M]
-    weights = every[:M] / np.sqrt(own)[:, None] / size
+    own = np.diagonal(every)[:m]
+    weights = every[:m] / np.sqrt(own)[:, None] / size
     return Residuals(np.column_stack([-weights @ mean, weights]), window)
 
 
@@ -90,6 +92,19 @@ def test_however_many_rows_and_patterns_there_are_the_bits_are_the_same() -> Non
         here = x[:1, row, None], known[:1, row, None]
         alone, _ = residuals.with_gaps(past, absent, np.zeros((1, M), dtype=np.float32), *here)
         np.testing.assert_array_equal(alone[0, 0], together[0, row])
+
+
+def test_patterns_in_every_row_need_no_memory_for_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide, rows, rng = 60, 1500, np.random.default_rng(1)
+    residuals, x = of(window(1, wide), wide), rng.normal(size=(1, rows, wide)).astype(np.float32)
+    known = rng.random(x.shape) >= 0.5
+    past, ground = np.zeros((1, 1, wide), dtype=np.float32), np.zeros((1, wide), dtype=np.float32)
+    monkeypatch.setattr("models.precursor.residuals.AT_ONCE", 20_000)
+    tracemalloc.start()
+    residuals.with_gaps(past, past > 0, ground, x, known)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 0.6 * rows * 0.5 * wide * wide * 8, "what each pattern takes off (g, M)"
 
 
 def test_a_model_of_before_trusts_no_residual_with_a_gap() -> None:
