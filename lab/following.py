@@ -10,8 +10,8 @@ from lab.between import Between
 from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
-from lab.tracker import NONE_AHEAD, SHOWN, Tracker
-from models.detector import First, Model, Result
+from lab.tracker import SHOWN, Foreseen, Tracker
+from models.detector import Forecast, Model, Result
 
 
 class Member:
@@ -133,9 +133,6 @@ def follow(
     alarms, scores = result.alarm[rows.asset].tolist(), result.score[rows.asset].tolist()
     shares, deviation = result.contributions[rows.asset], result.deviation[rows.asset]
     outside, places = group.outside(rows.values - rows.shift), member.layout.places(group.model)
-    forecast = result.forecast
-    ahead = None if forecast is None else _ahead(forecast[:5], rows.asset)
-    others = None if forecast is None or forecast.others is None else _ahead(forecast.others, rows.asset)
     steers = places.steers if places.declared else None
     ill, spikes = rows.ill, member.spikes
     lost = None if ill is None else np.isin(ill.fault, LOST)
@@ -199,8 +196,8 @@ def follow(
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)
-        if ahead is not None:
-            tracker.foresee(t, *ahead[row], others=NONE_AHEAD if others is None else others[row])
+        if result.forecast is not None:
+            tracker.foresee(t, _ahead(result.forecast, rows.asset, row))
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):
@@ -208,6 +205,8 @@ def follow(
     return changes
 
 
-def _ahead(fields: First, asset: int) -> list[tuple[float, float, float, int, float]]:
-    """What a forecast says of an asset, row by row."""
-    return list(zip(*(field[asset].tolist() for field in fields), strict=True))
+def _ahead(forecast: Forecast, asset: int, row: int) -> list[Foreseen]:
+    """What a forecast says of an asset's row in alarm; nothing where no sensor has a limit."""
+    if forecast.ahead is None or (at := forecast.ahead.row[asset, row]) < 0:
+        return []
+    return [Foreseen(*each) for each in zip(*(field[at].tolist() for field in forecast.ahead[1:]), strict=True)]

@@ -1,7 +1,7 @@
 """Whose an episode is, row by row: the one that is open."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -53,8 +53,18 @@ QUIET_NS: Final = 10 * 10**9
 """An open episode whose peak stays is written again after so long."""
 HIGHER: Final = 1.01
 """A peak higher by this factor is written at once."""
-NONE_AHEAD: Final = (np.inf, np.inf, np.inf, -1, np.nan)
-"""No limit in sight: a forecast's time, low and high end, whose limit, and which."""
+
+
+class Foreseen(NamedTuple):
+    """What a row says of one sensor's limits."""
+
+    time_s: float
+    """Median; inf: none is in sight."""
+    low_s: float
+    high_s: float
+    sensor: int
+    limit: float = np.nan
+    """The one that comes first, in its unit."""
 
 
 class Tracker(Course):
@@ -181,52 +191,42 @@ class Tracker(Course):
         if not self.peak >= score:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
-    def foresee(
-        self,
-        t: int,
-        time_s: float,
-        low_s: float,
-        high_s: float,
-        sensor: int,
-        limit: float = np.nan,
-        others: tuple[float, float, float, int, float] = NONE_AHEAD,
-    ) -> None:
-        """Take in what a row says of the limits, and what of those of all sensors but the first one; at the end of it.
+    def foresee(self, t: int, ahead: Sequence[Foreseen]) -> None:
+        """Take in what a row says of the limits, of each sensor that has one, the soonest first; at the end of it.
 
         What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold; nor will it,
         unless it spikes. What it seemed to have reached before that was known is taken back; of one that spikes, once
-        it is back. Once a limit is reached the next one is told: it may have been an alarm, and the trip is to come.
+        it is back. Once a limit is reached the next to come is told: it may have been an alarm, and the trip follows.
         """
         before = self.outlook or Outlook(None, None, None, None)
-        name = self.sensors[sensor] if sensor >= 0 else None
         own, fault = self.whose or self.beside or (None, None)
         spikes = fault == FAULTS[IS_SPIKING]
-        foretold = spikes and self.failed is None and self.blamed is not None and before.sensor == name
-        mute = name is not None and name == own and not foretold and (time_s <= 0 or not spikes)
+        foretold = spikes and self.failed is None and self.blamed is not None and before.sensor == own
+        its = next((each for each in ahead if self.sensors[each.sensor] == own and each.time_s < np.inf), None)
+        mute = its is not None and not foretold and (its.time_s <= 0 or not spikes)
         if self.failed is not None and before.reached == own and not (mute and spikes):
             before, self.outlook = Outlook(None, None, None, None), None
-        if mute:
-            time_s, low_s, high_s, sensor, limit = others
-            if sensor < 0 and self.outlook is None:
-                return
-            name = self.sensors[sensor] if sensor >= 0 else None
-        elif name is not None and name == before.reached and time_s <= 0 and 0 < others[0] < np.inf:
-            time_s, low_s, high_s, sensor, limit = others
-            name = self.sensors[sensor]
-        seen = name is not None
+        rest = [each for each in ahead if not mute or each is not its]
+        seen = [each for each in rest if each.time_s < np.inf]
+        if mute and not seen and self.outlook is None:
+            return
+        first = seen[0] if seen else Foreseen(np.inf, min((each.low_s for each in rest), default=np.inf), np.inf, -1)
+        if first.time_s <= 0 and before.reached is not None:
+            first = next((each for each in seen if each.time_s > 0), first)
+        name = self.sensors[first.sensor] if seen else None
         reached, lead_s = before.reached, before.lead_s
-        if seen and time_s <= 0 and reached is None:
+        if seen and first.time_s <= 0 and reached is None:
             reached, lead_s = name, (self.rows - 1) * self.period_s
         self.outlook = Outlook(
             sensor=name,
-            time_s=_number(time_s),
-            low_s=_number(low_s),
-            high_s=_number(high_s),
+            time_s=_number(first.time_s),
+            low_s=_number(first.low_s),
+            high_s=_number(first.high_s),
             first_at=t if seen and before.first_at is None else before.first_at,
-            first_s=round(time_s, 3) if seen and before.first_at is None else before.first_s,
+            first_s=round(first.time_s, 3) if seen and before.first_at is None else before.first_s,
             reached=reached,
             lead_s=lead_s,
-            limit=float(limit) if np.isfinite(limit) else None,
+            limit=float(first.limit) if np.isfinite(first.limit) else None,
         )
 
     def judge(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> None:

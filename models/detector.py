@@ -42,8 +42,17 @@ class Each(NamedTuple):
     high_s: Floats
 
 
-First = tuple[Floats, Floats, Floats, NDArray[np.int64], Floats]
-"""The first five fields of a forecast."""
+class Ahead(NamedTuple):
+    """Limits of each sensor that has one, in the `N` rows that were forecast; the soonest first, (N, L)."""
+
+    row: NDArray[np.int64]
+    """(A, T) which of the N a row of the block is; -1 for none."""
+    time_s: Floats
+    low_s: Floats
+    high_s: Floats
+    sensor: NDArray[np.int64]
+    """Its position among the columns of a block, in sight or not."""
+    limit: Floats
 
 
 class Forecast(NamedTuple):
@@ -61,8 +70,8 @@ class Forecast(NamedTuple):
     """(A, T) which of its limits, in its unit; NaN where none is in sight."""
     each: Each | None = None
     """Of every sensor, if asked for."""
-    others: First | None = None
-    """What the first five say of all sensors but this one: if it has failed, that is to be told."""
+    ahead: Ahead | None = None
+    """What comes after it: it may have failed, or be reached."""
 
 
 class Result(NamedTuple):

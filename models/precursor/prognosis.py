@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detector import Each, First, Floats, Forecast, State
+from models.detector import Ahead, Each, Floats, Forecast, State
 from models.precursor import passage
 
 LADDER: Final = np.array([1.0, 2.0, 5.0, 12.0, 30.0, 80.0, 200.0])
@@ -41,6 +41,8 @@ TOUCH: Final = 0.03
 """No distance to a limit counts as smaller, in parts of the way from normal to it."""
 HOLD: Final = 10
 """Rows without a value after which a sensor has no forecast."""
+AT_ONCE: Final = 65_536
+"""Limits of rows that are foretold at once: a long record in alarm would need memory."""
 HUGE: Final = 1e100
 ROUNDING: Final = 1e-9
 """Part of a limit by which a mean may be off it."""
@@ -119,7 +121,7 @@ class Prognosis:
             )
         if active is not None and active.shape != (assets, rows):
             raise ValueError(f"active rows of shape {active.shape}; want {(assets, rows)}")
-        after, parts, places = state, [], []
+        after, parts, places, found, waiting = state, [], [], [np.zeros((0, 4, len(self.sensors)))], 0
         for row in range(rows):
             x = block[:, row, self.columns] - self.center
             after = self._move(after, x)
@@ -129,31 +131,34 @@ class Prognosis:
                 now = np.where(np.abs(x) < HUGE, x, after["ladder"][:, 0])
                 parts.append(self._features(after, which, now))
                 places.append(which * rows + row)
-        count = len(self.sensors)
-        whole = np.full((assets * rows, 4, max(1, count)), np.inf)
-        if parts:
-            at = np.concatenate(places)
-            whole[at] = self._first(self._quantiles(np.concatenate(parts)))
-        shape = assets, rows
-        first, told = self._soonest(whole, shape)
-        others = told
-        if parts:
-            rest = whole.copy()
-            rest[np.arange(len(whole)), :, first] = np.inf
-            others = self._soonest(rest, shape)[1]
-        every = Each(*(whole[:, k, :count].reshape(assets, rows, count) for k in range(3))) if each else None
-        return after, Forecast(*told, each=every, others=others)
+                waiting += len(which) * len(self.of)
+            if waiting >= AT_ONCE or (parts and row == rows - 1):
+                found.append(self._first(self._quantiles(np.concatenate(parts))))
+                parts, waiting = [], 0
+        at = np.concatenate([np.zeros(0, dtype=np.intp), *places])
+        return after, self._told(np.concatenate(found), at, (assets, rows), each)
 
-    def _soonest(self, times: Floats, shape: tuple[int, int]) -> tuple[NDArray[np.intp], First]:
-        """Of times and limits (N, 4, L) whose is reached first (N,), and when."""
-        time, low, high = times[:, 0], times[:, 1], times[:, 2]
-        first = np.argmin(time, axis=1)
-        at = np.arange(len(times)), first
-        seen = np.isfinite(time[at])
-        least = np.where(seen, low[at], low.min(axis=1))
-        sensor = np.where(seen, np.append(self.columns, -1)[first], -1).reshape(shape)
-        limit = np.where(seen, times[:, 3][at], np.nan).reshape(shape)
-        return first, (time[at].reshape(shape), least.reshape(shape), high[at].reshape(shape), sensor, limit)
+    def _told(self, times: Floats, at: NDArray[np.intp], shape: tuple[int, int], each: bool) -> Forecast:
+        """The forecast of a block (A, T), from times and limits (N, 4, L) of its rows `at` (N,)."""
+        rows, count = shape[0] * shape[1], len(self.sensors)
+        order = np.argsort(times[:, 0], axis=1, kind="stable")
+        soonest = np.take_along_axis(times, order[:, None], axis=2)
+        time, low, high, limit = (soonest[:, k] for k in range(4))
+        whole, sensor, row = np.full((4, rows), np.inf), np.full(rows, -1), np.full(rows, -1)
+        whole[3], row[at] = np.nan, np.arange(len(at))
+        if len(at):
+            seen = np.isfinite(time[:, 0])
+            whole[:3, at] = time[:, 0], np.where(seen, low[:, 0], low.min(axis=1)), high[:, 0]
+            whole[3, at] = np.where(seen, limit[:, 0], np.nan)
+            sensor[at] = np.where(seen, self.columns[order[:, 0]], -1)
+        every = None
+        if each:
+            all_rows = np.full((3, rows, count), np.inf)
+            all_rows[:, at] = times[:, :3].swapaxes(0, 1)
+            every = Each(*all_rows.reshape(3, *shape, count))
+        ahead = Ahead(row.reshape(shape), time, low, high, self.columns[order], limit)
+        time_s, low_s, high_s, which = whole.reshape(4, *shape)
+        return Forecast(time_s, low_s, high_s, sensor.reshape(shape), which, every, ahead)
 
     def _move(self, state: State, x: Floats) -> State:
         """The state after one more row (A, L) of distances from normal; a missing value moves nothing."""

@@ -9,11 +9,13 @@ from lab.course import FIRST, HEARD, LASTS, SETTLED
 from lab.episodes import Known, Outlook, unpack
 from lab.groups import FAIRLY, FAULTS, IS_RESTING, IS_STUCK, Ill
 from lab.spikes import MEMORY, Spikes
-from lab.tracker import QUIET_NS, RECENT, SHOWN, Tracker
+from lab.tracker import QUIET_NS, RECENT, SHOWN, Foreseen, Tracker
 from models.detector import State
 from models.precursor.causes import Match, none
 
 SECOND = 10**9
+NOT = Foreseen(np.inf, 900.0, np.inf, 2)
+"""In sight."""
 
 
 def grown() -> Tracker:
@@ -523,7 +525,7 @@ def test_what_the_failed_sensor_itself_reached_is_forgotten_when_the_plant_moves
     calm = ill_of(np.zeros(3, dtype=np.int8), np.ones(3))
     for sensor, kept in ((0, True), (1, False)):
         tracker = grown()
-        tracker.foresee(0, 0.0, 0.0, 0.0, sensor)
+        tracker.foresee(0, [Foreseen(0.0, 0.0, 0.0, sensor)])
         assert kind(tracker, 1, 20) == "instrument"
         tracker.away[:] = 2 * LASTS
         assert not tracker.parts(calm, 0)
@@ -551,9 +553,9 @@ def test_what_a_blamed_sensor_reads_reaches_its_limit_if_that_was_foretold(
     tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
     tracker.add(0, 2.0, np.array([1.0, 0.0, 0.0]))
     tracker.blamed = "b", fault
-    tracker.foresee(0, 5.0, 1.0, 9.0, foretold)
+    tracker.foresee(0, [Foreseen(5.0, 1.0, 9.0, foretold)])
     tracker.add(SECOND, 2.0, np.array([1.0, 0.0, 0.0]))
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1)
+    tracker.foresee(SECOND, [Foreseen(0.0, 0.0, 0.0, 1)])
     told = tracker.outlook or Outlook(None, None, None, None)
     assert told.reached == reached
     assert told.sensor == reached, "and no forecast stays standing"
@@ -561,41 +563,54 @@ def test_what_a_blamed_sensor_reads_reaches_its_limit_if_that_was_foretold(
 
 def test_a_failed_sensor_hides_no_limit_that_another_will_reach() -> None:
     tracker = grown()
-    tracker.foresee(0, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
+    tracker.foresee(0, [Foreseen(0.0, 0.0, 0.0, 1), NOT])
     assert tracker.outlook is not None
     assert tracker.outlook.reached == "b"
     assert kind(tracker, 1, 1000) == "instrument"
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=(60.0, 10.0, 90.0, 2, 0.0001))
+    tracker.foresee(SECOND, [Foreseen(0.0, 0.0, 0.0, 1, 5.0), Foreseen(60.0, 10.0, 90.0, 2, 0.0001)])
     told = Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0, limit=0.0001)
     assert tracker.outlook == told, "what b seemed to reach is taken back"
     assert Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump()))).outlook == told
-    tracker.foresee(2 * SECOND, 30.0, 10.0, 90.0, 1, others=(50.0, 10.0, 90.0, 2, 1.0))
+    tracker.foresee(2 * SECOND, [Foreseen(30.0, 10.0, 90.0, 1), Foreseen(50.0, 10.0, 90.0, 2)])
     assert tracker.outlook.sensor == "c", "nor will what is frozen ever reach one"
-    tracker.foresee(3 * SECOND, 0.0, 0.0, 0.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
+    tracker.foresee(3 * SECOND, [Foreseen(0.0, 0.0, 0.0, 1), NOT])
     assert (tracker.outlook.sensor, tracker.outlook.low_s, tracker.outlook.reached) == (None, 900.0, None)
 
 
 def test_once_a_limit_is_reached_the_next_one_is_told() -> None:
     tracker = grown()
-    trip = (600.0, 100.0, 900.0, 2, 7.0)
-    tracker.foresee(0, 0.0, 0.0, 0.0, 1, 5.0, others=trip)
+    alarm, trip = Foreseen(0.0, 0.0, 0.0, 1, 5.0), Foreseen(600.0, 100.0, 900.0, 2, 7.0)
+    tracker.foresee(0, [alarm, trip])
     assert tracker.outlook is not None
     assert (tracker.outlook.sensor, tracker.outlook.reached) == ("b", "b")
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=trip)
-    assert tracker.outlook == Outlook("c", 600.0, 100.0, 900.0, 0, 0.0, "b", 3.0, 7.0)
-    for others in ((np.inf, 900.0, np.inf, -1, np.nan), (0.0, 0.0, 0.0, 2, 7.0)):
-        tracker.foresee(2 * SECOND, 0.0, 0.0, 0.0, 1, 5.0, others=others)
+    for ahead in ([alarm, trip], [Foreseen(0.0, 0.0, 0.0, 0, 3.0), alarm, trip]):
+        tracker.foresee(SECOND, ahead)
+        assert tracker.outlook == Outlook("c", 600.0, 100.0, 900.0, 0, 0.0, "b", 3.0, 7.0)
+    for other in (NOT, Foreseen(0.0, 0.0, 0.0, 2, 7.0)):
+        tracker.foresee(2 * SECOND, [alarm, other])
         assert (tracker.outlook.sensor, tracker.outlook.time_s, tracker.outlook.limit) == ("b", 0.0, 5.0)
+
+
+def test_beside_a_failed_sensor_and_a_limit_that_is_reached_the_next_one_is_told() -> None:
+    tracker = grown()
+    assert kind(tracker, 1, 1000) == "instrument"
+    failed, alarm, trip = Foreseen(0.0, 0.0, 0.0, 1), Foreseen(0.0, 0.0, 0.0, 2), Foreseen(600.0, 100.0, 900.0, 0)
+    tracker.foresee(0, [failed, alarm, trip])
+    tracker.foresee(SECOND, [failed, alarm, trip])
+    assert tracker.outlook is not None
+    assert (tracker.outlook.sensor, tracker.outlook.reached) == ("a", "c")
+    tracker.foresee(2 * SECOND, [alarm, failed._replace(time_s=30.0), trip])
+    assert tracker.outlook.sensor == "a", "what has failed comes in between no more"
 
 
 def test_what_a_spike_reached_is_taken_back_once_it_is_back() -> None:
     tracker = grown()
-    tracker.foresee(0, 0.0, 0.0, 0.0, 1)
+    tracker.foresee(0, [Foreseen(0.0, 0.0, 0.0, 1)])
     tracker.failed = "b", "spiking"
-    tracker.foresee(SECOND, 0.0, 0.0, 0.0, 1, others=(60.0, 10.0, 90.0, 2, 1.0))
+    tracker.foresee(SECOND, [Foreseen(0.0, 0.0, 0.0, 1), Foreseen(60.0, 10.0, 90.0, 2)])
     assert tracker.outlook is not None
     assert (tracker.outlook.reached, tracker.outlook.sensor) == ("b", "c"), "it is still beyond the limit"
-    tracker.foresee(2 * SECOND, 80.0, 10.0, 90.0, 1, others=(np.inf, 900.0, np.inf, -1, np.nan))
+    tracker.foresee(2 * SECOND, [Foreseen(80.0, 10.0, 90.0, 1), NOT])
     assert (tracker.outlook.reached, tracker.outlook.sensor) == (None, "b"), "between its spikes it tells the truth"
 
 
@@ -603,13 +618,13 @@ def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
     for limit, carried in ((0, True), (1, False)):
         tracker = Tracker("pump-1", "m", 0, ["a", "b", "c"])
         tracker.add(0, 2.0, np.array([0.0, 1.0, 0.0]))
-        tracker.foresee(0, 0.0, 0.0, 1.0, limit)
+        tracker.foresee(0, [Foreseen(0.0, 0.0, 1.0, limit)])
         assert kind(tracker, 1, 1000) == "instrument"
         later = Tracker("pump-1", "m", 9 * SECOND, ["a", "b", "c"])
         later.succeed(tracker)
         assert (later.outlook == tracker.outlook) == carried
         assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
-        later.foresee(10 * SECOND, 0.0, 0.0, 1.0, 1)
+        later.foresee(10 * SECOND, [Foreseen(0.0, 0.0, 1.0, 1)])
         reached = None if later.outlook is None else (later.outlook.sensor, later.outlook.reached)
         assert reached == ((None, "a") if carried else None), "what it reads reaches no limit, and nothing is foretold"
 
@@ -644,10 +659,10 @@ def test_out_of_range_explains_what_it_began_with() -> None:
 def test_what_is_foretold() -> None:
     tracker = Tracker("pump-1", "m", 0, ["a", "b"], period_s=180.0)
     assert tracker.episode().outlook is None
-    ahead = [(np.inf, 900.0, np.inf, -1), (3600.0, 1800.0, 7200.0, 1), (180.0, 0.0, 360.0, 1), (0.0, 0.0, 0.0, 1)]
+    ahead = [(np.inf, 900.0, np.inf, 0), (3600.0, 1800.0, 7200.0, 1), (180.0, 0.0, 360.0, 1), (0.0, 0.0, 0.0, 1)]
     for row, (time, low, high, sensor) in enumerate(ahead):
         tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]))
-        tracker.foresee(row * SECOND, time, low, high, sensor)
+        tracker.foresee(row * SECOND, [Foreseen(time, low, high, sensor)])
         if row == 0:
             assert tracker.episode().outlook == Outlook(None, None, 900.0, None)
     assert tracker.episode().outlook == Outlook("b", 0.0, 0.0, 0.0, SECOND, 3600.0, "b", 540.0)

@@ -1,5 +1,6 @@
 """The forecast of when a limit is reached."""
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.detector import Floats
-from models.precursor.prognosis import HOLD, Forecast, Prognosis, fit
+from models.detector import Ahead, Floats
+from models.precursor.prognosis import FEATURES, HOLD, Forecast, Prognosis, fit
 
 SENSORS = ("level", "flow", "pressure", "temperature")
 LIMITS = {"level": (20.0, 80.0), "pressure": (None, 120.0), "unknown": (0.0, 1.0)}
@@ -42,24 +43,36 @@ def run(prognosis: Prognosis, x: Floats, each: bool = True) -> Forecast:
     return prognosis.score(prognosis.initial(1), x[None], each=each)[1]
 
 
+def ahead(forecast: Forecast) -> list[Floats]:
+    """Times, ends, sensors and limits (A, T, L), the soonest first, of a block all of which was forecast; or none."""
+    assert forecast.ahead is not None
+    if not forecast.ahead.time_s.shape[1]:
+        return []
+    return [np.asarray(field[forecast.ahead.row]) for field in forecast.ahead[1:]]
+
+
 def same(a: Forecast, b: Forecast) -> None:
     for name in ("time_s", "low_s", "high_s", "sensor", "limit"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert a.each is not None
     assert b.each is not None
-    assert a.others is not None
-    assert b.others is not None
-    for mine, other in zip((*a.each, *a.others), (*b.each, *b.others), strict=True):
+    for mine, other in zip((*a.each, *ahead(a)), (*b.each, *ahead(b)), strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def in_order(fields: Sequence[Floats]) -> Ahead:
+    """What gives these by `ahead`."""
+    assets, rows, _ = fields[0].shape
+    flat = [field.reshape(assets * rows, -1) for field in fields]
+    return Ahead(np.arange(assets * rows).reshape(assets, rows), *flat[:3], flat[3].astype(np.int64), flat[4])
 
 
 def joined(parts: Sequence[Forecast]) -> Forecast:
     eaches = [part.each for part in parts if part.each is not None]
     each = type(eaches[0])(*(np.concatenate(column, axis=1) for column in zip(*eaches, strict=True)))
     fields = [np.concatenate(column, axis=1) for column in zip(*(part[:5] for part in parts), strict=True)]
-    rest = [part.others for part in parts if part.others is not None]
-    others = tuple(np.concatenate(column, axis=1) for column in zip(*rest, strict=True))
-    return Forecast(*fields, each=each, others=others)
+    every = [np.concatenate(column, axis=1) for column in zip(*map(ahead, parts), strict=True)]
+    return Forecast(*fields, each=each, ahead=in_order(every))
 
 
 def test_only_columns_with_limits_and_values_are_forecast(prognosis: Prognosis) -> None:
@@ -113,16 +126,28 @@ def test_what_others_reach_is_told_beside_the_first(prognosis: Prognosis) -> Non
     alone = run(prognosis, np.where(np.arange(4) == 0, np.nan, x))  # the level has no values
     x[150:, 0] = 95.0
     told = run(prognosis, x)
-    assert told.others is not None
-    assert (told.sensor[0, 150:] == 0).all()
-    for mine, theirs in zip(told.others, alone[:5], strict=True):
-        np.testing.assert_array_equal(mine[0, 150:], theirs[0, 150:])
-    assert (told.others[3][0, -1], told.others[0][0, -1]) == (2, 0.0)
-    only = fit(normal(1500, 1), SENSORS, {"level": LIMITS["level"]}, PERIOD_S)
-    none = run(only, x)
-    assert none.others is not None
-    assert (none.others[3] == -1).all()
-    assert np.isinf(none.others[0]).all()
+    for mine, theirs in zip(ahead(told), alone[:5], strict=True):
+        seen = np.isfinite(alone.time_s[0, 150:])
+        np.testing.assert_array_equal(mine[0, 150:, 1][seen], theirs[0, 150:][seen])
+    time, _, _, sensor, _ = ahead(told)
+    assert (sensor[0, -1, 1], time[0, -1, 1]) == (2, 0.0)
+    assert (np.diff(np.nan_to_num(time, posinf=1e300)) >= 0).all()
+    none = run(fit(normal(1500, 1), SENSORS, {}, PERIOD_S), x).ahead
+    assert none is not None
+    assert (none.row == -1).all()
+
+
+def test_a_long_record_in_alarm_needs_no_memory_for_all_of_it(
+    prognosis: Prognosis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.tile(normal(500, 3), (4, 1))
+    together = run(prognosis, x)
+    monkeypatch.setattr("models.precursor.prognosis.AT_ONCE", 100)
+    tracemalloc.start()
+    same(run(prognosis, x), together)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * len(x) * len(prognosis.of) * FEATURES * 8, "its features, twice"
 
 
 def test_rows_not_active_have_no_forecast_and_change_nothing(prognosis: Prognosis) -> None:
@@ -161,10 +186,9 @@ def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
     for asset in (0, 3, 69):
         some = slice(asset, asset + 1)
         alone = run(prognosis, x[asset])
-        assert together.others is not None
         every = type(together.each)(*(field[some] for field in together.each))
-        others = tuple(field[some] for field in together.others)
-        same(alone, Forecast(*(field[some] for field in together[:5]), each=every, others=others))
+        mine = in_order([field[some] for field in ahead(together)])
+        same(alone, Forecast(*(field[some] for field in together[:5]), each=every, ahead=mine))
 
 
 def test_the_state_is_never_changed_in_place(prognosis: Prognosis) -> None:
