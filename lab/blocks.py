@@ -52,11 +52,6 @@ class Scored(NamedTuple):
     """(M, C) shares of the score in the block's columns, 0 where there are none."""
     statistics: dict[str, Floats]
     """(M,) each: the charts behind the score, in limits; NaN where not scored."""
-    ahead: Floats
-    """(M, 3) time until the first limit, lower and upper end of its 80 % interval, seconds of the asset's own clock;
-    inf: none in sight; NaN: no episode, or no limit known."""
-    ahead_of: Rows
-    """(M,) the limit's column in the block; -1: none in sight."""
     changes: list[Change]
     """Episodes opened, updated and closed, in order."""
     earlier: "Sequence[tuple[RowBlock, Scored]]" = ()
@@ -94,8 +89,6 @@ class Plan(NamedTuple):
     warm: Flags
     late: Flags
     limit: Floats
-    ahead: Floats
-    ahead_of: Rows
     """What `Scored` says of these where there is no alarm: shared by all results, so not to be written to."""
 
 
@@ -134,14 +127,11 @@ def rejoined(parts: Sequence[Rows], results: Sequence[Scored]) -> Scored:
         limit=np.empty(count),
         contributions=np.empty((count, results[0].contributions.shape[1])),
         statistics={name: nothing(count) for result in results for name in result.statistics},
-        ahead=np.empty((count, 3)),
-        ahead_of=np.empty(count, dtype=np.intp),
         changes=[change for result in results for change in result.changes],
     )
     for rows, result in zip(parts, results, strict=True):
         for mine, theirs in zip(whole[:6], result[:6], strict=True):
             mine[rows] = theirs
-        whole.ahead[rows], whole.ahead_of[rows] = result.ahead, result.ahead_of
         for name, chart in result.statistics.items():
             whole.statistics[name][rows] = chart
     return whole

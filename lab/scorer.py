@@ -32,7 +32,7 @@ from lab.blocks import (
 )
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
-from lab.groups import Group, Layout, Places, Seen, together, unpacked
+from lab.groups import Group, Layout, Seen, together, unpacked
 from lab.spikes import Spikes
 from lab.tracker import Tracker
 from models.detector import Model
@@ -313,8 +313,6 @@ class Scorer:
             limit=nothing(count),
             contributions=np.zeros((count, width)),
             statistics={},
-            ahead=nothing(count, 3),
-            ahead_of=np.full(count, -1, dtype=np.intp),
             changes=[],
         )
         if count == 0:
@@ -390,14 +388,9 @@ class Scorer:
             score, alarm, contributions = score[plan.back], alarm[plan.back], contributions[plan.back]
             statistics = {name: chart[plan.back] for name, chart in statistics.items()}
         self.last[who] = block.t if rows is None else block.t[flat].reshape(shape)[:, -1]
-        calm, ahead, ahead_of = not np.logical_or.reduce(alarm), plan.ahead, plan.ahead_of
-        if not calm:
-            ahead, ahead_of = ahead.copy(), ahead_of.copy()
-        scored = Scored(
-            score, alarm, plan.warm, plan.late, plan.limit, contributions, statistics, ahead, ahead_of, changes=[]
-        )
-        if not calm or seen.dull is not None or seen.over is not None:
-            self._tell(group, places, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
+        scored = Scored(score, alarm, plan.warm, plan.late, plan.limit, contributions, statistics, changes=[])
+        if np.logical_or.reduce(alarm) or seen.dull is not None or seen.over is not None:
+            self._tell(group, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
         elif seen.spiked is not None or seen.leaps is not None:
             self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen, None)
         return scored
@@ -437,8 +430,6 @@ class Scorer:
             np.ones(count, dtype=np.bool_),
             np.zeros(count, dtype=np.bool_),
             np.full(count, group.model.detector.limit),
-            nothing(count, 3),
-            np.full(count, -1, dtype=np.intp),
         )
         for array in shared:
             array.flags.writeable = False
@@ -652,7 +643,7 @@ class Scorer:
         for name, chart in result.statistics.items():
             scored.statistics[name][flat] = chart.ravel()
         self._cold[numbers] &= ~np.isfinite(result.score).any(axis=1)
-        self._tell(group, places, block, rows, seen, scored)
+        self._tell(group, block, rows, seen, scored)
 
     def _read(
         self, group: Group, numbers: NDArray[np.int32], x: Floats, over: Flags | None, shown: Floats
@@ -670,16 +661,9 @@ class Scorer:
             np.copyto(read[asset], shown[asset], where=measured)
         return read
 
-    def _tell(self, group: Group, places: Places, block: RowBlock, rows: Rows, seen: Seen, scored: Scored) -> None:
+    def _tell(self, group: Group, block: RowBlock, rows: Rows, seen: Seen, scored: Scored) -> None:
         """What there is to say of rows (A, T) in alarm, and of their episodes."""
         numbers, result = block.asset[rows[:, 0]], seen.result
-        if result.forecast is not None and result.alarm.any():
-            on = result.alarm.ravel()
-            where = rows.ravel()[on]
-            for column, values in enumerate(result.forecast[:3]):
-                scored.ahead[where, column] = np.ravel(values)[on]
-            of = result.forecast.sensor.ravel()[on]
-            scored.ahead_of[where] = np.where(of >= 0, places.column_of[of], -1)
         busy = result.alarm.any(axis=1) | self._open[numbers]
         if seen.dull is not None:
             busy |= seen.dull.any(axis=1)

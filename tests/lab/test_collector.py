@@ -749,10 +749,10 @@ def test_the_live_view_of_a_channel_list_that_comes_again_begins_anew(lab: Lab) 
 def test_the_live_view_forgets_the_statistics_of_another_model(lab: Lab, gw: Gateway) -> None:
     lab.give(gw.birth(), gw.frame(0))
     slot = np.zeros(1, dtype=np.intp)
-    yes, none, what = np.ones(1, dtype=np.bool_), np.full((1, 3), np.nan), np.full(1, -1)
+    yes = np.ones(1, dtype=np.bool_)
     for name in ("energy", "wetness"):
         statistics = {name: np.array([0.5])}
-        scored = Scored(np.ones(1), yes, yes, ~yes, np.ones(1), np.zeros((1, 2)), statistics, none, what, [])
+        scored = Scored(np.ones(1), yes, yes, ~yes, np.ones(1), np.zeros((1, 2)), statistics, [])
         lab.collector.live.scored(next(iter(lab.collector._layouts.values())), 0, slot, scored)
         lab.collector._live_at = -1e9
         lab.give()

@@ -132,7 +132,7 @@ def test_the_order_of_a_blocks_rows_changes_nothing() -> None:
                 block = RowBlock(order.astype(np.int32), t + np.zeros(4, dtype=np.int64), values[order], q)
                 found.append((scorer.ingest(block), np.argsort(order)))
             (one, _), (other, back) = found
-            for name in ("score", "alarm", "warm", "late", "limit", "contributions", "ahead", "ahead_of"):
+            for name in ("score", "alarm", "warm", "late", "limit", "contributions"):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name)[back], err_msg=f"{name} {row}")
             for name, chart in one.statistics.items():
                 np.testing.assert_array_equal(chart, other.statistics[name][back])
@@ -191,7 +191,7 @@ def test_as_many_rows_of_each_asset_give_what_they_give_one_by_one(grouped: bool
         together, single = both[0].ingest(blocks[0]), [both[1].ingest(block) for block in blocks[1:]]
         for n, one in enumerate(single):
             some = np.flatnonzero(step == n)
-            for name in ("score", "alarm", "late", "limit", "contributions", "ahead", "ahead_of"):
+            for name in ("score", "alarm", "late", "limit", "contributions"):
                 found = getattr(together, name)[some]
                 np.testing.assert_array_equal(found, getattr(one, name), err_msg=f"{name} {row + n}")
             for name, chart in one.statistics.items():
@@ -230,7 +230,7 @@ def test_more_rows_of_one_asset_than_of_another_give_what_they_give_one_by_one(s
         together = both[0].ingest(block)
         for row in range(len(rows)):
             one = both[1].ingest(block.pick(slice(row, row + 1)))
-            for name in ("score", "alarm", "late", "limit", "contributions", "ahead", "ahead_of"):
+            for name in ("score", "alarm", "late", "limit", "contributions"):
                 np.testing.assert_array_equal(getattr(together, name)[row], getattr(one, name)[0], err_msg=name)
             for name, chart in one.statistics.items():
                 assert together.statistics[name][row] == chart[0] or np.isnan(chart[0])
