@@ -56,7 +56,9 @@ def _whole_help() -> None:
     from rich.text import Text
     from typer import rich_utils
 
-    make = rich_utils._make_rich_text
+    make = getattr(rich_utils, "_make_rich_text", None)
+    if make is None:  # not a public name: another typer shows its help as it does
+        return
 
     def whole(*, text: str, **how: Any) -> Any:
         made = make(text=escape(text), **how)
