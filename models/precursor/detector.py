@@ -354,8 +354,11 @@ class _Live:
         rows, most = block.shape[1], max(1, AT_ONCE // len(block))
         gaps = known is not None or bool(np.logical_or.reduce(state["absent"], axis=None))
         told = np.ones(block.shape, dtype=np.bool_) if known is None and gaps else known
-        there = np.ones((rows, len(block)), dtype=np.bool_) if known is None else np.asarray(known.any(axis=2)).T
-        lost = np.append(~there.all(axis=1), True)  # rows in which an asset has no value at all, and the end
+        there: Flags | None = None
+        lost = np.ones(1, dtype=np.bool_)
+        if known is not None:
+            there = np.asarray(known.any(axis=2)).T
+            lost = np.append(~there.all(axis=1), True)  # rows in which an asset has no value at all, and the end
         residual: Singles = np.zeros((0, len(block), self.residuals.m), dtype=np.float32)
         valid: Flags | None = None
         row, begin, alone = 0, 0, False
@@ -366,8 +369,9 @@ class _Live:
                 residual, valid = self._residuals(state, z[:, part], None if told is None else told[:, part])
             count, calm = 1, not (alone or settling or np.logical_or.reduce(state["alarm"]))
             if calm and np.minimum.reduce(state["seen"]) >= self.warm:
-                count = max(1, min(most, begin + len(residual) - row, int(np.argmax(lost[row:]))))
-            live = self._counting(state["seen"], there[row] if lost[row] else None)
+                count = min(most, begin + len(residual) - row)
+                count = count if there is None else max(1, min(count, int(np.argmax(lost[row:]))))
+            live = self._counting(state["seen"], there[row] if there is not None and lost[row] else None)
             several, its = slice(row, row + count), slice(row - begin, row - begin + count)
             present = None if known is None or known[:, several].all() else known[:, several].swapaxes(0, 1)
             taken = self.charts.take(
