@@ -577,14 +577,15 @@ class Scorer:
         counts, anew = np.isin(rows, counted), np.isin(rows, counted[begins > 0])
         cuts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]) | anew)
         for first, last in zip(cuts.tolist(), [*cuts[1:].tolist(), len(rows)], strict=True):
-            member, some = self.members[int(numbers[first])], slice(first, last)
+            member = self.members[int(numbers[first])]
             if anew[first]:
                 member.between = None
             if member.between is None:
-                if counts[some].all():
+                first += int(np.argmin(counts[first:last]))  # those before it are not there where a block ends at it
+                if counts[first]:
                     continue
                 member.between = Between(len(group.model.detector.sensors))
-            places = member.layout.places(group.model)
+            places, some = member.layout.places(group.model), slice(first, last)
             x = values_seen(block, rows[some], (last - first,), places)[0]
             for row, sensors in member.between.take(group, x, counts[some], places.measured).items():
                 self._glimpsed[int(rows[first + row])] = sensors

@@ -123,6 +123,25 @@ def test_what_a_loop_makes_of_them_is_put_down_to_their_sensor(tmp_path: Path) -
     rig.crash()
 
 
+def test_rows_that_all_counted_say_nothing_of_later_ones_in_any_block(tmp_path: Path) -> None:
+    clock = np.concatenate([np.arange(60), 59.0 + np.arange(1, 41) / EVERY])
+    x = record(100, 5)
+    rows = np.column_stack([*(np.interp(clock, np.arange(100), column) for column in x.T), clock])
+    rows[[64, 86], SENSORS.index("level")] += 80.0
+    told = []
+    for at, size in enumerate((100, 1, 61)):
+        rig = plant(tmp_path / str(at))
+        for first in range(0, 100, size):
+            rig.feed("pump-1", seconds(100)[first : first + size], rows[first : first + size])
+        member = rig.runtime.scorer.members[0]
+        assert member.between is not None
+        assert member.spikes is not None
+        told.append((member.between.dump(), member.spikes.dump()["counted"]))
+        rig.crash()
+    assert told[0] == told[1] == told[2]
+    assert told[0][1] == [(66, SENSORS.index("level"))], "too little is known before the first"
+
+
 @pytest.mark.parametrize("way", ["stop", "crash"])
 def test_a_restart_between_rows_that_count_changes_nothing(tmp_path: Path, way: str) -> None:
     rows = moved_by_its_loop()
