@@ -20,6 +20,9 @@ APART: Final = 3.0
 KEPT: Final = BEFORE + 4
 """Rows that are remembered: those, with the ones beside them that say how far they stand out."""
 
+MOST: Final = 100
+"""So many spikes are told before a row that counts, the last ones: a clock may stand still for days."""
+
 
 class Between:
     """An asset's last rows, whether they count or not, for a model of `S` sensors."""
@@ -44,51 +47,48 @@ class Between:
             measured: (S,) sensors that can fail.
         """
         old = len(self.rows)
+        first = max(0, old - 2)  # of the first three rows of which the third is new
         rows, counted = np.concatenate([self.rows, rows]), np.concatenate([self.counted, counted])
-        self.rows, self.counted = rows[-KEPT:], counted[-KEPT:]
-        spikes = self._spikes(group, rows) & measured
-        spikes &= ~counted[1 : 1 + len(spikes), None]  # in a row that counts it is seen beside others that do
-        spikes[: max(0, old - 2)] = False  # the third of these rows is not new
+        self.rows, self.counted = rows[-KEPT:].copy(), counted[-KEPT:].copy()  # a part would keep the whole block
+        spikes = self._spikes(group, rows, first)
+        if not self.waiting and not spikes.any():
+            return {}
+        spikes &= measured & ~counted[first + 1 : first + 1 + len(spikes), None]  # one that counts is seen beside such
         at, sensors = np.nonzero(spikes)
         marks = np.flatnonzero(counted[old:])
-        before = np.searchsorted(marks, at + 2 - old).tolist()
+        before = np.searchsorted(marks, at + first + 2 - old).tolist()
         told = [*((0, sensor) for sensor in self.waiting), *zip(before, sensors.tolist(), strict=True)]
-        self.waiting = [sensor for mark, sensor in told if mark == len(marks)]
+        self.waiting = [sensor for mark, sensor in told if mark == len(marks)][-MOST:]
         found: dict[int, list[int]] = {}
         for mark, sensor in told:
             if mark < len(marks):
                 found.setdefault(int(marks[mark]), []).append(sensor)
-        return found
+        return {row: spiked[-MOST:] for row, spiked in found.items()}
 
-    def _spikes(self, group: Group, rows: Floats) -> Flags:
-        """(T - 2, S) whether the second row and those after it, but for the last, show a spike."""
-        if len(rows) < 3:
+    def _spikes(self, group: Group, rows: Floats, first: int) -> Flags:
+        """(T - first - 2, S) whether the row after the `first` and those after it, but for the last, show a spike."""
+        if len(rows) < first + 3:
             return np.zeros((0, rows.shape[1]), dtype=np.bool_)
-        spikes = group.shows(rows)
+        spikes = group.shows(rows[first:])
         if not spikes.any():
             return spikes
         out = np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2.0)
         # those of which a spike is a part say nothing of what is usual
         before = np.pad(out, ((BEFORE + 1, 0), (0, 0)), constant_values=np.nan)[: len(out) + BEFORE - 1]
-        windows = sliding_window_view(before, BEFORE, axis=0)[: len(out)]
+        windows = sliding_window_view(before, BEFORE, axis=0)[first : len(out)]
         known = np.isfinite(windows)
         usual = np.where(known, windows, 0.0).max(axis=-1)
-        return np.asarray(spikes & (known.sum(axis=-1) >= LEAST) & (out >= APART * usual))
+        return np.asarray(spikes & (known.sum(axis=-1) >= LEAST) & (out[first:] >= APART * usual))
 
     def dump(self) -> dict[str, Any]:
-        """For a snapshot, as plain JSON."""
-        return {
-            "rows": self.rows.astype("<f8").tobytes().hex(),
-            "counted": self.counted.tolist(),
-            "waiting": self.waiting,
-        }
+        """For a snapshot, as plain JSON; the rows' bytes go beside it."""
+        return {"counted": self.counted.tolist(), "waiting": self.waiting}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any], sensors: int) -> "Between":
-        """What was dumped; ValueError if it is not of so many sensors."""
+    def restore(cls, dumped: dict[str, Any], content: bytes, sensors: int) -> "Between":
+        """What was dumped, with the bytes of its rows; ValueError if they are not of so many sensors."""
         between = cls(sensors)
         between.counted = np.array(dumped["counted"], dtype=np.bool_)
-        rows = np.frombuffer(bytes.fromhex(dumped["rows"]), dtype="<f8").astype(np.float64)
-        between.rows = rows.reshape(len(between.counted), sensors)
+        between.rows = np.frombuffer(content).reshape(len(between.counted), sensors)
         between.waiting = list(dumped["waiting"])
         return between

@@ -576,6 +576,8 @@ class Scorer:
         numbers = block.asset[rows]
         counts, anew = np.isin(rows, counted), np.isin(rows, counted[begins > 0])
         cuts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]) | anew)
+        places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
+        x = values_seen(block, rows, (len(rows),), places)[0]
         for first, last in zip(cuts.tolist(), [*cuts[1:].tolist(), len(rows)], strict=True):
             member = self.members[int(numbers[first])]
             if anew[first]:
@@ -585,9 +587,8 @@ class Scorer:
                 if counts[first]:
                     continue
                 member.between = Between(len(group.model.detector.sensors))
-            places, some = member.layout.places(group.model), slice(first, last)
-            x = values_seen(block, rows[some], (last - first,), places)[0]
-            for row, sensors in member.between.take(group, x, counts[some], places.measured).items():
+            some, measured = slice(first, last), member.layout.places(group.model).measured
+            for row, sensors in member.between.take(group, x[some], counts[some], measured).items():
                 self._glimpsed[int(rows[first + row])] = sensors
 
     def _settle(self, numbers: NDArray[np.int32], on_time: Flags, first: Flags, begins: Reasons, taken: Flags) -> None:
@@ -758,7 +759,8 @@ class Scorer:
                 "spikes": member.spikes.dump() if member.spikes else None,
                 "between": member.between.dump() if member.between else None,
             }
-            out.append((head, table[self._row[number]].tobytes()))
+            content = table[self._row[number]].tobytes()
+            out.append((head, content + member.between.rows.tobytes() if member.between else content))
         return out
 
     def restore(
@@ -782,8 +784,10 @@ class Scorer:
             if tracker.library is not None:
                 tracker.know(library(tracker.library))
         spikes = None if head["spikes"] is None else Spikes.restore(head["spikes"])
-        width, between = len(model.detector.sensors), head["between"]
-        between = None if between is None else Between.restore(between, width)
+        between = None
+        if head["between"] is not None:
+            rest = content[sum(array.nbytes for array in arrays.values()) :]
+            between = Between.restore(head["between"], rest, len(model.detector.sensors))
         # all of it is whole: from here on the asset is changed
         self.use(number, model)
         group = self._listed[int(self._group[number])]

@@ -59,7 +59,7 @@ TOLD: Final = 3
 TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 18
+SNAPSHOT_VERSION: Final = 19
 
 room(
     "scoring",

@@ -1,5 +1,6 @@
 """Spikes in the rows between those that count."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
-from lab.between import BEFORE, KEPT, Between
+from lab.between import BEFORE, KEPT, MOST, Between
 from lab.groups import Group
 from models.detector import dumps, loads, save
 from tests.lab.scoring_rig import Rig, check_replay, only, seconds
@@ -33,7 +34,7 @@ def taken(
         part = between.take(of, rows[first:last], counted[first:last], measured)
         found |= {first + row: sensors for row, sensors in part.items()}
         assert len(between.rows) <= KEPT
-        between = Between.restore(between.dump(), rows.shape[1])
+        between = Between.restore(between.dump(), between.rows.tobytes(), rows.shape[1])
     return found
 
 
@@ -82,6 +83,26 @@ def test_cut_anywhere_they_tell_the_same(seed: int) -> None:
     x[rng.random(x.shape) < 0.02] = np.nan
     cuts = rng.integers(0, len(x), rng.integers(1, 40)).tolist()
     assert taken(x, cuts) == taken(x) == taken(x, range(1, len(x)))
+
+
+def test_no_more_is_kept_than_is_looked_at_however_large_the_block() -> None:
+    between = Between(len(SENSORS))
+    between.take(group(), record(200, 3), np.arange(200) % EVERY == 0, ALL)
+    assert between.rows.base is None
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10_000])
+def test_where_a_clock_stands_still_spikes_do_not_pile_up(rows: int) -> None:
+    of, between = group(), Between(len(SENSORS))
+    x = np.tile(record(1, 3), (4000, 1)) + np.random.default_rng(1).normal(size=(4000, len(SENSORS)))
+    x[20::16, 1] += 60.0
+    counted = np.arange(len(x)) == len(x) - 1
+    found: dict[int, list[int]] = {}
+    for first in range(0, len(x), rows):
+        some = slice(first, first + rows)
+        found |= {first + row: told for row, told in between.take(of, x[some], counted[some], ALL).items()}
+        assert len(between.waiting) <= MOST
+    assert found == {3999: [1] * MOST}
 
 
 CHANNELS = [
@@ -140,6 +161,16 @@ def test_rows_that_all_counted_say_nothing_of_later_ones_in_any_block(tmp_path: 
         rig.crash()
     assert told[0] == told[1] == told[2]
     assert told[0][1] == [(66, SENSORS.index("level"))], "too little is known before the first"
+
+
+def test_a_snapshot_holds_the_rows_once(tmp_path: Path) -> None:
+    rig = plant(tmp_path)
+    rig.feed("pump-1", seconds(800), moved_by_its_loop(spikes=False))
+    ((head, content),) = rig.runtime.scorer.dump([0])
+    state = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for _, kind, shape in head["arrays"])
+    assert len(content) == state + KEPT * len(SENSORS) * 8
+    assert len(json.dumps(head["between"])) < 200
+    rig.crash()
 
 
 @pytest.mark.parametrize("way", ["stop", "crash"])
