@@ -42,7 +42,7 @@ class Between:
 
         Args:
             group: the asset's.
-            rows: NaN for no value.
+            rows: as shown, beyond the measuring range too; NaN for no value.
             counted: which of them count.
             measured: (S,) sensors that can fail.
         """

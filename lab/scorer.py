@@ -577,7 +577,7 @@ class Scorer:
         counts, anew = np.isin(rows, counted), np.isin(rows, counted[begins > 0])
         cuts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]) | anew)
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
-        x = values_seen(block, rows, (len(rows),), places)[0]
+        x = values_seen(block, rows, (len(rows),), places)[2]  # beyond the measuring range too, as in rows that count
         for first, last in zip(cuts.tolist(), [*cuts[1:].tolist(), len(rows)], strict=True):
             member = self.members[int(numbers[first])]
             if anew[first]:

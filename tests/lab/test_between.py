@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
+from devices.quality import CODES
 from lab.between import BEFORE, KEPT, MOST, Between
 from lab.groups import Group
 from models.detector import dumps, loads, save
@@ -111,10 +112,10 @@ CHANNELS = [
 ]
 
 
-def plant(tmp_path: Path) -> Rig:
+def plant(tmp_path: Path, channels: Sequence[Channel] = CHANNELS) -> Rig:
     save(fitted("precursor"), tmp_path / "models" / "plant.model")
     rig = Rig(tmp_path)
-    rig.declare(Asset("pump-1", "plant", clock="plant_s", period_s=0.25), CHANNELS)
+    rig.declare(Asset("pump-1", "plant", clock="plant_s", period_s=0.25), list(channels))
     return rig
 
 
@@ -141,6 +142,21 @@ def test_what_a_loop_makes_of_them_is_put_down_to_their_sensor(tmp_path: Path) -
     rig = plant(tmp_path / "without")
     rig.feed("pump-1", seconds(800), moved_by_its_loop(spikes=False))
     assert only(rig).kind == "process"
+    rig.crash()
+
+
+def test_spikes_beyond_the_measuring_range_are_seen_as_in_rows_that_count(tmp_path: Path) -> None:
+    ranged = [Channel("level", lo=0.0, hi=130.0, controlled=True) if c.tag == "level" else c for c in CHANNELS]
+    rows = moved_by_its_loop()
+    beyond = rows[:, SENSORS.index("level")] > 130.0
+    assert beyond.sum() == 4
+    codes = np.zeros(rows.shape, dtype=np.uint8)
+    codes[beyond, SENSORS.index("level")] = CODES["bad:range"]
+    rig = plant(tmp_path, ranged)
+    rig.feed("pump-1", seconds(800), rows, codes)
+    episode = only(rig)
+    assert (episode.kind, episode.failed) == ("instrument", ("level", "spiking"))
+    check_replay(rig, "pump-1")
     rig.crash()
 
 
