@@ -19,7 +19,6 @@ APART: Final = 3.0
 """It stands out so many times as far as anything in them: a plant that swings faster than it is scored does not."""
 KEPT: Final = BEFORE + 4
 """Rows that are remembered: those, with the ones beside them that say how far they stand out."""
-
 MOST: Final = 100
 """So many spikes are told before a row that counts, the last ones: a clock may stand still for days."""
 
