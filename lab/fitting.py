@@ -325,8 +325,10 @@ def _limit(path: Path, line: int, side: str, cell: str, decimal: bool | None) ->
     return value
 
 
-def unused_limits(path: Path, limits: Limits, model: Model) -> list[str]:
-    """Which limits in a file are not foretold, and why, in words: no such sensor, or normal is beyond them."""
+def unused_limits(path: Path | None, limits: Limits | None, model: Model) -> list[str]:
+    """Which limits in a file, if there is one, are not foretold, in words: no such sensor, or normal is beyond them."""
+    if limits is None:
+        return []
     strange = sorted(set(limits).difference(model.detector.sensors))
     lines = [text("fit.strange_limits", file=path, sensors=", ".join(strange))] if strange else []
     ahead = model.detector.prognosis if isinstance(model.detector, Precursor) else None

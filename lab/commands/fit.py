@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
             typer.echo(line)
         for line in left_out(tables, model):
             typer.echo(line, err=True)
-        for line in unused_limits(limits, ahead, model) if limits is not None and ahead is not None else []:
+        for line in unused_limits(limits, ahead, model):
             typer.echo(line, err=True)
         for line in [*odd_periods(tables, model.detector.period_s), *promise(model, tables)]:
             typer.echo(line, err=True)

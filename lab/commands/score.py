@@ -84,7 +84,7 @@ def register(app: typer.Typer) -> None:
                 odd = odd_periods(files, judge.detector.period_s)
                 for line in [*left_out(files, judge), *odd, *promise(judge, files)]:
                     typer.echo(line, err=True)
-                for line in unused_limits(limits, ahead, judge) if limits is not None and ahead is not None else []:
+                for line in unused_limits(limits, ahead, judge):
                     typer.echo(line, err=True)
             if causes is not None:
                 library = read_library(causes).with_names(headers)

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Floats, Result, State
-
-Singles = NDArray[np.float32]
-Flags = NDArray[np.bool_]
+from models.precursor.residuals import Flags, Singles
 
 CLIP: Final = 10.0
 """A residual counts at most so many standard deviations: one wild row does not ring for an hour."""

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detector import Floats, Result, State, Usual
-from models.precursor.charts import CHARTS, GROSS_TAU, SETTLING, Charting, Charts, Flags, Singles
+from models.precursor.charts import CHARTS, GROSS_TAU, SETTLING, Charting, Charts
 from models.precursor.prognosis import Prognosis
-from models.precursor.residuals import Residuals, Window
+from models.precursor.residuals import Flags, Residuals, Singles, Window
 from models.precursor.totals import NONE, Totals
 
 CACHED: Final = 1024
@@ -354,11 +354,9 @@ class _Live:
         rows, most = block.shape[1], max(1, AT_ONCE // len(block))
         gaps = known is not None or bool(np.logical_or.reduce(state["absent"], axis=None))
         told = np.ones(block.shape, dtype=np.bool_) if known is None and gaps else known
-        there: Flags | None = None
-        lost = np.ones(1, dtype=np.bool_)
-        if known is not None:
-            there = np.asarray(known.any(axis=2)).T
-            lost = np.append(~there.all(axis=1), True)  # rows in which an asset has no value at all, and the end
+        outages = [] if known is None else np.flatnonzero(~known.any(axis=2).all(axis=0)).tolist()
+        lost = iter([*outages, rows])  # rows in which an asset has no value at all, and the end
+        until = next(lost)
         residual: Singles = np.zeros((0, len(block), self.residuals.m), dtype=np.float32)
         valid: Flags | None = None
         row, begin, alone = 0, 0, False
@@ -367,11 +365,12 @@ class _Live:
             if row == begin + len(residual):
                 begin, part = row, slice(row, row + (1 if settling and gaps else max(1, FORETOLD // len(block))))
                 residual, valid = self._residuals(state, z[:, part], None if told is None else told[:, part])
+            until = next(lost) if until < row else until
             count, calm = 1, not (alone or settling or np.logical_or.reduce(state["alarm"]))
             if calm and np.minimum.reduce(state["seen"]) >= self.warm:
-                count = min(most, begin + len(residual) - row)
-                count = count if there is None else max(1, min(count, int(np.argmax(lost[row:]))))
-            live = self._counting(state["seen"], there[row] if there is not None and lost[row] else None)
+                count = max(1, min(most, begin + len(residual) - row, until - row))
+            there = None if known is None or until > row else np.asarray(known[:, row].any(axis=1))
+            live = self._counting(state["seen"], there)
             several, its = slice(row, row + count), slice(row - begin, row - begin + count)
             present = None if known is None or known[:, several].all() else known[:, several].swapaxes(0, 1)
             taken = self.charts.take(

@@ -119,7 +119,7 @@ class Residuals:
             moved = None
             if np.logical_or.reduce(ground, axis=None):
                 # what the residuals are in the mean is another number for every pattern; what levels come of it is not
-                moved = [np.repeat(_product(matrix, ground), rows, axis=0)[some] for matrix in self._behind]
+                moved = [_product(matrix, ground)[some // rows] for matrix in self._behind]
             residual[some], valid[some] = self._without(lagged[some], missing[some], moved)
         return residual.reshape(x.shape), valid.reshape(x.shape)
 
