@@ -231,7 +231,8 @@ def test_the_desk_sends_what_was_clicked(visit: Open) -> None:
     assert sent(desk, lambda: row.locator("button").click()) == ("tep-1/faults", body)
     valve = page.locator(".fault-form").nth(1)
     valve.locator("select").first.select_option("10")
-    body = {"xmv": 10, "kind": "stuck", "size": 0.5, "on": True}
+    expect(valve.locator("input")).to_have_value("")
+    body = {"xmv": 10, "kind": "stuck", "size": 0, "on": True}
     assert sent(desk, lambda: valve.locator("button").click()) == ("tep-1/faults", body)
     valve.locator("select").nth(1).select_option("slow")
     expect(valve.locator("p")).to_contain_text("times slower")

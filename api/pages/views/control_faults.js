@@ -20,7 +20,7 @@ const ACTUATOR_KINDS = {
   lossofeffect: 'page.control.size_valve_lossofeffect',
 };
 /** What a valve's fault takes for a size at first. */
-const VALVE_SIZES = { stuck: 0.5, slow: 5, bias: 10, lossofeffect: 0.5 };
+const VALVE_SIZES = { slow: 5, bias: 10, lossofeffect: 0.5 };
 const SIZELESS = ['freeze', 'dropout', 'stuck'];
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -116,8 +116,8 @@ function faults(desk, { field, label, options, kinds, words, size, rows, convert
     note);
   const suggest = () => {
     const usual = size(which.value, kind.value);
-    amount.value = String(usual.value);
     amount.disabled = SIZELESS.includes(kind.value);
+    amount.value = amount.disabled ? '' : String(usual.value);
     put(note, usual.note);
   };
   which.addEventListener('change', suggest);
