@@ -45,6 +45,10 @@ RECENT: Final = 75
 one that spikes may."""
 TWICE: Final = 2
 """So many make it suspected; where the normal record is short, chance makes one."""
+UNSEEN: Final = 3.0
+"""Times the rows between two spikes for which a sensor may have spiked before a row showed it (19 in 20)."""
+SURE: Final = 0.5
+"""A known cause as likely as all others, and none, together is the plant's own whatever failed."""
 WEIGHT: Final = 0.1
 """A sensor known to fail must have so much of the leading share to be the cause."""
 NAMED: Final = 5
@@ -364,7 +368,9 @@ class Tracker(Course):
         """Whether the plant has been like one known cause in the process for long."""
         match, before = self.match(), self.like
         self.like = None
-        if match is not None and self._matcher is not None and match.cause in self._matcher.of_process:
+        if match is None or match.cause is None or self._matcher is None or match.causes[0][1] < SURE:
+            return False
+        if match.cause in self._matcher.of_process:
             self.like = match.cause, before[1] + 1 if before is not None and before[0] == match.cause else 1
         return self.like is not None and self.like[1] >= LASTS
 
@@ -427,14 +433,24 @@ class Tracker(Course):
     def _may_have_moved(
         self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_]
     ) -> bool:
-        """Whether a suspect may move the plant; one that spikes did so more than once before, the last time of late."""
+        """Whether a suspect may move the plant.
+
+        One that spikes did so more than once before, the last time of late; or is known to fail, and may have begun to
+        before the episode, by how often its spikes are seen.
+        """
         if not self._may_move(failed, 0, spikes, period, steers):
             return False
         if failed[1] != FAULTS[IS_SPIKING]:
             return True
+        if spikes is None:
+            return False
         first, sensor = period - self.rows + 1, self.sensors.index(failed[0])
-        rows = [first - row for row, at in spikes.counted if at == sensor and row <= first + 1] if spikes else []
-        return len(rows) >= TWICE and min(rows) <= RECENT
+        rows = [row for row, at in spikes.counted if at == sensor]
+        before = [first - row for row in rows if row <= first + 1]
+        if len(before) >= TWICE and min(before) <= RECENT:
+            return True
+        # the first one that a row shows is not the first one
+        return spikes.failing(period) == sensor and rows[0] - first <= UNSEEN * (rows[-1] - rows[0]) / (len(rows) - 1)
 
     def _others_leading(self) -> list[str]:
         """Those of them that had not failed."""

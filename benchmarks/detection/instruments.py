@@ -71,8 +71,9 @@ FLOWS: Final = (0, 1, 2, 3, 4, 5, 9, 13, 16, 18)
 NORMAL: Final = 160
 """Records of a published test file before its fault."""
 BLOCK: Final = 480
-BETWEEN_S: Final = 60
-"""Seconds between the rows of the live plant at its usual speed, of which every third is scored."""
+BETWEEN_S: Final = (60, 10)
+"""Seconds between the rows of the live plant at its usual speed, of which every third is scored, and as a slow one is
+read."""
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -109,7 +110,8 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
     lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
     lines += _told_upon(name, score, runs)
-    lines += _read_between(name, model, runs)
+    for every_s in BETWEEN_S:
+        lines += _read_between(name, model, runs, every_s)
     written = []
     for plant in _plants(score):
         of = [(plant.name, what, *_written(plant, what)) for what in WRITTEN]
@@ -207,11 +209,17 @@ def _told_failed(name: str, score: Score, runs: int) -> tuple[list[Line], list[t
     return lines, rows
 
 
-def _read_between(name: str, model: LabFitted, runs: int) -> list[Line]:
+def _read_between(name: str, model: LabFitted, runs: int, every_s: int) -> list[Line]:
     """The same of sensors that spike, and of process faults, where there are rows between those that are scored."""
-    score = _tep(model.model, model.library, BETWEEN_S)
-    told = [episode for case in _failures(runs, BETWEEN_S) for episode in score(case.records)]
-    right = sum(episode.kind == "instrument" for episode in told)
+    score = _tep(model.model, model.library, every_s)
+    told = [
+        (case, episode)
+        for size in SIZES  # a size at a time: of all sizes there are too many rows
+        for case in _failures(runs, every_s, ("spike", size))
+        for episode in score(case.records)
+    ]
+    process = [(case, episode) for case, episode in told if episode.kind == "process"]
+    named = sum(tep.COLUMNS[case.sensor] in dict(episode.suspects) for case, episode in process)
 
     def fail(inputs: tep.Inputs) -> None:
         for plant, fault in enumerate(np.repeat(FAULTS, runs).tolist()):
@@ -219,20 +227,19 @@ def _read_between(name: str, model: LabFitted, runs: int) -> list[Line]:
 
     seeds = [FAULT_SEED + 100 * fault + run for fault in FAULTS for run in range(runs)]
     changes = [tep.Change(simulated.FAULT_H, fail)]
-    made = tep.simulate(HOURS, seeds, changes, generator="numpy", every_s=BETWEEN_S)
-    ends = tep.trip_hours(made.state) * 3600.0 / BETWEEN_S
+    made = tep.simulate(HOURS, seeds, changes, generator="numpy", every_s=every_s)
+    ends = tep.trip_hours(made.state) * 3600.0 / every_s
     faults = [
         episode
         for rows, end in zip(tep.round_records(made.records), ends, strict=True)
         for episode in score(rows[: None if np.isnan(end) else int(end)])
     ]
     wrong = sum(episode.kind == "instrument" for episode in faults)
-    often = f"read every {BETWEEN_S} s"
+    often = f"read every {every_s} s"
+    right = 1.0 - len(process) / len(told)
     return [
-        Line(
-            f"the {len(told)} episodes of sensors that spike, {often}, told as the instrument's",
-            {name: right / len(told)},
-        ),
+        Line(f"the {len(told)} episodes of sensors that spike, {often}, told as the instrument's", {name: right}),
+        Line(f"the other {len(process)} of these, that name the sensor", {name: named / max(len(process), 1)}),
         Line(
             f"of {len(faults)} episodes of process faults, {often}, told as an instrument's",
             {name: float(wrong)},
@@ -282,12 +289,12 @@ def _lacking(name: str, model: Model) -> list[Line]:
     ]
 
 
-def _failures(runs: int, every_s: int = 180) -> list[Case]:
-    """Runs with a failed sensor, of those read more often only such as spike."""
+def _failures(runs: int, every_s: int = 180, only: tuple[str, float] | None = None) -> list[Case]:
+    """Runs with a failed sensor: of all kinds and sizes, or only of one."""
     spread = simulated.normal().std(axis=0)
     kinds = [("freeze", 0.0), ("dropout", 0.0), *(("spike", size) for size in SIZES)]
     wanted = [(sensor, kind, size) for sensor in range(CONTINUOUS) for kind, size in kinds for _ in range(runs)]
-    chosen = [at for at, (_, kind, _) in enumerate(wanted) if every_s == 180 or kind == "spike"]
+    chosen = [at for at, (_, kind, size) in enumerate(wanted) if only in (None, (kind, size))]
     wanted = [wanted[at] for at in chosen]
 
     def switch(inputs: tep.Inputs) -> None:

@@ -699,6 +699,26 @@ def test_what_spiked_twice_of_late_is_blamed(rig: Rig, spikes: tuple[int, ...], 
     assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
 
 
+@pytest.mark.parametrize(
+    ("spikes", "kind"),
+    [
+        ((424, 436, 448), "instrument"),
+        ((440, 451, 462), "process"),  # so often that it would have shown before
+        ((424, 436), "process"),  # too few to tell how often
+    ],
+)
+def test_what_may_have_spiked_before_a_row_showed_it_is_blamed(rig: Rig, spikes: tuple[int, ...], kind: str) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(600, 9)
+    x[list(spikes), 5] += 300.0
+    x[400:, 0] += 20.0
+    failed(rig, "pump-1", x, channels, 7)
+    newest = list_episodes(rig.store, "pump-1")[0]
+    assert newest.start < START + 410 * SECOND
+    assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
+
+
 @pytest.mark.parametrize(("controlled", "moving"), [("current", ["flow"]), ("flow", [])])
 def test_who_leads_beside_a_sensor_that_just_failed_is_named(rig: Rig, controlled: str, moving: list[str]) -> None:
     """It explains the episode whatever its share, but the plant may move."""
