@@ -1,6 +1,7 @@
-"""What commands that work on one's own files share: options that take several values, periods, names of outputs."""
+"""What commands that work on one's own files share: options that take several values, periods, zones, outputs."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,18 @@ def parse_period(period: str | None) -> float | None:
     if not 0 < seconds < float("inf"):
         raise typer.BadParameter(text("score.bad_period", period=period), param_hint="--period")
     return seconds
+
+
+def parse_zone(zone: str | None) -> tzinfo | None:
+    """The zone of `Asia/Tokyo` or `+09:00`; exits with 2 when there is none of that name."""
+    if zone is None:
+        return None
+    from zoneinfo import available_timezones
+
+    from lab.zones import find_zone
+
+    found = find_zone(zone)
+    if found is None:
+        what = "score.bad_zone" if available_timezones() else "score.no_zones"
+        raise typer.BadParameter(text(what, zone=zone), param_hint="--timezone")
+    return found

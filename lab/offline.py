@@ -179,7 +179,8 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
     failed before and how, else `unknown`; and of an instrument's episode the sensor and what is wrong with it. The time
     is empty where no limit is in sight. In Parquet `episode` is int64 and `time_to_limit_s` double, null where empty.
 
-    `time` is ISO 8601 where the file has times, else seconds since its first row, else the row's number from 0.
+    `time` is ISO 8601 (UTC, or in the zone asked for) where the file has times, else seconds since its first row, else
+    the row's number from 0.
 
     Raises:
         TableError: it cannot be written.
@@ -189,7 +190,7 @@ def write_scores(path: Path, table: Table, scores: Scores) -> None:
     if table.time is None:
         time = np.arange(n) if table.period_s is None else np.arange(n) * table.period_s
     else:
-        time = table.time / 1e9 if table.elapsed else iso_times(table.time)
+        time = table.time / 1e9 if table.elapsed else iso_times(table.time, table.zone)
     kinds = np.array(["", *(episode.kind for episode, _, _ in scores.episodes)], dtype=object)[scores.episode]
     episode: ArrayLike
     until: ArrayLike

@@ -3,8 +3,8 @@
 A CSV file has one header; cells are separated by commas, semicolons or tabs, encoded in UTF-8 (with or without a
 byte order mark), UTF-16 (with one) or Shift_JIS as Windows writes it. What commas in its numbers mean is decided once
 (`lab.cells`). Empty cells, `NaN`, `NA` and `null` are missing values. So are `-`, `***`, `欠測` and Excel's errors,
-which is told, as are titles above the header and units under it that are left out. Times without a zone are taken as
-UTC.
+which is told, as are titles above the header and units under it that are left out. Times without a zone are those of
+the zone that is asked for (`lab.zones`), else UTC.
 """
 
 import csv
@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, tzinfo
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -50,6 +51,7 @@ from lab.cells import (
 from lab.text import text
 from lab.textfile import TITLE_LINES, is_value, read_bytes, read_text, split_cells
 from lab.textfile import TableError as TableError
+from lab.zones import from_utc, offset_text, to_utc
 
 if TYPE_CHECKING:
     import pyarrow
@@ -61,12 +63,18 @@ SERIALS: Final = (32_874.0, 73_416.0)
 SERIAL_EPOCH: Final = 25_569
 UNITED: Final = re.compile(r"[+-]?\d[\d.,]* *[^\d\s.,_].*", re.A)
 """A number and something after it: 85.2℃."""
+CLOCKS_BACK_NS: Final = 3600 * 10**9
+"""By so much clocks are set back at the end of summer time."""
 ODD_PERIOD: Final = 1.2
 """A file's period may be so many times the model's, or the model's the file's, without a warning."""
 WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .xls begin."""
 MARKUP: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|\?xml|html|table|meta)\b", re.I)
 """How what programs for the web call .xls begins."""
+IN_UTC: Final = re.compile("(?<![a-z])utc(?![a-z])", re.I)
+"""What the name of a column of times says of them."""
+TOLD_ZONE: Final = re.compile(r"(?:Z|UTC|[+-]\d{2}:?\d{2})$", re.I)
+"""How a time with a zone ends."""
 UNIT_LINES: Final = 3
 """So many lines of units or further names may be under the header."""
 
@@ -91,10 +99,19 @@ class Table(NamedTuple):
     """What was assumed and left out in reading it, in words."""
     ignored: frozenset[str] = frozenset()
     """Columns that were left out as asked for."""
+    zone: tzinfo | None = None
+    """The zone that was asked for: that of times without one, and of those that are written."""
+    zoneless: bool = False
+    """Whether times are without a zone."""
 
 
 def read_table(
-    path: Path, *, time: str | None = None, period_s: float | None = None, ignore: Sequence[str] = ()
+    path: Path,
+    *,
+    time: str | None = None,
+    period_s: float | None = None,
+    ignore: Sequence[str] = (),
+    zone: tzinfo | None = None,
 ) -> Table:
     """Read a CSV, CSV.gz, Parquet or Parquet.gz file.
 
@@ -107,10 +124,12 @@ def read_table(
             are joined.
         period_s: sampling period in seconds; without it the median step of the time column.
         ignore: columns to leave out (labels, texts); names that are not in the file are no error.
+        zone: that of times without one; None: UTC.
 
     Raises:
         TableError: missing or unreadable file, no rows, rows of different length, duplicate or missing column names,
-            a text where a number should be, times that are missing, repeated or out of order.
+            a text where a number should be, times that are missing, repeated or out of order, or that no clock of the
+            zone showed.
     """
     path = Path(path)
     raw = read_bytes(path)
@@ -121,6 +140,7 @@ def read_table(
         raise TableError(text("table.excel", path=path))
     else:
         source = _CsvSource(path, raw)
+    source.zone = zone
     return _assemble(source, time, period_s, frozenset(ignore))
 
 
@@ -134,6 +154,10 @@ class _Source:
     """The header's line."""
     notes: tuple[str, ...] = ()
     """What was left out, in words."""
+    zone: tzinfo | None = None
+    """That of times without one; None: UTC."""
+    zoneless = False
+    """Whether its times are without one."""
 
     def place(self, row: int) -> str:
         raise NotImplementedError
@@ -145,8 +169,8 @@ class _Source:
     def texts(self, column: int) -> Sequence[str]:
         raise NotImplementedError
 
-    def stamps(self, column: int) -> Times | None:
-        """Times that the file itself holds as times."""
+    def stamps(self, column: int) -> tuple[Times, bool] | None:
+        """Times that the file itself holds as times, and whether they have a zone."""
         raise NotImplementedError
 
     def numbers(self, columns: Sequence[int]) -> Floats:
@@ -263,7 +287,7 @@ class _CsvSource(_Source):
     def texts(self, column: int) -> Sequence[str]:
         return [cell.strip() for cell in self._read([column]).column(0).to_pylist()]
 
-    def stamps(self, column: int) -> Times | None:
+    def stamps(self, column: int) -> tuple[Times, bool] | None:
         return None
 
     def numbers(self, columns: Sequence[int]) -> Floats:
@@ -386,7 +410,7 @@ class _ParquetSource(_Source):
             cells = pc.cast(pc.cast(cells, pyarrow.timestamp(cells.type.unit)), pyarrow.string())
         return ["" if cell is None else str(cell).strip() for cell in cells.to_pylist()]
 
-    def stamps(self, column: int) -> Times | None:
+    def stamps(self, column: int) -> tuple[Times, bool] | None:
         import pyarrow
         import pyarrow.compute as pc
 
@@ -396,8 +420,9 @@ class _ParquetSource(_Source):
         if cells.null_count:
             row = cells.is_null().to_pylist().index(True)
             raise TableError(text("table.no_time", path=self.path, place=self.place(row), column=self.names[column]))
-        kind = pyarrow.timestamp("ns", tz=getattr(cells.type, "tz", None))
-        return np.asarray(pc.cast(pc.cast(cells, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
+        zone = getattr(cells.type, "tz", None)
+        times = pc.cast(pc.cast(cells, pyarrow.timestamp("ns", tz=zone)), pyarrow.int64()).to_numpy()
+        return np.asarray(times, dtype=np.int64), zone is not None
 
     def numbers(self, columns: Sequence[int]) -> Floats:
         import pyarrow
@@ -470,7 +495,10 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
             period_s = float(np.median(np.diff(stamps))) / 1e9
     names = tuple(source.names[index] for index in keep)
     ignored = ignore.intersection(source.names)
-    return Table(names, values, stamps, period_s, source.path, elapsed, (*source.notes, *assumed), ignored)
+    notes = *source.notes, *assumed
+    return Table(
+        names, values, stamps, period_s, source.path, elapsed, notes, ignored, source.zone, source.zoneless
+    )  # fmt: skip
 
 
 def _find_time(source: _Source, time: str | None, ignore: frozenset[str]) -> list[int]:
@@ -567,8 +595,9 @@ def _stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times | None, tuple
     if len(clocks) > 1:
         return _parse_stamps(source, clocks)
     name = source.names[clocks[0]]
-    if (times := source.stamps(clocks[0])) is not None:
-        return times, ()
+    if (held := source.stamps(clocks[0])) is not None:
+        times, zoned = held
+        return (times, ()) if zoned else _placed(source, clocks, times)
     first = narrow(source.first(clocks[0]))
     if compact(first):
         day = len(first.partition(".")[0]) == 8  # of so few digits there are other counts
@@ -581,6 +610,42 @@ def _stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times | None, tuple
     return _parse_stamps(source, clocks)
 
 
+def _placed(
+    source: _Source, clocks: Sequence[int], shown: Times, without: NDArray[np.bool_] | None = None
+) -> tuple[Times, tuple[str, ...]]:
+    """UTC times (n,) of those without a zone, and what was assumed.
+
+    Args:
+        source: the file, with the zone.
+        clocks: positions of the columns of times.
+        shown: the times, as if in UTC.
+        without: which of them are without a zone; None: all.
+
+    Raises:
+        TableError: no clock of the zone showed one of them.
+    """
+    without = np.ones(len(shown), dtype=np.bool_) if without is None else without
+    if not without.any() or any(IN_UTC.search(source.names[column]) for column in clocks):
+        return shown, ()
+    source.zoneless = True
+    if source.zone is None:
+        return shown, ()
+    times, rows = shown.copy(), np.flatnonzero(without)
+    times[rows], skipped, twice = to_utc(shown[rows], source.zone)
+    for what, where in (("table.skipped", rows[skipped]), ("table.twice_shown", rows[twice])):
+        if where.size:
+            row = int(where[0])
+            said = text(
+                what, path=source.path, place=source.place(row), column=source.names[clocks[0]],
+                cell=_show(source, clocks, row), zone=source.zone, count=where.size,
+                offset=offset_text(int(shown[row] - times[row]) // 1_000_000_000),
+            )  # fmt: skip
+            if what == "table.skipped":
+                raise TableError(said)
+            return times, (said,)
+    return times, ()
+
+
 def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
     steps = np.diff(times)
     if steps.size and steps.min() <= 0:
@@ -589,6 +654,8 @@ def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
         cell, name = _show(source, clocks, row), source.names[clocks[0]]
         if steps[row - 1] == 0 and re.search(r"\d[:時]\d", cell) and not re.search(r":\d+:\d|秒", cell):
             what = "table.same_minute"
+        elif source.zoneless and source.zone is None and -CLOCKS_BACK_NS <= steps[row - 1] < 0:
+            what = "table.set_back"
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
 
 
@@ -607,9 +674,9 @@ def _count_times(source: _Source, clock: int, numbers: Floats) -> tuple[Times, b
     if missing.size:
         raise TableError(text("table.no_time", path=source.path, place=source.place(int(missing[0])), column=name))
     if _are_serials(name, numbers):
-        times = _serial_times(numbers)
-        first, last = iso_times(times[[0, -1]])
-        return times, False, (text("table.serial", path=source.path, column=name, first=first, last=last),)
+        times, assumed = _placed(source, [clock], _serial_times(numbers))
+        first, last = iso_times(times[[0, -1]], source.zone)
+        return times, False, (text("table.serial", path=source.path, column=name, first=first, last=last), *assumed)
     named = elapsed_unit(name)
     unit = float(named or _epoch_unit(numbers))
     if float(np.abs(numbers).max()) * unit > EPOCHS_S[1] * 1e9:  # no unit of a run: an epoch in another one
@@ -649,9 +716,10 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times, tuple[
     spelled = pc.replace_substring(pyarrow.array(cells), "/", "-")
     for kind in (pyarrow.timestamp("ns"), pyarrow.timestamp("ns", tz="UTC")):
         try:
-            return np.asarray(pc.cast(pc.cast(spelled, kind), pyarrow.int64()).to_numpy(), dtype=np.int64), ()
+            held = np.asarray(pc.cast(pc.cast(spelled, kind), pyarrow.int64()).to_numpy(), dtype=np.int64)
         except pyarrow.ArrowInvalid:
             continue
+        return _placed(source, clocks, held) if kind.tz is None else (held, ())
     name, dates = source.names[clocks[0]], [narrow(cell) for cell in cells]
     parsed = [parse_stamp(date) for date in dates]
     short = next((row for row, date in enumerate(dates) if SHORT.fullmatch(date)), None) if None in parsed else None
@@ -666,11 +734,13 @@ def _parse_stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times, tuple[
         what = "table.no_time" if missing(dates[row]) else "table.time"
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cells[row]))
     _check_alike(source, name, cells, dates)
-    times = np.array(parsed, dtype=np.int64)
+    without = np.array([TOLD_ZONE.search(date) is None for date in dates])
+    times, assumed = _placed(source, clocks, np.array(parsed, dtype=np.int64), without)
     if short is None:
-        return times, ()
-    first, last = iso_times(times[[0, -1]])
-    return times, (text("table.year", path=source.path, column=name, cell=cells[short], first=first, last=last),)
+        return times, assumed
+    first, last = iso_times(times[[0, -1]], source.zone)
+    year = text("table.year", path=source.path, column=name, cell=cells[short], first=first, last=last)
+    return times, (year, *assumed)
 
 
 def _check_alike(source: _Source, name: str, cells: Sequence[str], dates: Sequence[str]) -> None:
@@ -698,11 +768,15 @@ def sampled_s(table: Table) -> float | None:
     return float(np.median(np.diff(table.time))) / 1e9
 
 
-def iso_times(times: Times) -> list[str]:
-    """ISO 8601 UTC texts with milliseconds, microseconds only where they are needed."""
+def iso_times(times: Times, zone: tzinfo | None = None) -> list[str]:
+    """ISO 8601 texts with milliseconds, microseconds only where they are needed: of UTC, or of a zone (`+09:00`)."""
     unit = "us" if np.any(times % 1_000_000) else "ms"
-    stamps = np.datetime_as_string(times.astype("datetime64[ns]"), unit=unit)  # type: ignore[call-overload]
-    return [f"{stamp}Z" for stamp in stamps.tolist()]
+    shown, offsets = (times, None) if zone is None or zone is UTC else from_utc(times, zone)
+    stamps = np.datetime_as_string(shown.astype("datetime64[ns]"), unit=unit)  # type: ignore[call-overload]
+    if offsets is None:
+        return [f"{stamp}Z" for stamp in stamps.tolist()]
+    ends = {offset: offset_text(offset) for offset in set(offsets.tolist())}
+    return [f"{stamp}{ends[offset]}" for stamp, offset in zip(stamps.tolist(), offsets.tolist(), strict=True)]
 
 
 def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) -> None:

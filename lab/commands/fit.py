@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lab.arguments import SeveralValues, parse_period, split_names
+from lab.arguments import SeveralValues, parse_period, parse_zone, split_names
 from lab.commands.score import check_rate, echo_notes
 from lab.text import text
 
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
         period: Annotated[str | None, typer.Option("--period", help=text("score.option.period"))] = None,
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
+        timezone: Annotated[str | None, typer.Option("--timezone", help=text("fit.option.timezone"))] = None,
     ) -> None:
         from lab.fitting import fit_tables, learned, left_out, odd_periods, promise, read_limits, unused_limits
         from lab.tables import TableError, read_table
@@ -37,9 +38,10 @@ def register(app: typer.Typer) -> None:
         if output.resolve() in {file.resolve() for file in inputs}:
             raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
         rate, period_s, names = check_rate(false_alarms_per_month), parse_period(period), split_names(ignore)
+        zone = parse_zone(timezone)
         try:
             ahead = None if limits is None else read_limits(limits)
-            tables = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal]
+            tables = [read_table(file, time=time, period_s=period_s, ignore=names, zone=zone) for file in normal]
             echo_notes(tables, names)
             model = fit_tables(tables, period_s, limits=ahead, false_alarms_per_month=rate)
             save(model.detector, output, model.about)

@@ -2,11 +2,13 @@
 
 import re
 import sys
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from lab.arguments import parse_zone
 from lab.text import text
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
         speed: Annotated[float, typer.Option(help=text("devices.replay.option.speed"), min=0.001, max=1e6)] = 60.0,
         period: Annotated[str | None, typer.Option(help=text("devices.replay.option.period"))] = None,
         time: Annotated[str | None, typer.Option(help=text("devices.replay.option.time"))] = None,
+        timezone: Annotated[str | None, typer.Option(help=text("devices.replay.option.timezone"))] = None,
         ignore: Annotated[str, typer.Option(help=text("devices.replay.option.ignore"))] = "",
         learn: Annotated[int, typer.Option(help=text("devices.replay.option.learn"), min=20, max=100_000)] = 150,
         normal: Annotated[Path | None, typer.Option(help=text("devices.replay.option.normal"))] = None,
@@ -62,11 +65,14 @@ def register(app: typer.Typer) -> None:
         seconds = _seconds("--period", period)
         pause = _seconds("--max-pause", max_pause)
         left_out = [name.strip() for name in ignore.split(",") if name.strip()]
+        zone = parse_zone(timezone)
         settings = device_config(config, data_dir, broker)
         try:
-            table = _read(file, time, seconds, left_out)
+            table = _read(file, time, seconds, left_out, zone)
+            if keep_time and table.zoneless and zone is None:
+                typer.echo(text("score.utc", data=file), err=True)
             offsets, stamps = _plan(table, speed, pause, keep_time)
-            fitted = _prepare_model(settings, id, table, normal, model, time, left_out)
+            fitted = _prepare_model(settings, id, table, normal, model, time, left_out, zone)
             done = _stream(settings, id, table, offsets, stamps, None if fitted else learn, loop)
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
@@ -100,7 +106,7 @@ def _seconds(option: str, value: str | None) -> float | None:
     return float(found[1]) * SECONDS[found[2] or "s"]
 
 
-def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str]) -> "Table":
+def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str], zone: tzinfo | None) -> "Table":
     """Read the table and say what was assumed.
 
     Raises:
@@ -110,7 +116,7 @@ def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str
 
     from lab.tables import read_table
 
-    table = read_table(file, time=time, period_s=period_s, ignore=ignore)
+    table = read_table(file, time=time, period_s=period_s, ignore=ignore, zone=zone)
     for note in table.notes:
         typer.echo(note, err=True)
     if table.period_s is None:
@@ -152,6 +158,7 @@ def _prepare_model(
     model: Path | None,
     time: str | None,
     ignore: list[str],
+    zone: tzinfo | None,
 ) -> bool:
     """Put the asset's model in place before its first row comes; false when it is to be learned from these.
 
@@ -180,7 +187,7 @@ def _prepare_model(
     elif normal is not None:
         from lab.tables import read_table
 
-        good = read_table(normal, time=time, period_s=table.period_s, ignore=ignore)
+        good = read_table(normal, time=time, period_s=table.period_s, ignore=ignore, zone=zone)
         if missing := [name for name in table.columns if name not in good.columns]:
             raise ValueError(text("devices.replay.columns", file=normal, missing=", ".join(missing[:5])))
         values = good.values[:, [good.columns.index(name) for name in table.columns]]

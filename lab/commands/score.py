@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.arguments import SeveralValues, check_output, parse_period, split_names
+from lab.arguments import SeveralValues, check_output, parse_period, parse_zone, split_names
 from lab.text import text
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
         controlled: Annotated[str, typer.Option("--controlled", help=text("score.option.controlled"))] = "",
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
+        timezone: Annotated[str | None, typer.Option("--timezone", help=text("score.option.timezone"))] = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
     ) -> None:
         from devices.replay import tags
@@ -66,12 +67,16 @@ def register(app: typer.Typer) -> None:
         given = [each for each in (model, limits, causes) if each is not None]
         check_output(output, [data, *(normal or []), *given])
         rate = check_rate(false_alarms_per_month)
-        period_s = parse_period(period)
+        period_s, zone = parse_period(period), parse_zone(timezone)
         names = split_names(ignore)
         try:
-            table = read_table(data, time=time, period_s=period_s, ignore=names)
-            files = [read_table(file, time=time, period_s=period_s, ignore=names) for file in normal or []]
+            table = read_table(data, time=time, period_s=period_s, ignore=names, zone=zone)
+            files = [read_table(file, time=time, period_s=period_s, ignore=names, zone=zone) for file in normal or []]
             echo_notes([table, *files], names)
+            if table.zoneless and zone is None:
+                typer.echo(text("score.utc", data=data), err=True)
+            if zone is not None and (table.time is None or table.elapsed):
+                typer.echo(text("score.no_zone", data=data), err=True)
             check_controlled(table, fed := split_names(controlled))
             headers = dict(zip(tags(table.columns), table.columns, strict=True))
             if model is not None:

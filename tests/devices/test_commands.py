@@ -94,15 +94,17 @@ def test_what_is_assumed_is_said_and_labels_are_noticed(broker, press, tmp_path)
     assert decode_birth(press.got("birth")[0]).assets[0].period_s == 1.0
 
 
-def test_the_files_own_times(broker, press, tmp_path):
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo", "+09:00"])
+def test_the_files_own_times(broker, press, tmp_path, zone):
     file, _ = table(tmp_path, 60, dated=True)
     done = lab(
         file, "--asset", "press-1", "--speed", 1000, "--keep-time", "--ignore", "anomaly",
-        "--data-dir", tmp_path, "--broker", f"127.0.0.1:{broker.port}",
+        "--data-dir", tmp_path, "--broker", f"127.0.0.1:{broker.port}", *(["--timezone", zone] if zone else []),
     )  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert ("taken as UTC" in done.output) == (zone is None)
     times = [t for _, frame in sorted(press.frames.items()) for t in frame.times(0)]
-    assert times == [(1714521600 + k) * 10**9 for k in range(60)]
+    assert times == [(1714521600 - (9 * 3600 if zone else 0) + k) * 10**9 for k in range(60)]
 
 
 def test_a_model_from_normal_rows_is_there_before_the_first_row(broker, press, tmp_path):
@@ -167,6 +169,7 @@ def test_without_a_lab_the_frames_are_kept_and_the_exit_code_says_so(broker, tmp
         (["--asset", "a b"], 2, "cannot be an asset"),
         (["--period", "soon"], 2, "not a duration"),
         (["--period", "0s"], 2, "not a duration"),
+        (["--timezone", "Asia/Edo"], 2, "not a time zone"),
         (["--keep-time", "--loop"], 2, "choose one"),
         (["--normal", "x.csv", "--model", "y.model"], 2, "choose one"),
         (["--keep-time", "--ignore", "anomaly"], 1, "no dates"),

@@ -628,3 +628,38 @@ def test_fit_names_the_wild_readings_it_leaves_out(tmp_path: Path) -> None:
     for line, (row, sensor) in zip(said, places, strict=True):
         assert line.startswith(f"{file}: row {row}, column '{SENSORS[sensor]}': ")
     assert "and 1 more" in done.output
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "-05:00"])
+def test_local_times_stay_local(tmp_path: Path, zone: str) -> None:
+    normal, local = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "d.csv"
+    times = [f"2026/4/1 9:{at // 60:02}:{at % 60:02}" for at in range(300)]
+    write_table(local, ["日時", *SENSORS], [times, *leaking().T])
+    command = ("score", "--normal", normal, "--data", local, "-o")
+    assumed = lab(*command, tmp_path / "utc.csv")
+    assert "taken as UTC" in assumed.output
+    assert "--timezone" in assumed.output
+    told = lab(*command, tmp_path / "zone.csv", "--timezone", zone)
+    assert told.exit_code == 0, told.output
+    assert "UTC" not in told.output
+    utc, there = rows(tmp_path / "utc.csv"), rows(tmp_path / "zone.csv")
+    offset = "+09:00" if zone == "Asia/Tokyo" else zone
+    assert [row[0] for row in utc[1:3]] == ["2026-04-01T09:00:00.000Z", "2026-04-01T09:00:01.000Z"]
+    assert [row[0] for row in there[1:3]] == [f"2026-04-01T09:00:00.000{offset}", f"2026-04-01T09:00:01.000{offset}"]
+    assert [row[1:] for row in utc] == [row[1:] for row in there]
+    model = tmp_path / "m.model"
+    assert "UTC" not in lab("fit", "--normal", local, "-o", model).output, "a model has no times"
+    assert lab("fit", "--timezone", zone, "--normal", local, "-o", model).exit_code == 0
+
+
+def test_a_zone_that_is_none_or_has_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    normal, data = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "d.csv"
+    write_table(data, SENSORS, list(leaking().T))
+    command = ("score", "--normal", normal, "--data", data, "-o", tmp_path / "s.csv", "--timezone")
+    assert "--timezone has no use" in lab(*command, "Asia/Tokyo").output
+    for said in ("like +09:00", "pip install tzdata"):
+        refused = lab(*command, "Asia/Edo")
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.output.replace("│", " ").split())
+        monkeypatch.setattr("zoneinfo.available_timezones", set)  # as on Windows
+    assert lab(*command, "+09:00").exit_code == 0, "an offset needs no list of zones"
