@@ -421,8 +421,17 @@ class _ParquetSource(_Source):
             row = cells.is_null().to_pylist().index(True)
             raise TableError(text("table.no_time", path=self.path, place=self.place(row), column=self.names[column]))
         zone = getattr(cells.type, "tz", None)
-        times = pc.cast(pc.cast(cells, pyarrow.timestamp("ns", tz=zone)), pyarrow.int64()).to_numpy()
-        return np.asarray(times, dtype=np.int64), zone is not None
+        kind = pyarrow.timestamp("ns", tz=zone)
+        try:
+            held = pc.cast(cells, kind)
+        except pyarrow.ArrowInvalid:  # the years 1677 to 2262 are what nanoseconds hold; 9999-12-31 stands for none
+            kept = pc.cast(pc.cast(cells, kind, safe=False), cells.type, safe=False)
+            row = pc.equal(kept, cells).to_pylist().index(False)
+            cell = self._texts(self._table.column(column).slice(row, 1))[0]
+            raise TableError(
+                text("table.time", path=self.path, place=self.place(row), column=self.names[column], cell=cell)
+            ) from None
+        return np.asarray(pc.cast(held, pyarrow.int64()).to_numpy(), dtype=np.int64), zone is not None
 
     def numbers(self, columns: Sequence[int]) -> Floats:
         import pyarrow

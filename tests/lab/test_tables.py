@@ -586,6 +586,14 @@ def test_parquet_times_to_the_nanosecond(tmp_path: Path) -> None:
             read_table(tmp_path / "t.parquet")
 
 
+@pytest.mark.parametrize("kind", [pyarrow.timestamp("us"), pyarrow.timestamp("s", tz="UTC"), pyarrow.date32()], ids=str)
+def test_parquet_times_beyond_what_nanoseconds_hold(tmp_path: Path, kind: pyarrow.DataType) -> None:
+    days = pyarrow.array([20_000, 2_932_896], pyarrow.int32()).cast(pyarrow.date32())  # the second is 9999-12-31
+    parquet.write_table(pyarrow.table({"time": days.cast(kind), "x": [1, 2]}), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="row 2, column 'time': '9999-12-31"):
+        read_table(tmp_path / "t.parquet")
+
+
 def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be written"):
         write_table(tmp_path / "no" / "t.csv", ["a"], [[1.0]])
