@@ -70,7 +70,8 @@ def fit_tables(
 ) -> Model:
     """Fit the lab's detector to normal records in files; the columns of the first one that all have are its sensors.
 
-    What only counts the rows is no sensor. Records are cut where their times jump by more than five periods, and never
+    What only counts the rows is no sensor, nor what the stream does not have: a model that knew of it would judge those
+    that it foretells the less (`unjudged`). Records are cut where their times jump by more than five periods, and never
     bridged. The model's `about` says what their numbers are rounded to.
 
     Args:
@@ -78,10 +79,12 @@ def fit_tables(
         period_s: seconds between rows, where it is not the files' own.
         limits: lower and upper limit of the sensors for which the time is to be foretold.
         false_alarms_per_month: what is to be promised of new normal data.
-        stream: what will be scored: the records are rounded to its number format before anything is learned.
+        stream: what will be scored: the records are rounded to its number format before anything is learned, and of
+            their columns those are used that it has.
 
     Raises:
-        TableError: no column is in all of them, nothing can be learned from them, or none has a period.
+        TableError: no column is in all of them, nothing can be learned from them, none has a period, or the stream has
+            less than half of their sensors.
     """
     first = tables[0]
     shared = shared_columns(tables)
@@ -91,6 +94,11 @@ def fit_tables(
     sensors = [name for name in shared if name not in counts]
     if not sensors:
         raise TableError(text("table.only_counts", path=first.path, columns=", ".join(counts)))
+    if stream is not None:
+        lacking = not_in(stream, tables)
+        if 2 * len(lacking) > len([name for name in sensors if _has_value(tables, name)]):
+            raise TableError(text("table.lacks_normal", path=stream.path, sensors=", ".join(lacking[:10])))
+        sensors = [name for name in sensors if name in stream.columns]
     given = [table for table in (*tables, *([] if stream is None else [stream])) if table.period_s is not None]
     period = period_s or (given[0].period_s if given else None)
     if period is None:
@@ -131,6 +139,20 @@ def shared_columns(tables: Sequence[Table]) -> list[str]:
     return [name for name in tables[0].columns if all(name in columns for columns in others)]
 
 
+def not_in(stream: Table, tables: Sequence[Table]) -> list[str]:
+    """The sensors of normal records, with a value in one of them, that what will be scored does not have."""
+    counts = row_counts(tables)
+    return [
+        name
+        for name in shared_columns(tables)
+        if name not in stream.columns and name not in counts and _has_value(tables, name)
+    ]
+
+
+def _has_value(tables: Sequence[Table], name: str) -> bool:
+    return any(np.isfinite(table.values[:, table.columns.index(name)]).any() for table in tables)
+
+
 def row_counts(tables: Sequence[Table]) -> list[str]:
     """Shared columns that rise by one constant step from row to row in every table, of which one has twenty rows."""
     if max(len(table.values) for table in tables) < RAMP_ROWS:
@@ -155,7 +177,7 @@ def left_out(tables: Sequence[Table], model: Model) -> list[str]:
     """Which columns and readings of normal records the model did not learn from, and why, in words, line by line."""
     shared, counts = shared_columns(tables), row_counts(tables)
     some = [name for table in tables for name in table.columns if name not in shared]
-    empty = [name for name in shared if name not in counts and name not in model.detector.sensors]
+    empty = [name for name in shared if name not in counts and not _has_value(tables, name)]
     lines = []
     if some:
         lines.append(text("fit.not_in_all", columns=", ".join(dict.fromkeys(some))))
@@ -250,6 +272,14 @@ def learned(model: Model) -> list[str]:
             lines.append(text("fit.limits", sensors=", ".join(detector.prognosis.sensors) or "-"))
         lines.append(text("fit.promise", rate=f"{detector.promised:g}"))
     return lines
+
+
+def unjudged(model: Model, table: Table) -> list[str]:
+    """Sensors that a model does not judge in a file, as those that foretell them are not there or have no value."""
+    if not isinstance(model.detector, Precursor):
+        return []
+    there = np.asarray(np.isfinite(_columns(table, model.detector.sensors)).any(axis=0))
+    return [model.detector.sensors[at] for at in np.flatnonzero(model.detector.unjudged(there)).tolist()]
 
 
 def promise(model: Model, tables: Sequence[Table]) -> list[str]:

@@ -128,6 +128,12 @@ def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[
         raise TableError(text("table.controlled_unknown", path=table.path, sensors=", ".join(strange)))
 
 
+def valueless(model: Model, table: Table) -> list[str]:
+    """Sensors of a model that a file has, without any value."""
+    used = [(at, name) for at, name in enumerate(table.columns) if name in model.detector.sensors]
+    return [name for at, name in used if np.isnan(table.values[:, at]).all()]
+
+
 def other_period(model: Model, table: Table) -> float | None:
     """The seconds between a file's rows where they are not the model's, by more than a fifth."""
     period = sampled_s(table)

@@ -50,13 +50,23 @@ def register(app: typer.Typer) -> None:
             fit_tables,
             left_out,
             load_model,
+            not_in,
             odd_periods,
             promise,
             read_limits,
             renamed,
+            unjudged,
             unused_limits,
         )
-        from lab.offline import check_controlled, find_causes, other_period, score_table, why_unscored, write_scores
+        from lab.offline import (
+            check_controlled,
+            find_causes,
+            other_period,
+            score_table,
+            valueless,
+            why_unscored,
+            write_scores,
+        )
         from lab.tables import TableError, read_table
         from models.detector import ModelError
 
@@ -103,6 +113,7 @@ def register(app: typer.Typer) -> None:
                 usual = f"{judge.detector.period_s:g}"
                 typer.echo(text("score.other_period", data=data, period=f"{other:g}", usual=usual), err=True)
             scores = score_table(judge, table, known, fed)
+            scores.missing.extend(not_in(table, files) if files else [])
             write_scores(output, table, scores)
         except (TableError, LibraryError) as error:
             typer.echo(str(error), err=True)
@@ -110,6 +121,10 @@ def register(app: typer.Typer) -> None:
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
+        if empty := valueless(judge, table):
+            typer.echo(text("score.valueless", data=data, sensors=", ".join(empty)), err=True)
+        if blind := unjudged(judge, table):
+            typer.echo(text("score.unjudged", data=data, sensors=", ".join(blind)), err=True)
         _tell(scores, judge, output, as_json)
         if not scores.scored:
             reason = why_unscored(judge, table)

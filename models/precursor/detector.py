@@ -215,6 +215,16 @@ class Precursor:
             moved[self.moving] = self.weights[:, 1 + rows * len(self.moving) + at[0]] / self.scale[sensor]
         return moved
 
+    def unjudged(self, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Sensors (S,) that have values and are not judged by them, as too much of what foretells them is not there.
+
+        Args:
+            there: (S,) those that have values.
+        """
+        found = np.zeros(len(self.sensors), dtype=np.bool_)
+        found[self.moving] = there[self.moving] & ~self._live.residuals.told(~there[self.moving])
+        return found
+
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """All it was fitted to; `from_arrays` makes the same detector of it."""
         ahead = {} if self.prognosis is None else self.prognosis.arrays()

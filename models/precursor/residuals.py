@@ -123,6 +123,12 @@ class Residuals:
             residual[some], valid[some] = self._without(lagged[some], missing[some], moved)
         return residual.reshape(x.shape), valid.reshape(x.shape)
 
+    def told(self, gone: Flags) -> Flags:
+        """Which residuals (M,) can be trusted while some sensors (M,) have no value, in any row."""
+        if self.window is None:
+            return np.full(self.m, not gone.any())
+        return self._made(np.tile(gone, self.lags + 1)[None])[0].trusted if gone.any() else ~gone
+
     def _without(self, lagged: Singles, missing: Flags, moved: list[Singles] | None) -> tuple[Singles, Flags]:
         """Residuals (N, M) of lagged rows (N, P) all of which lack something, and which can be trusted.
 

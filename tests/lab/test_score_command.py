@@ -663,3 +663,35 @@ def test_a_zone_that_is_none_or_has_no_use(tmp_path: Path, monkeypatch: pytest.M
         assert said in " ".join(refused.output.replace("│", " ").split())
         monkeypatch.setattr("zoneinfo.available_timezones", set)  # as on Windows
     assert lab(*command, "+09:00").exit_code == 0, "an offset needs no list of zones"
+
+
+def test_what_is_learned_is_what_the_data_have(tmp_path: Path) -> None:
+    x, few = leaking(), SENSORS[:3]
+    normal, data = put(tmp_path / "n.csv", record(3000, 1)), put(tmp_path / "d.csv", x[:, :3], few)
+    same = put(tmp_path / "same.csv", record(3000, 1)[:, :3], few)
+    command = ("score", "--data", data, "-o")
+    done = lab(*command, tmp_path / "s.csv", "--normal", normal)
+    assert "not in the file: level, valve, current" in done.output
+    assert "hardly" not in done.output
+    assert "Episode 1 (process)" in done.output, (
+        "a model of all six misses it: half of what pressure moves with is gone"
+    )
+    assert lab(*command, tmp_path / "same.out.csv", "--normal", same).exit_code == 0
+    assert rows(tmp_path / "s.csv") == rows(tmp_path / "same.out.csv")
+    assert lab("fit", "--normal", normal, "-o", tmp_path / "m.model").exit_code == 0
+    whole = lab(*command, tmp_path / "s.csv", "--model", tmp_path / "m.model")
+    assert "not in the file: level, valve, current" in whole.output
+    assert (
+        "can hardly judge these sensors, as it lacks those that they move with: pressure, temperature." in whole.output
+    )
+    put(data, x[:, :2], SENSORS[:2])
+    refused = lab(*command, tmp_path / "s.csv", "--normal", normal)
+    assert (refused.exit_code, "lacks most of the sensors of the normal record" in refused.output) == (1, True)
+
+
+def test_sensors_without_any_value_are_told(tmp_path: Path) -> None:
+    x = leaking()
+    x[:, 1:] = np.nan
+    data, normal = put(tmp_path / "d.csv", x), put(tmp_path / "n.csv", record(600, 1))
+    done = lab("score", "--normal", normal, "--data", data, "-o", tmp_path / "s.csv")
+    assert "d.csv: without any value: pressure, temperature, level, valve, current" in done.output

@@ -77,6 +77,20 @@ def test_they_are_those_of_a_regression_on_what_is_there(share: float) -> None:
     assert told > 30
 
 
+def test_whom_to_trust_without_sensors_is_known_before() -> None:
+    x, _ = stream(1, 10, 0.0)
+    counts = set()
+    for gone in (np.arange(2**M)[:, None] >> np.arange(M) & 1).astype(np.bool_)[:-1]:
+        known = np.broadcast_to(~gone, x.shape)
+        for made in (window(1), window(2)):
+            told = of(made).told(gone)
+            if gone.any():  # rows with gaps alone say whom
+                np.testing.assert_array_equal(told, scored(of(made), x, known)[1][0, -1])
+            counts.add(int(told.sum()))
+    assert counts == {0, 1, 2, 3, 4}
+    assert Residuals(np.ones((M, 1 + WIDE)), None).told(gone).sum() == 0
+
+
 def test_however_many_rows_and_patterns_there_are_the_bits_are_the_same() -> None:
     x, known = stream(8, 40, 0.2)
     patterns = {known[asset, row - LAGS : row + 1].tobytes() for asset in range(8) for row in range(LAGS, 40)}
