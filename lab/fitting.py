@@ -24,6 +24,8 @@ SPARSE: Final = 0.9
 LIMIT_NAMES: Final = {"センサー": "sensor", "下限": "low", "上限": "high"}
 RAMP_ROWS: Final = 20
 """In fewer a sensor may rise evenly by chance."""
+OVERLAP: Final = 0.01
+"""So many of a record's rows may stand in another one: exports of days have midnight twice."""
 TEP_FIT: Final = 4
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_LONG: Final = (1, 960.0)
@@ -302,6 +304,29 @@ def _there(tables: Sequence[Table], sensor: str) -> float:
     at = [np.flatnonzero(np.isfinite(_columns(table, [sensor])[:, 0])) for table in tables]
     waits = np.concatenate([np.diff(rows) for rows in at])
     return sum(map(len, at)) * (float(np.median(waits)) if waits.size else 1.0)
+
+
+def repeated(tables: Sequence[Table]) -> list[str]:
+    """Which normal records hold rows of another one (a copy, an export of the same days), in words, line by line."""
+    lines, shared = [], shared_columns(tables)
+    values = [_columns(table, shared) for table in tables]
+    for at, table in enumerate(tables):
+        for before in range(at):
+            rows = _same_rows(tables[before], table, values[before], values[at])
+            if rows > OVERLAP * len(table.values):
+                lines.append(text("fit.repeated", path=table.path, rows=rows, other=tables[before].path))
+    return lines
+
+
+def _same_rows(one: Table, other: Table, values: Floats, others: Floats) -> int:
+    """How many rows of a record stand in another one, at the same dates; without dates all or none."""
+    if one.time is None or other.time is None or one.elapsed or other.elapsed:
+        return len(others) if np.array_equal(values, others, equal_nan=True) else 0
+    if one.time[0] > other.time[-1] or other.time[0] > one.time[-1]:
+        return 0
+    _, mine, theirs = np.intersect1d(one.time, other.time, assume_unique=True, return_indices=True)
+    same = (values[mine] == others[theirs]) | (np.isnan(values[mine]) & np.isnan(others[theirs]))
+    return int(same.all(axis=1).sum())
 
 
 def odd_periods(tables: Sequence[Table], usual: float) -> list[str]:

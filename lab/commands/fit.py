@@ -30,7 +30,16 @@ def register(app: typer.Typer) -> None:
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         timezone: Annotated[str | None, typer.Option("--timezone", help=text("fit.option.timezone"))] = None,
     ) -> None:
-        from lab.fitting import fit_tables, learned, left_out, odd_periods, promise, read_limits, unused_limits
+        from lab.fitting import (
+            fit_tables,
+            learned,
+            left_out,
+            odd_periods,
+            promise,
+            read_limits,
+            repeated,
+            unused_limits,
+        )
         from lab.tables import TableError, read_table
         from models.detector import ModelError, save
 
@@ -53,7 +62,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1) from error
         for line in learned(model):
             typer.echo(line)
-        for line in left_out(tables, model):
+        for line in [*left_out(tables, model), *repeated(tables)]:
             typer.echo(line, err=True)
         for line in unused_limits(limits, ahead, model):
             typer.echo(line, err=True)

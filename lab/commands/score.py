@@ -55,6 +55,7 @@ def register(app: typer.Typer) -> None:
             promise,
             read_limits,
             renamed,
+            repeated,
             unjudged,
             unused_limits,
         )
@@ -97,7 +98,7 @@ def register(app: typer.Typer) -> None:
                 ahead = None if limits is None else read_limits(limits)
                 judge = fit_tables(files, period_s, limits=ahead, false_alarms_per_month=rate, stream=table)
                 odd = odd_periods(files, judge.detector.period_s)
-                for line in [*left_out(files, judge), *odd, *promise(judge, files)]:
+                for line in [*left_out(files, judge), *repeated(files), *odd, *promise(judge, files)]:
                     typer.echo(line, err=True)
                 for line in unused_limits(limits, ahead, judge):
                     typer.echo(line, err=True)

@@ -695,3 +695,27 @@ def test_sensors_without_any_value_are_told(tmp_path: Path) -> None:
     data, normal = put(tmp_path / "d.csv", x), put(tmp_path / "n.csv", record(600, 1))
     done = lab("score", "--normal", normal, "--data", data, "-o", tmp_path / "s.csv")
     assert "d.csv: without any value: pressure, temperature, level, valve, current" in done.output
+
+
+def test_rows_that_come_twice_are_told(tmp_path: Path) -> None:
+    x, model = record(600, 1), tmp_path / "m.model"
+    normal = put(tmp_path / "n.csv", x)
+    (tmp_path / "n (1).csv").write_bytes(normal.read_bytes())
+    told = lab("fit", "--normal", normal, tmp_path / "n (1).csv", "-o", model)
+    assert f"600 rows of {tmp_path}/n (1).csv stand in {normal} too" in told.output
+    times = iso_times(START + np.arange(400, 1000) * SECOND)
+    x[500, 2] = np.nan
+    put(normal, x)
+    write_table(tmp_path / "later.csv", ["time", *SENSORS], [times, *np.concatenate([x[400:], record(400, 2)]).T])
+    data = put(tmp_path / "d.csv", leaking())
+    told = lab("score", "--normal", normal, tmp_path / "later.csv", "--data", data, "-o", tmp_path / "s.csv")
+    assert f"200 rows of {tmp_path}/later.csv stand in" in told.output
+    # what reads otherwise at the same times is another machine's; midnight stands in two days
+    put(tmp_path / "other.csv", record(600, 3))
+    write_table(tmp_path / "next.csv", ["time", *SENSORS], [times[199:], *np.concatenate([x[599:], record(400, 2)]).T])
+    for file in ("other.csv", "next.csv"):
+        assert "stand in" not in lab("fit", "--normal", normal, tmp_path / file, "-o", model).output
+    for file in ("a.csv", "b.csv"):
+        write_table(tmp_path / file, SENSORS, list(x.T))
+    told = lab("fit", "--normal", tmp_path / "a.csv", tmp_path / "b.csv", "-o", model, "--period", "1s")
+    assert "600 rows of" in told.output
