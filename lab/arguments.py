@@ -37,9 +37,11 @@ def split_names(listed: str) -> list[str]:
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Exit with 2 when the output's name has no known ending, or would overwrite what is read."""
+    """Exit with 2 when the output's name has no known ending, no folder to be in, or would overwrite an input."""
     if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
         raise typer.BadParameter(text("score.bad_output", file=output), param_hint="--output")
+    if not output.parent.is_dir():  # said now, and not when the work is done
+        raise typer.BadParameter(text("score.no_folder", folder=output.parent), param_hint="--output")
     if output.resolve() in {file.resolve() for file in inputs}:
         raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
 

@@ -115,6 +115,9 @@ def fit_tables(
         runs += np.split(values, np.flatnonzero(steps > GAP_PERIODS * period) + 1)
     path = ", ".join(str(table.path) for table in tables)
     rows = sum(len(run) for run in runs if len(run) > 1)
+    if rows < LEAST_ROWS <= sum(map(len, runs)):
+        gap = f"{GAP_PERIODS * period:g}"
+        raise TableError(text("table.few_whole", path=path, rows=rows, least=LEAST_ROWS, period=f"{period:g}", gap=gap))
     if rows < LEAST_ROWS:
         raise TableError(text("table.few", path=path, rows=rows, least=LEAST_ROWS))
     if not any(np.isfinite(run).any() for run in runs):

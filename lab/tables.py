@@ -133,6 +133,8 @@ def read_table(
     """
     path = Path(path)
     raw = read_bytes(path)
+    if path.suffix.lower() == ".model":
+        raise TableError(text("table.model", path=path))
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if ".parquet" in suffixes[-2:]:
         source: _Source = _parquet_source(path, raw)

@@ -46,6 +46,8 @@ def register(app: typer.Typer) -> None:
         inputs = [*normal, *([limits] if limits is not None else [])]
         if output.resolve() in {file.resolve() for file in inputs}:
             raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
+        if output.name.lower().endswith((".csv", ".gz", ".parquet", ".txt", ".tsv", ".xlsx", ".json")):
+            raise typer.BadParameter(text("fit.data_name", file=output), param_hint="--output")
         rate, period_s, names = check_rate(false_alarms_per_month), parse_period(period), split_names(ignore)
         zone = parse_zone(timezone)
         try:

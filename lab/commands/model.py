@@ -67,6 +67,9 @@ def register(app: typer.Typer) -> None:
         from models.detector import ModelError
 
         models = load_config(config, data_dir=data_dir).models
+        if not (models / "tep.model").exists():
+            typer.echo(text("model.causes.first", folder=models), err=True)
+            raise typer.Exit(1)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

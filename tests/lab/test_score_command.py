@@ -228,7 +228,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         assert done.exit_code == 1
         assert word in done.output
     assert not out.exists()
-    done = lab("fit", "--normal", data, "--normal", tmp_path / "o.csv", "-o", out)
+    done = lab("fit", "--normal", data, "--normal", tmp_path / "o.csv", "-o", tmp_path / "s.model")
     assert done.exit_code == 1
     assert "no column" in done.output
 
@@ -719,3 +719,21 @@ def test_rows_that_come_twice_are_told(tmp_path: Path) -> None:
         write_table(tmp_path / file, SENSORS, list(x.T))
     told = lab("fit", "--normal", tmp_path / "a.csv", tmp_path / "b.csv", "-o", model, "--period", "1s")
     assert "600 rows of" in told.output
+
+
+def test_slips_of_names_and_of_the_period(tmp_path: Path) -> None:
+    normal, data = put(tmp_path / "n.csv", record(600, 1)), put(tmp_path / "d.csv", leaking())
+    before, model = data.read_bytes(), tmp_path / "m.model"
+    over = lab("fit", "--normal", normal, "-o", data)
+    assert (over.exit_code, data.read_bytes() == before) == (2, True)
+    assert "such as plant.model" in " ".join(over.output.replace("│", " ").split())
+    assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
+    swapped = lab("score", "--normal", model, "--data", data, "-o", tmp_path / "s.csv")
+    assert (swapped.exit_code, "give it as --model" in swapped.output) == (1, True)
+    nowhere = lab("score", "--normal", normal, "--data", data, "-o", tmp_path / "no" / "s.csv")
+    assert (nowhere.exit_code, "no such folder" in " ".join(nowhere.output.replace("│", " ").split())) == (2, True)
+    short = lab("fit", "--normal", normal, "-o", model, "--period", "100ms")
+    assert short.exit_code == 1
+    assert "0 rows to learn from; want at least 50. Rows more than 0.5 s apart" in short.output
+    first = lab("model", "causes", "--data-dir", tmp_path / "lab")
+    assert (first.exit_code, "make it first: lab model tep" in first.output) == (1, True)
