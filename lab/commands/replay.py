@@ -88,8 +88,10 @@ def register(app: typer.Typer) -> None:
 
 def _asset_id(asset: str | None, file: Path) -> str:
     if asset is None:
-        asset = re.sub(r"[^A-Za-z0-9-]+", "_", file.name.split(".")[0]).strip("_")[:64]
-        if not asset:
+        name = file.name.split(".")[0]
+        asset = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[:64]
+        # 温度_4.csv and 流量_4.csv would both be the asset 4
+        if not asset or any(sign.isalnum() and not sign.isascii() for sign in name):
             raise typer.BadParameter(text("devices.replay.name_it", file=file.name), param_hint="--asset")
     if not ASSET.match(asset):
         raise typer.BadParameter(text("devices.replay.asset", asset=asset), param_hint="--asset")
@@ -180,9 +182,11 @@ def _prepare_model(
     from models.detector import save
     from models.precursor import LEAST_ROWS
 
-    place.parent.mkdir(parents=True, exist_ok=True)
     if model is not None:
         chosen = renamed(load_model(model), dict(zip(table.columns, tags(table.columns), strict=True)))
+        lacking = [name for name in chosen.detector.sensors if name not in tags(table.columns)]
+        if 2 * len(lacking) > len(chosen.detector.sensors):  # the collector would not use it
+            raise TableError(text("table.lacks", path=table.path, sensors=", ".join(lacking[:10])))
         save(chosen.detector, place, {"source": str(model.name)})
     elif normal is not None:
         from lab.tables import read_table

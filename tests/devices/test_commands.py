@@ -136,6 +136,15 @@ def test_a_model_from_normal_rows_is_there_before_the_first_row(broker, press, t
     refused = lab(*args, "--normal", few)
     assert (refused.exit_code, f"{few}: 40 rows to learn from" in refused.output) == (1, True)
     (tmp_path / "other.csv").write_text("x\n" + "1\n" * 50)
+    save(fit_tables([read_table(slow, ignore=["温度(℃)", "圧力[kPa]", "anomaly"])]).detector, tmp_path / "part.model")
+    assert lab(*args, "--model", tmp_path / "part.model").exit_code == 0
+    before = place.read_bytes()
+    wide = tmp_path / "wide.csv"
+    wide.write_text("flow,a,b,c\n" + "".join(f"{row % 7},{row % 5},{row % 3},{row % 11}\n" for row in range(100)))
+    save(fit_tables([read_table(wide)], 1.0).detector, tmp_path / "wide.model")
+    unlike = lab(*args, "--model", tmp_path / "wide.model")
+    assert (unlike.exit_code, "lacks most of the model's sensors: a, b, c" in unlike.output) == (1, True)
+    assert place.read_bytes() == before
     other = lab(*args, "--normal", tmp_path / "other.csv")
     assert (other.exit_code, "圧力[kPa]" in other.output) == (1, True)
 
@@ -185,6 +194,13 @@ def test_what_is_refused(tmp_path, args, code, says):
     assert done.exit_code == code, done.output
     assert says in " ".join(done.output.replace("│", " ").split())
     assert not list(tmp_path.glob("data/spools/*"))
+
+
+@pytest.mark.parametrize("name", ["評価_2.csv", "ポンプ.csv", "_.csv"])
+def test_two_files_are_not_taken_for_one_asset(tmp_path, name):
+    file, _ = table(tmp_path, 30, name)
+    done = lab(file, "--data-dir", tmp_path / "data")
+    assert (done.exit_code, "--asset press-1" in done.output) == (2, True)
 
 
 def test_a_missing_file_is_named(tmp_path):
