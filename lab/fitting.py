@@ -293,7 +293,8 @@ def promise(model: Model, tables: Sequence[Table]) -> list[str]:
     if not isinstance(detector, Precursor) or detector.kept <= detector.promised * 1.001:
         return []
     rows = model.about["rows"]
-    lines = [text("fit.short", rate=f"{detector.promised:g}", kept=f"{detector.kept:.3g}", rows=rows)]
+    kept = f"{detector.kept:.3g}" if detector.kept < 1000 else f"{detector.kept:.0f}"
+    lines = [text("fit.short", rate=f"{detector.promised:g}", kept=kept, rows=rows)]
     there = [_there(tables, detector.sensors[at]) for at in detector.moving.tolist()]
     least = min(there, default=rows)
     if least < SPARSE * rows:

@@ -122,6 +122,9 @@ def register(app: typer.Typer) -> None:
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
             raise typer.Exit(1) from error
+        learned = {name for file in files for name in file.columns} if files else judge.detector.sensors
+        if new := [name for name in table.columns if name not in learned]:
+            typer.echo(text("score.not_learned", data=data, columns=", ".join(new)), err=True)
         if empty := valueless(judge, table):
             typer.echo(text("score.valueless", data=data, sensors=", ".join(empty)), err=True)
         if blind := unjudged(judge, table):

@@ -737,3 +737,13 @@ def test_slips_of_names_and_of_the_period(tmp_path: Path) -> None:
     assert "0 rows to learn from; want at least 50. Rows more than 0.5 s apart" in short.output
     first = lab("model", "causes", "--data-dir", tmp_path / "lab")
     assert (first.exit_code, "make it first: lab model tep" in first.output) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["--normal", "--model"])
+def test_columns_that_were_not_learned_are_told(tmp_path: Path, how: str) -> None:
+    normal, model, out = put(tmp_path / "n.csv", record(600, 1)), tmp_path / "m.model", tmp_path / "s.csv"
+    assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
+    data = put(tmp_path / "d.csv", np.c_[leaking(), np.arange(300) % 7], ("Flow", *SENSORS[1:], "新設"))
+    done = lab("score", how, normal if how == "--normal" else model, "--data", data, "-o", out)
+    assert "d.csv: not judged, as they were not learned: Flow, 新設" in done.output
+    assert "not in the file: flow" in done.output
