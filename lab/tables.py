@@ -7,6 +7,7 @@ which is told, as are titles above the header and units under it that are left o
 the zone that is asked for (`lab.zones`), else UTC.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -793,7 +794,8 @@ def iso_times(times: Times, zone: tzinfo | None = None) -> list[str]:
 def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) -> None:
     """Write columns of equal length as CSV, CSV.gz or Parquet (by the file's ending).
 
-    NaN and what is masked become empty cells. The file appears whole or not at all.
+    NaN and what is masked become empty cells. A CSV file begins with a byte order mark where it holds more than ASCII.
+    The file appears whole or not at all.
 
     Raises:
         TableError: the folder cannot be written to.
@@ -828,6 +830,8 @@ def write_table(path: Path, names: Sequence[str], columns: Sequence[ArrayLike]) 
             sink.truncate()
             arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False, quoting_style="needed"))
     data = sink.getvalue()
+    if path.suffix.lower() != ".parquet" and not data.isascii():  # without a mark Excel reads Japanese as Shift_JIS
+        data = codecs.BOM_UTF8 + data
     if path.suffix.lower() == ".gz":
         data = gzip.compress(data, 6, mtime=0)
     write_whole(path, data)

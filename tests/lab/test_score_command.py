@@ -747,3 +747,16 @@ def test_columns_that_were_not_learned_are_told(tmp_path: Path, how: str) -> Non
     done = lab("score", how, normal if how == "--normal" else model, "--data", data, "-o", out)
     assert "d.csv: not judged, as they were not learned: Flow, 新設" in done.output
     assert "not in the file: flow" in done.output
+
+
+def test_japanese_names_open_in_excel(tmp_path: Path) -> None:
+    names = ("流量", "圧力", *SENSORS[2:])
+    command = ("score", "--normal", put(tmp_path / "n.csv", record(600, 1), names), "--data")
+    assert lab(*command, put(tmp_path / "d.csv", leaking(), names), "-o", tmp_path / "s.csv").exit_code == 0
+    written = (tmp_path / "s.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbftime,")
+    assert "圧力" in written.decode("utf-8")
+    assert read_table(tmp_path / "s.csv", ignore=["kind", "top1", "top2", "top3", "cause"]).time is not None
+    put(tmp_path / "n.csv", record(600, 1))
+    assert lab(*command, put(tmp_path / "d.csv", leaking()), "-o", tmp_path / "s.csv").exit_code == 0
+    assert (tmp_path / "s.csv").read_bytes().startswith(b"time,"), "as before where all is ASCII"
