@@ -133,6 +133,8 @@ def test_an_hour_that_comes_twice_is_told_apart_by_the_order_of_the_rows(tmp_pat
     assert np.diff(hourly.time).tolist() == [HOUR] * 3
     with pytest.raises(TableError, match=r"line 5, .*'2026/10/25 2:00' is earlier .*--timezone"):
         read(tmp_path, times, None)
+    with pytest.raises(TableError, match=r"sort the lines by time$"):
+        read(tmp_path, [f"2026/10/25 2:{minute:02}" for minute in range(59, 0, -1)], None)
 
 
 def test_an_hour_of_which_nothing_tells_when_is_told(tmp_path: Path) -> None:
