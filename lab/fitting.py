@@ -323,14 +323,18 @@ def repeated(tables: Sequence[Table]) -> list[str]:
 
 
 def _same_rows(one: Table, other: Table, values: Floats, others: Floats) -> int:
-    """How many rows of a record stand in another one, at the same dates; without dates all or none."""
+    """How many rows of a record stand in another one, at the same dates; without dates all or none.
+
+    Rows that only go on as the one before do not count: of two machines that stopped they are the same.
+    """
     if one.time is None or other.time is None or one.elapsed or other.elapsed:
         return len(others) if np.array_equal(values, others, equal_nan=True) else 0
     if one.time[0] > other.time[-1] or other.time[0] > one.time[-1]:
         return 0
     _, mine, theirs = np.intersect1d(one.time, other.time, assume_unique=True, return_indices=True)
     same = (values[mine] == others[theirs]) | (np.isnan(values[mine]) & np.isnan(others[theirs]))
-    return int(same.all(axis=1).sum())
+    moved = np.asarray(np.diff(np.nan_to_num(values), axis=0, prepend=np.nan).any(axis=1))
+    return int((same.all(axis=1) & moved[mine]).sum())
 
 
 def odd_periods(tables: Sequence[Table], usual: float) -> list[str]:
