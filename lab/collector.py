@@ -286,6 +286,7 @@ class Collector:
                 case "accept":
                     asset = msgspec.convert(command.args, _Accept).asset
                     self.scoring.accept(asset)
+                    self.live.accepted(self.catalogue.owners.get(asset, ""), asset)
                     return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)

@@ -218,6 +218,13 @@ class Live:
         for view, slot in self._places.get(gateway, ()):
             view.changed[slot] = True
 
+    def accepted(self, gateway: str, asset: str) -> None:
+        """Where an asset stands is normal from its next row on: until that comes there is no score, and no alarm."""
+        for view, slot in self._places.get(gateway, ()):
+            if view.part.names[slot] == asset:
+                view.settle()
+                view.score[slot], view.alarm[slot], view.changed[slot] = np.nan, False, True
+
     def rows(self, rows: Rows) -> None:
         """Take stored rows."""
         for n, part in enumerate(rows.layout.parts):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -326,6 +327,11 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
         assert not at_once.ok  # what was done is said only when it is on the disk
         return at_once
 
+    def shown() -> Any:
+        lab.collector._live_at = -1e9
+        lab.collector.tick()
+        return lab.live()[-1]["assets"]["pump-1"]
+
     refused = order("accept", asset="pump-1")
     assert refused is not None
     assert not refused.ok
@@ -336,10 +342,13 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     told = order("label", episode=episode.id, cause="strainer blocked", kind="process")
     assert told is not None
     assert told.result == {"episode": episode.id, "library": "pump.causes.json"}
+    assert shown()["alarm"]
     done = order("accept", asset="pump-1")
     assert done is not None
     assert done.ok
     assert not lab.collector._dirty
+    calm = shown()  # its gateway may be paused, and say nothing for long
+    assert (calm["episode"], calm["alarm"], calm["score"]) == (None, False, None)
     give(lab, gateway, x[160:], 160)
     lab.commit()
     (episode,) = list_episodes(lab.collector.store)
