@@ -30,7 +30,12 @@ MAX_GATEWAYS: Final = 10_000
 EVERY_CORE_TOPIC: Final = "lab/core/v1/#"
 GATEWAY_TOPICS: Final = tuple(f"lab/v1/+/+/+/+/+/{cls}" for cls in ("event", "birth", "state"))
 
-_MISSING: Final = {"accept": ("api.no_asset", "asset"), "label": ("api.no_episode", "episode")}
+_MISSING: Final = {
+    "accept": ("api.no_asset", "asset"),
+    "label": ("api.no_episode", "episode"),
+    "take_back": ("api.no_episode", "episode"),
+    "rename": ("api.no_cause", "cause"),
+}
 """What the collector does not know when it says so: the text, and which argument names it."""
 
 logger = logging.getLogger("lab.api")

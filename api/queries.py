@@ -6,6 +6,7 @@ Functions here run in a reader's thread; what they take from the hub is only loo
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from api.problems import Problem, bad_field
 from api.reader import Reader
 from api.times import NS, Span, iso
 from devices.quality import GOOD, NAMES
-from lab.episodes import Episode, Outlook, list_episodes
+from lab.episodes import Episode, Outlook, list_episodes, words_told
 from lab.historian.base import HistorianStats, Series
 from lab.ledger import COUNTS
 from lab.naming import cause_name
@@ -380,6 +381,19 @@ def _episode(row: Episode, told: _Names, now: int) -> dict[str, Any]:
         "outlook": told.outlook(row.outlook),
         "duration_s": max(0, (now if row.end is None else row.end) - row.start) / NS,
     }
+
+
+def told_causes(reader: Reader, *, id: str, lang: str) -> list[dict[str, Any]]:
+    """What users told of episodes of assets of the same kind, what was told last first.
+
+    Raises:
+        Problem: there is no such asset.
+    """
+    kind = reader.db.execute("SELECT kind FROM asset WHERE id = ?", (id,)).fetchone()
+    if kind is None:
+        raise Problem("not-found", "api.no_asset", id=id)
+    counts = Counter(word.cause for word in words_told(reader.store, kind[0]).values())
+    return [{"cause": cause, "name": cause_name(cause, lang), "episodes": n} for cause, n in counts.items()]
 
 
 def quarantine(reader: Reader, *, reason: str | None, limit: int, cursor: int | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lab import __version__
 from lab.text import LANGUAGES, catalogue, text
 
 STYLE: Final = Path(__file__).with_name("reference.css")
-METHODS: Final = ("get", "post")
+METHODS: Final = ("get", "post", "delete")
 ADDRESS: Final = "http://lab.invalid"
 """Stands in the page where the address goes at which it is asked for."""
 
@@ -235,5 +235,5 @@ def _curl(method: str, path: str, operation: Mapping[str, Any], body: object) ->
             query.append(f"{parameter['name']}={examples[0]}")
     address = f"{ADDRESS}{path}{'?' if query else ''}{'&'.join(query)}"
     if body is None:
-        return f"curl '{address}'"
+        return f"curl '{address}'" if method == "get" else f"curl -X {method.upper()} '{address}'"
     return f"curl --json '{json.dumps(body)}' '{address}'"

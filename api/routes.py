@@ -307,6 +307,11 @@ async def post_accept(request: Request, id: Id) -> Response:
     return answer(reply.result)
 
 
+EpisodeId = Annotated[
+    str, Path(description="api.param.episode", pattern=r"^[A-Za-z0-9_-]{1,100}$", examples=["tep-1-64499a2a0c2a0"])
+]
+
+
 @router.post(
     "/episodes/{id}/cause",
     summary="api.op.cause",
@@ -316,13 +321,61 @@ async def post_accept(request: Request, id: Id) -> Response:
     ),
 )
 async def post_cause(
-    request: Request,
-    id: Annotated[
-        str,
-        Path(description="api.param.episode", pattern=r"^[A-Za-z0-9_-]{1,100}$", examples=["tep-1-64499a2a0c2a0"]),
-    ],
-    body: Annotated[schema.Told, Body(openapi_examples=schema.CAUSES)],
+    request: Request, id: EpisodeId, body: Annotated[schema.Told, Body(openapi_examples=schema.CAUSES)]
 ) -> Response:
     cause = body.cause.strip()
-    reply = await context(request).bus.order("label", {"episode": id, "cause": cause, "kind": body.kind})
-    return answer({"episode": id, "cause": cause, "library": reply.result.get("library", "")})
+    told = (await context(request).bus.order("label", {"episode": id, "cause": cause, "kind": body.kind})).result
+    return answer({"episode": id, "cause": told.get("cause", cause), "library": told.get("library", "")})
+
+
+@router.delete(
+    "/episodes/{id}/cause",
+    summary="api.op.take_back",
+    response_model=schema.TakenBack,
+    responses=documented({"episode": "tep-1-64499a2a0c2a0", "cause": "strainer blocked"}, *_ORDERS),
+)
+async def delete_cause(request: Request, id: EpisodeId) -> Response:
+    reply = await context(request).bus.order("take_back", {"episode": id})
+    return answer({"episode": id, "cause": reply.result.get("cause")})
+
+
+@router.get(
+    "/assets/{id}/causes",
+    summary="api.op.causes",
+    response_model=schema.ToldCauses,
+    responses=documented(
+        {"causes": [{"cause": "idv_6", "name": "A feed loss", "episodes": 2}]},
+        *("not-found", "invalid", "not-started", "historian"),
+    ),
+)
+async def get_causes(request: Request, id: Id, lang: Lang) -> Response:
+    return answer({"causes": await context(request).readers.run(partial(queries.told_causes, id=id, lang=lang))})
+
+
+@router.post(
+    "/assets/{id}/causes/rename",
+    summary="api.op.rename",
+    response_model=schema.RenamedAnswer,
+    responses=documented({"cause": "strainer blocked", "episodes": 3}, *_ORDERS),
+)
+async def post_rename(
+    request: Request, id: Id, body: Annotated[schema.Renamed, Body(openapi_examples=schema.RENAMES)]
+) -> Response:
+    return await _rename(request, id, body.cause, body.name.strip())
+
+
+@router.post(
+    "/assets/{id}/causes/forget",
+    summary="api.op.forget",
+    response_model=schema.RenamedAnswer,
+    responses=documented({"cause": None, "episodes": 3}, *_ORDERS),
+)
+async def post_forget(
+    request: Request, id: Id, body: Annotated[schema.Forgotten, Body(openapi_examples=schema.FORGETS)]
+) -> Response:
+    return await _rename(request, id, body.cause, None)
+
+
+async def _rename(request: Request, id: str, cause: str, name: str | None) -> Response:
+    told: dict[str, object] = {"asset": id, "cause": cause.strip(), "name": name}
+    return answer((await context(request).bus.order("rename", told)).result)

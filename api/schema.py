@@ -294,6 +294,32 @@ class ToldAnswer(Answer):
     library: str
 
 
+class TakenBack(Answer):
+    """`cause`: what it was told to be until now, if anything."""
+
+    episode: str
+    cause: str | None
+
+
+class ToldCause(Answer):
+    """`episodes`: of how many it was told."""
+
+    cause: str
+    name: str
+    episodes: int
+
+
+class ToldCauses(Answer):
+    causes: list[ToldCause]
+
+
+class RenamedAnswer(Answer):
+    """`cause`: its name by now; null when it is forgotten. `episodes`: of how many it was told."""
+
+    cause: str | None
+    episodes: int
+
+
 class Account(Answer):
     published: int
     accepted: int
@@ -457,6 +483,19 @@ class Told(Request):
     """Where the cause was; if null, where it was told to be before, or where the lab put it."""
 
 
+class Renamed(Request):
+    """A cause that users told, and the name it is to have: one like a name there is makes the two one."""
+
+    cause: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=80)
+    name: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=80)
+
+
+class Forgotten(Request):
+    """A cause that users told, to be told of no episode any more."""
+
+    cause: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=80)
+
+
 class Reset(Request):
     """Back to the base case; the same seed gives the same readings again."""
 
@@ -506,6 +545,8 @@ CAUSES: Final = {
     "own": {"value": {"cause": "strainer blocked"}},
     "corrected": {"value": {"cause": "level gauge sticks", "kind": "instrument"}},
 }
+RENAMES: Final = {"rename": {"value": {"cause": "strainer bloked", "name": "strainer blocked"}}}
+FORGETS: Final = {"forget": {"value": {"cause": "strainer blocked"}}}
 RESETS: Final = {"reset": {"value": {"seed": 1}}}
 
 

@@ -85,6 +85,16 @@ class _Label(msgspec.Struct, forbid_unknown_fields=True):
     kind: Kind | None = None
 
 
+class _TakeBack(msgspec.Struct, forbid_unknown_fields=True):
+    episode: str
+
+
+class _Rename(msgspec.Struct, forbid_unknown_fields=True):
+    asset: str
+    cause: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] | None
+
+
 class Collector:
     """Everything but the loop and the signals; `tick` does what is due."""
 
@@ -290,10 +300,20 @@ class Collector:
                     return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)
-                    library = self.scoring.label(args.episode, args.cause, args.kind)
-                    return Reply(command.id, True, result={"episode": args.episode, "library": library})
+                    library, cause = self.scoring.label(args.episode, args.cause, args.kind)
+                    return Reply(command.id, True, result={"episode": args.episode, "cause": cause, "library": library})
+                case "take_back":
+                    episode = msgspec.convert(command.args, _TakeBack).episode
+                    before = self.scoring.take_back(episode)
+                    return Reply(command.id, True, result={"episode": episode, "cause": before})
+                case "rename":
+                    its = msgspec.convert(command.args, _Rename)
+                    name, episodes = self.scoring.rename(its.asset, its.cause, its.name)
+                    return Reply(command.id, True, result={"cause": name, "episodes": episodes})
                 case _:
-                    return Reply(command.id, False, f"no command {command.op!r}; want accept or label")
+                    return Reply(
+                        command.id, False, f"no command {command.op!r}; want accept, label, take_back or rename"
+                    )
         except KeyError as error:
             return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": True})
         except (ValueError, msgspec.ValidationError) as error:

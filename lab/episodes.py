@@ -32,6 +32,7 @@ room(
     "ALTER TABLE episode ADD COLUMN suspects TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE episode ADD COLUMN upset TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE episode ADD COLUMN label_kind TEXT",
+    "CREATE INDEX episode_told ON episode (asset) WHERE label IS NOT NULL",
 )
 
 
@@ -178,9 +179,26 @@ def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def write_label(db: sqlite3.Connection, id: str, cause: str, kind: Kind) -> None:
-    """Note what the user said that an episode was, and whose. The caller has the transaction."""
-    db.execute("UPDATE episode SET label = ?, label_kind = ? WHERE id = ?", (cause, kind, id))
+class Word(NamedTuple):
+    """What the user said that an episode was, and whose."""
+
+    cause: str
+    kind: Kind | None
+    """None: an older lab did not ask."""
+
+
+def write_label(db: sqlite3.Connection, id: str, word: Word | None) -> None:
+    """Note what the user said of an episode; None: nothing any more. The caller has the transaction."""
+    db.execute("UPDATE episode SET label = ?, label_kind = ? WHERE id = ?", (*(word or (None, None)), id))
+
+
+def words_told(store: Store, kind: str) -> dict[str, Word]:
+    """What users said of episodes of assets of this kind, by the episodes' ids."""
+    query = (
+        "SELECT episode.id, label, label_kind FROM episode JOIN asset ON asset.id = episode.asset "
+        "WHERE asset.kind = ? AND label IS NOT NULL ORDER BY start DESC"
+    )
+    return {id: Word(cause, whose) for id, cause, whose in store.db.execute(query, (kind,))}
 
 
 def find_episode(store: Store, id: str) -> Episode | None:

@@ -1,11 +1,17 @@
-"""Names of causes for people: the catalogue's where it has one, else as the user told them."""
+"""Names of causes for people: the catalogue's where it has one, else as the user told them; and which are the same."""
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from lab.text import catalogue, language
 
 IDV: Final = re.compile(r"idv_(\d+)")
+WRITTEN: Final = re.compile(r"idv[ _-]?0*(\d+)")
+"""A fault of the simulated plant, as people write it."""
+NUMBERED: Final = "tep"
+"""The kind of assets whose faults have numbers."""
 
 
 def cause_name(cause: str, lang: str | None = None) -> str:
@@ -13,3 +19,29 @@ def cause_name(cause: str, lang: str | None = None) -> str:
     found = IDV.fullmatch(cause)
     entry = catalogue().get(f"idv.tep.{found[1]}") if found else None
     return entry[lang or language()] if entry else cause
+
+
+def tidied(cause: str) -> str:
+    """A name as it is kept: no blanks around it, one between words, nothing that cannot be seen."""
+    return " ".join("".join(each for each in cause if unicodedata.category(each) != "Cf").split())
+
+
+def alike(cause: str) -> str:
+    """The same for names that a reader takes for the same: in another case, width or spacing."""
+    return tidied(unicodedata.normalize("NFKC", cause)).casefold()
+
+
+def as_known(cause: str, known: Iterable[str], kind: str) -> str:
+    """The name under which a cause is known already, else as it is told.
+
+    Args:
+        cause: as somebody wrote it.
+        known: names there are.
+        kind: of the asset.
+    """
+    name, names = tidied(cause), list(known)
+    if name in names:
+        return name
+    if kind == NUMBERED and (found := WRITTEN.fullmatch(alike(name))) and f"idv.tep.{found[1]}" in catalogue():
+        return f"idv_{found[1]}"
+    return next((each for each in names if alike(each) == alike(name)), name)

@@ -23,11 +23,12 @@ import numpy as np
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
 from lab.causes import LibraryError, changing, library_there, read_library, write_library
-from lab.episodes import Episode, Kind, Known, find_episode, unpack, write_episodes, write_label
+from lab.episodes import Episode, Kind, Known, Word, find_episode, unpack, words_told, write_episodes, write_label
 from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
+from lab.naming import alike, as_known, tidied
 from lab.rescoring import (
     Behind,
     Replayed,
@@ -88,8 +89,8 @@ class _News:
         """Name and content of the files of models that came into use, by id."""
         self.libraries: dict[str, tuple[str, bytes]] = {}
         """The same of libraries of causes, compressed."""
-        self.labels: dict[str, tuple[str, Kind]] = {}
-        """What the user said that episodes were, and whose."""
+        self.labels: dict[str, Word | None] = {}
+        """What the user said that episodes were; None: they took it back."""
         self.late: list[tuple[str, int]] = []
         self.former: list[tuple[str, int, str | None, bytes]] = []
         """Assets with other channels by now: the last row that had those, their clock, and they (compressed JSON)."""
@@ -388,46 +389,161 @@ class ScoringRuntime:
                 "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
             )
 
-    def label(self, id: str, cause: str, kind: Kind | None = None) -> str:
-        """Note that an episode was this, and compare those to come with it; gives the library's name.
+    def label(self, id: str, cause: str, kind: Kind | None = None) -> tuple[str, str]:
+        """Note that an episode was this, and compare those to come with it; gives the library's name and the cause's.
 
         One of a sensor that failed without an alarm has nothing that could be compared, and is only noted.
 
         Args:
             id: of the episode.
-            cause: what it was.
+            cause: what it was; where it differs from the name of one known in case, width or blanks alone, that one.
             kind: where that was; None for where it was told to be before, or else where the episode was put.
 
         Raises:
             KeyError: no such episode.
             ValueError: the library cannot be read or written; it is left as it is, and nothing is noted.
         """
-        noted = find_episode(self.store, id)
-        found = self._news.episodes.get(id) or noted
-        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
-        if found is None or found.asset not in numbers:
-            raise KeyError(id)
-        if not cause.strip():
+        number, found = self._told_of(id)
+        if not tidied(cause):
             raise ValueError("the cause has no name")
-        number = numbers[found.asset]
+        asset = self.scorer.members[number].asset
         tracker = self.scorer.tracker(number)
         if tracker is not None and tracker.id == id:
             found = tracker.episode()  # it is not written with every row
-        _, before = self._news.labels.get(id, (None, noted and noted.label_kind))
-        whose = kind or before or found.kind
+        words = self._words(asset.kind)
+        before = words.pop(id, None)
+        whose = kind or (before and before.kind) or found.kind
         try:
             sensors = self._model(number, found.model).detector.sensors
             with changing(self.models):
-                name, library = self._library_to_tell(self.scorer.members[number].asset, sensors)
+                name, library = self._library_to_tell(asset, sensors)
+                others = library.without_episode(id).causes  # who corrects the spelling does not want the old one
+                cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
-                    library = library.with_example(cause.strip(), state, whose == "instrument", id)
+                    library = library.with_example(cause, state, whose == "instrument", id)
                     write_library(self.models / name, library)
         except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
-        self._news.labels[id] = cause.strip(), whose
+        self._news.labels[id] = Word(cause, whose)
         self._look()
-        return name
+        return name, cause
+
+    def take_back(self, id: str) -> str | None:
+        """Forget what was told of an episode; those to come are not compared with it. Gives what it was, if anything.
+
+        Raises:
+            KeyError: no such episode.
+            ValueError: a library cannot be read or written; nothing is forgotten.
+        """
+        number, _ = self._told_of(id)
+        asset = self.scorer.members[number].asset
+        before = self._words(asset.kind).get(id)
+        try:
+            with changing(self.models):
+                for name, library in self._libraries_there(_libraries_of(asset)).items():
+                    if id in library.words():
+                        write_library(self.models / name, library.without_episode(id))
+        except (LibraryError, TableError) as error:
+            raise ValueError(str(error)) from error
+        self._look()
+        if before is None:
+            return None
+        self._news.labels[id] = None
+        return before.cause
+
+    def rename(self, asset: str, cause: str, name: str | None) -> tuple[str | None, int]:
+        """Give what users told to be a cause another name, for all assets of a kind; None: forget that it was that.
+
+        What was learnt without being told (the simulated plant's faults) keeps its name, and what the lab itself made
+        of episodes before stays as it was.
+
+        Args:
+            asset: one of the kind.
+            cause: what was told, in any case and width.
+            name: the new name; where one like it is known, the two are one from now on.
+
+        Returns:
+            The name by now, and of how many episodes it was told.
+
+        Raises:
+            KeyError: no such asset, or nothing was told to be this.
+            ValueError: no name, or a library cannot be read or written; nothing is changed in the database.
+        """
+        kind = next((each.asset.kind for each in self.scorer.members if each.asset.id == asset), None)
+        if kind is None:
+            raise KeyError(asset)
+        if name is not None and not tidied(name):
+            raise ValueError("the cause has no name")
+        words, key = self._words(kind), alike(as_known(cause, (), kind))
+        files = {file for each in self.scorer.members if each.asset.kind == kind for file in _libraries_of(each.asset)}
+        self._look()
+        try:
+            with changing(self.models):
+                libraries = self._libraries_there(sorted(files & self._files.keys()))
+                told = {word.cause for word in words.values()}
+                told |= {each for library in libraries.values() for each in library.told_causes()}
+                old = {each for each in told if alike(each) == key}
+                if not old:
+                    raise KeyError(cause)
+                known = told.union(*(each.causes for each in libraries.values())) - old
+                to = None if name is None else as_known(name, sorted(known), kind)
+                for file, library in libraries.items():
+                    changed = library
+                    for each in sorted(old & library.told_causes()):
+                        changed = changed.without_cause(each) if to is None else changed.with_name(each, to)
+                    if changed is not library:
+                        write_library(self.models / file, changed)
+        except (LibraryError, TableError) as error:
+            raise ValueError(str(error)) from error
+        its = {id: word for id, word in words.items() if word.cause in old}
+        self._news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
+        self._look()
+        return to, len(its)
+
+    def _told_of(self, id: str) -> tuple[int, Episode]:
+        """An episode of which a user says something, and its asset's number.
+
+        Raises:
+            KeyError: no such episode, or its asset is not here.
+        """
+        found = self._news.episodes.get(id) or find_episode(self.store, id)
+        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
+        if found is None or found.asset not in numbers:
+            raise KeyError(id)
+        return numbers[found.asset], found
+
+    def _words(self, kind: str) -> dict[str, Word]:
+        """What users told of episodes of assets of a kind, by the episodes' ids, what is not written yet as well."""
+        words = words_told(self.store, kind)
+        for id, word in self._news.labels.items():
+            if self.scorer.members[self._told_of(id)[0]].asset.kind == kind:
+                words.pop(id, None)
+                if word is not None:
+                    words[id] = word
+        return words
+
+    def _libraries_there(self, names: Sequence[str]) -> dict[str, Library]:
+        """Those of these libraries that there are, by name; to be `changing` meanwhile.
+
+        Raises:
+            LibraryError: one cannot be read.
+        """
+        there = {name: library_there(self.models / name) for name in names}
+        return {name: library for name, library in there.items() if library is not None}
+
+    def _take_up_words(self) -> None:
+        """Note what a library was told just before the last collector died, without having noted it."""
+        files = sorted(name for name in self._files if name.endswith(".causes.json"))
+        taken: set[str] = set()
+        for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
+            with suppress(LibraryError):  # it is told when it is to be used
+                for id, (cause, failed) in read_library(self.models / name).words().items():
+                    noted = None if id in taken else find_episode(self.store, id)
+                    taken.add(id)
+                    if noted is not None and noted.label != cause:
+                        log.info("episode %s: what was told last is noted now: %s", id, cause)
+                        self._news.labels[id] = Word(cause, "instrument" if failed else "process")
 
     def _stored_model(self, id: str) -> Model:
         """A model that is or was in use; thousands of assets share one.
@@ -607,8 +723,8 @@ class ScoringRuntime:
             libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
             db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
             db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", news.runs)
-            for id, (cause, kind) in news.labels.items():
-                write_label(db, id, cause, kind)
+            for id, word in news.labels.items():
+                write_label(db, id, word)
             db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
             db.executemany("INSERT OR IGNORE INTO former VALUES (?, ?, ?, ?)", news.former)
             # many assets are many bytes: write them less often
@@ -685,6 +801,7 @@ class ScoringRuntime:
         self._undecided.clear()
         self._restored.clear()
         self._end_lost_episodes()
+        self._take_up_words()
         return total
 
     def _goes_on(self, number: int) -> Behind | None:

@@ -60,6 +60,9 @@ export function post(path, body) {
   return request(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
 }
 
+/** @param {string} path */
+export const remove = (path) => request(path, { method: 'DELETE' });
+
 /** @param {string} id an id as one path segment */
 export const segment = (id) => encodeURIComponent(id);
 

@@ -112,6 +112,44 @@ def register(app: typer.Typer) -> None:
         told = ask(attached(load_config(config, data_dir=data_dir)), f"episodes/{episode}/cause", said)
         typer.echo(text("model.labelled", episode=episode, cause=told["cause"], library=told["library"]))
 
+    @group.command("take-back", help=text("model.take_back.help"), epilog="lab model take-back tep-1-64499a2a0c2a0")
+    def take_back(
+        episode: Annotated[str, typer.Argument(help=text("model.option.episode"))],
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from lab.config import attached, load_config
+
+        before = ask(attached(load_config(config, data_dir=data_dir)), f"episodes/{episode}/cause", None, "DELETE")
+        told = before["cause"] is not None
+        typer.echo(text("model.taken_back" if told else "model.not_told", episode=episode, cause=before["cause"]))
+
+    @group.command(help=text("model.rename.help"), epilog='lab model rename tep-1 "strainer bloked" "strainer blocked"')
+    def rename(
+        asset: Annotated[str, typer.Argument(help=text("model.option.asset"))],
+        cause: Annotated[str, typer.Argument(help=text("model.option.told"))],
+        name: Annotated[str, typer.Argument(help=text("model.option.new_name"))],
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from lab.config import attached, load_config
+
+        said: dict[str, object] = {"cause": cause, "name": name}
+        now = ask(attached(load_config(config, data_dir=data_dir)), f"assets/{asset}/causes/rename", said)
+        typer.echo(text("model.renamed", cause=now["cause"], n=now["episodes"]))
+
+    @group.command(help=text("model.forget.help"), epilog='lab model forget tep-1 "strainer blocked"')
+    def forget(
+        asset: Annotated[str, typer.Argument(help=text("model.option.asset"))],
+        cause: Annotated[str, typer.Argument(help=text("model.option.told"))],
+        data_dir: Annotated[str | None, typer.Option(help=text("model.option.data_dir"))] = None,
+        config: Annotated[Path | None, typer.Option(help=text("model.option.config"))] = None,
+    ) -> None:
+        from lab.config import attached, load_config
+
+        its = ask(attached(load_config(config, data_dir=data_dir)), f"assets/{asset}/causes/forget", {"cause": cause})
+        typer.echo(text("model.forgotten", cause=cause, n=its["episodes"]))
+
     @group.command(help=text("model.show.help"), epilog="lab model show lab-data/models/tep.model")
     def show(
         file: Annotated[Path, typer.Argument(help=text("model.option.file"))],
@@ -149,8 +187,8 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"{text(f'model.show.{name}')}: {shown}")
 
 
-def ask(config: "Config", path: str, body: dict[str, object]) -> dict[str, object]:
-    """Post to the running lab's API and return its answer; exits with 1 when there is none, or it refuses."""
+def ask(config: "Config", path: str, body: dict[str, object] | None, method: str = "POST") -> dict[str, object]:
+    """Ask the running lab's API for something and return its answer; exits with 1 when there is none, or it refuses."""
     import json
     import urllib.error
     import urllib.parse
@@ -158,7 +196,8 @@ def ask(config: "Config", path: str, body: dict[str, object]) -> dict[str, objec
 
     host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(config.api.host, config.api.host)
     url = f"http://{host}:{config.api.port}/api/v1/{urllib.parse.quote(path)}?lang={language()}"
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=15) as answer:
             found: dict[str, object] = json.loads(answer.read())

@@ -164,9 +164,9 @@ class Library:
             raise ValueError("want the name of a cause, and evidence of one episode with this library's sensors")
         causes = self.causes if cause in self.causes else (*self.causes, cause)
         age = nearest_age(rows)
-        same = self.told & (self.episode == episode) & (episode != "")
+        same = self._told_of(episode)
         keep = ~(self.told & (self.examples == found).all(axis=1)) & ~(same & (self.age == age))
-        return replace(
+        told = replace(
             self,
             causes=causes,
             of=np.append(np.where(same, causes.index(cause), self.of)[keep], causes.index(cause)),
@@ -175,6 +175,52 @@ class Library:
             told=np.append(self.told[keep], True),
             failed=np.append(np.where(same, failed, self.failed)[keep], failed),
             episode=np.append(self.episode[keep], episode),
+        )
+        return told._only(np.ones(len(told.of), dtype=np.bool_))
+
+    def without_episode(self, episode: str) -> "Library":
+        """The library without what was told of an episode."""
+        return self._only(~self._told_of(episode))
+
+    def without_cause(self, cause: str) -> "Library":
+        """The library without what was told to be this; what was learnt of it without being told stays."""
+        return self._only(~(self.told & (self._names() == cause)))
+
+    def with_name(self, cause: str, name: str) -> "Library":
+        """The library with another name (one it has, perhaps) for what was told to be this; what was learnt stays."""
+        causes = self.causes if name in self.causes else (*self.causes, name)
+        of = np.where(self.told & (self._names() == cause), causes.index(name), self.of)
+        return replace(self, causes=causes, of=of)._only(np.ones(len(of), dtype=np.bool_))
+
+    def words(self) -> dict[str, tuple[str, bool]]:
+        """What was told of which episode, and whether of a failed sensor."""
+        told = zip(self.episode.tolist(), self.of.tolist(), self.failed.tolist(), self.told.tolist(), strict=True)
+        return {episode: (self.causes[of], failed) for episode, of, failed, told in told if told and episode}
+
+    def told_causes(self) -> set[str]:
+        """What was told of any episode."""
+        return set(self._names()[self.told].tolist())
+
+    def _told_of(self, episode: str) -> NDArray[np.bool_]:
+        same: NDArray[np.bool_] = self.told & (self.episode == episode) & (episode != "")
+        return same
+
+    def _names(self) -> NDArray[np.str_]:
+        """(E,) the examples' causes."""
+        return np.array([self.causes[of] for of in self.of.tolist()], dtype=str)
+
+    def _only(self, keep: NDArray[np.bool_]) -> "Library":
+        """With some of the examples; a cause without any is none."""
+        left, of = np.unique(self.of[keep], return_inverse=True)
+        return replace(
+            self,
+            causes=tuple(self.causes[each] for each in left.tolist()),
+            of=of.astype(np.int64),
+            age=self.age[keep],
+            examples=self.examples[keep],
+            told=self.told[keep],
+            failed=self.failed[keep],
+            episode=self.episode[keep],
         )
 
     def knows(self, sensors: Sequence[str]) -> bool:
@@ -343,7 +389,7 @@ class Matcher:
         found = features(state)[:, self.columns]
         matches = []
         for one, rows in zip(found, state["rows"].tolist(), strict=True):
-            if rows < 1 or not self.causes:
+            if rows < 1 or not len(self.spaces[0].which):
                 matches.append(Match([], 1.0))
                 continue
             age = nearest_age(rows)

@@ -6,6 +6,7 @@ History and live agree because both ask the same function.
 import math
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -310,6 +311,14 @@ class FakeLab:
         """Note what an episode was."""
         for plant in self.plants:
             plant.tell(episode, cause, kind)
+
+    def untell(self, which: Callable[[dict[str, Any]], bool], name: str | None = None) -> list[str]:
+        """Give episodes of which something was told another cause, or none; what was told of them."""
+        rows = [row for plant in self.plants for row in plant.episodes if row["told"] and which(row)]
+        before = [row["cause"] for row in rows]
+        for row in rows:
+            row |= {"cause": name, "cause_name": name, "told": name is not None}
+        return before
 
     def accept(self, key: str) -> None:
         """Where an asset stands is normal."""

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from functools import cache
@@ -233,6 +234,25 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
             return problem(422, "The collector refused", lab.refuse, request.url.path)
         lab.tell(key, body["cause"], body["kind"])
         return Answer({"episode": key, "cause": body["cause"], "library": "tep.causes.json"})
+
+    @app.delete("/api/v1/episodes/{key}/cause")
+    async def take_back(key: str) -> Response:
+        lab.posted.append((f"episodes/{key}/cause", "taken back"))
+        return Answer({"episode": key, "cause": lab.untell(lambda row: row["id"] == key)[0]})
+
+    @app.get("/api/v1/assets/{key}/causes")
+    async def causes(key: str) -> Answer:
+        told = Counter(row["cause"] for plant in lab.plants for row in plant.episodes if row["told"])
+        return Answer({"causes": [{"cause": cause, "name": cause, "episodes": n} for cause, n in told.items()]})
+
+    @app.post("/api/v1/assets/{key}/causes/{action}")
+    async def mend(key: str, action: str, request: Request) -> Response:
+        body = await request.json()
+        lab.posted.append((f"assets/{key}/causes/{action}", body))
+        if lab.refuse:
+            return problem(422, "The collector refused", lab.refuse, request.url.path)
+        found = lab.untell(lambda row: row["cause"] == body["cause"], body.get("name"))
+        return Answer({"cause": body.get("name"), "episodes": len(found)})
 
     @app.post("/api/v1/assets/{key}/accept")
     async def accept(key: str, request: Request) -> Response:

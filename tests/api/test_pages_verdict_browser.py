@@ -201,6 +201,58 @@ def test_a_name_of_ones_own_is_told_of_an_episode_that_ended(visit: Open) -> Non
     assert here.errors == []
 
 
+def test_what_was_told_is_taken_back(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    page.click("#tell")
+    expect(page.locator("dialog button:has-text('Take back')")).to_have_count(0)  # nothing was told
+    page.locator("dialog select[name=cause]").select_option("idv_5")
+    page.click("dialog .primary")
+    expect(page.locator(".diagnosis .part").first).to_contain_text("told by a user")
+    page.click("#tell")
+    page.click("dialog button:has-text('Take back')")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator(".notice")).to_contain_text("Taken back: IDV 5")
+    assert here.server.lab.posted[-1] == ("episodes/e9/cause", "taken back")
+    expect(page.locator(".diagnosis .part").first).not_to_contain_text("told by a user")
+    assert here.errors == []
+
+
+def test_a_cause_is_renamed_and_deleted(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    page.click("#causes")
+    choice, name = page.locator("dialog select[name=cause]"), page.locator("dialog input")
+    assert choice.inner_text() == "strainer blocked (1)"
+    assert name.input_value() == "strainer blocked"
+    here.server.lab.refuse = "The library cannot be read."
+    name.fill("strainer worn")
+    page.click("dialog .primary")
+    expect(page.locator("dialog [role=alert]")).to_have_text("The library cannot be read.")
+    here.server.lab.refuse = None
+    page.click("dialog .primary")
+    expect(page.locator(".notice")).to_contain_text("Now: strainer worn.")
+    expect(page.locator(".episode-table")).to_contain_text("strainer worn")
+    page.click("#causes")
+    page.click("dialog button:has-text('Delete')")
+    expect(page.locator("dialog")).to_contain_text("(told 1×) is deleted for all assets of this kind")
+    page.click("dialog button:has-text('Cancel')")
+    expect(page.locator("dialog")).to_have_count(0)
+    page.click("#causes")
+    page.click("dialog button:has-text('Delete')")
+    page.click("dialog .primary")
+    expect(page.locator(".notice")).to_contain_text("Deleted: strainer worn.")
+    mend = "assets/tep-1/causes"
+    asked = {"cause": "strainer blocked", "name": "strainer worn"}
+    assert here.server.lab.posted == [
+        *[(f"{mend}/rename", asked)] * 2,
+        (f"{mend}/forget", {"cause": "strainer worn"}),
+    ]
+    expect(page.locator(".episode-table")).not_to_contain_text("strainer worn")
+    page.click("#causes")
+    expect(page.locator(".notice")).to_contain_text("Nothing was told yet.")
+
+
 def test_accepting_asks_first_and_says_what_it_does(visit: Open) -> None:
     here = visit()
     page = open_asset(here)

@@ -52,6 +52,10 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/assets/{id}/score",
         "POST /api/v1/assets/{id}/accept",
         "POST /api/v1/episodes/{id}/cause",
+        "DELETE /api/v1/episodes/{id}/cause",
+        "GET /api/v1/assets/{id}/causes",
+        "POST /api/v1/assets/{id}/causes/rename",
+        "POST /api/v1/assets/{id}/causes/forget",
         "GET /api/v1/series",
         "GET /api/v1/episodes",
         "GET /api/v1/simulators",
@@ -139,6 +143,8 @@ def test_the_page_lists_everything_and_needs_no_network(
     page = answer.text
     for method, path, _ in operations(document):
         assert f"<code>{method.upper()} {path}</code>" in page
+    for method, path in (("POST", "assets/tep-1/accept"), ("DELETE", "episodes/tep-1-64499a2a0c2a0/cause")):
+        assert re.search(f"curl -X {method} (&#x27;|')[^ ]*/api/v1/{path}(&#x27;|')", page), path
     for code in STATUS:
         assert f"/problems/{code}" in page
     assert "<script" not in page

@@ -1,5 +1,6 @@
 """What the routes answer about a lab whose database the real writers wrote."""
 
+import sqlite3
 import time
 from typing import Any
 
@@ -328,6 +329,49 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         assert answer.json()["errors"] == [{"field": "cause", "message": "must be a name in one line"}]
 
 
+def test_what_was_told_is_taken_back_renamed_and_deleted(http: httpx.Client, collector: Collector) -> None:
+    collector.orders.clear()
+    for method, path, body, result, order in (
+        ("DELETE", "episodes/e1/cause", None, {"episode": "e1", "cause": "gasket"}, ("take_back", {"episode": "e1"})),
+        (
+            *("POST", "assets/tep-1/causes/rename", {"cause": "a", "name": " b "}, {"cause": "b", "episodes": 2}),
+            ("rename", {"asset": "tep-1", "cause": "a", "name": "b"}),
+        ),
+        (
+            *("POST", "assets/tep-1/causes/forget", {"cause": "a"}, {"cause": None, "episodes": 2}),
+            ("rename", {"asset": "tep-1", "cause": "a", "name": None}),
+        ),
+    ):
+        collector.answer = {"ok": True, "detail": "", "result": result}
+        answer = http.request(method, f"/api/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()) == (200, result), answer.text
+        assert (collector.orders[-1]["op"], collector.orders[-1]["args"]) == order
+        collector.answer = {"ok": False, "detail": "", "result": {"missing": True}}
+        assert http.request(method, f"/api/v1/{path}", json=body).status_code == 404
+        foreign = {"origin": "http://elsewhere.example"}
+        assert http.request(method, f"/api/v1/{path}", json=body, headers=foreign).status_code == 403
+    for path, body in (
+        ("rename", {"cause": "a"}),
+        ("rename", {"cause": "a", "name": None}),
+        ("forget", {"cause": " "}),
+    ):
+        assert http.post(f"/api/v1/assets/tep-1/causes/{path}", json=body).status_code == 422
+
+
+def test_the_causes_told_of_assets_of_a_kind(http: httpx.Client, config: Config) -> None:
+    with sqlite3.connect(config.database) as db:
+        before = db.execute("SELECT id, label FROM episode WHERE asset = 'tep-1' ORDER BY start DESC").fetchall()
+        db.execute("UPDATE episode SET label = NULL")
+        db.execute("UPDATE episode SET label = 'idv_6' WHERE id = ?", (before[0][0],))
+    try:
+        found = get(http, "assets/tep-1/causes", schema.ToldCauses)
+        assert found["causes"] == [{"cause": "idv_6", "name": "A feed loss (stream 1)", "episodes": 1}]
+        assert http.get("/api/v1/assets/nobody/causes").status_code == 404
+    finally:
+        with sqlite3.connect(config.database) as db:
+            db.executemany("UPDATE episode SET label = ? WHERE id = ?", [(label, id) for id, label in before])
+
+
 def test_the_command_line_tells_the_running_lab(
     config: Config, http: httpx.Client, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +385,15 @@ def test_the_command_line_tells_the_running_lab(
     assert collector.orders[0]["args"] == {"episode": "e1", "cause": "strainer blocked", "kind": None}
     CliRunner().invoke(build("model"), ["model", "label", "e1", "gauge sticks", "--kind", "instrument"])
     assert collector.orders[1]["args"] == {"episode": "e1", "cause": "gauge sticks", "kind": "instrument"}
+    for words, result, said in (
+        (["take-back", "e1"], {"episode": "e1", "cause": "gauge sticks"}, "it was: gauge sticks"),
+        (["take-back", "e1"], {"episode": "e1", "cause": None}, "was not told"),
+        (["rename", "tep-1", "a", "b"], {"cause": "b", "episodes": 2}, "Now: b (episodes: 2)"),
+        (["forget", "tep-1", "a"], {"cause": None, "episodes": 2}, "Deleted: a (episodes: 2)"),
+    ):
+        collector.answer = {"ok": True, "detail": "", "result": result}
+        done = CliRunner().invoke(build("model"), ["model", *words])
+        assert (done.exit_code, said in done.output) == (0, True), done.output
     collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": True}}
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1

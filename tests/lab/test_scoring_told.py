@@ -235,7 +235,7 @@ def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
     rig.feed("pump-1", seconds(300), leaking())
     first = only(rig)
     assert (first.cause, first.unknown, first.library) == (None, None, None)
-    assert rig.runtime.label(first.id, "strainer blocked") == "pump.causes.json"
+    assert rig.runtime.label(first.id, "strainer blocked") == ("pump.causes.json", "strainer blocked")
     assert rig.runtime.waiting
     assert only(rig).label == "strainer blocked"
     rig.runtime.label(first.id, "gasket")  # the last word holds
@@ -269,6 +269,95 @@ def test_a_cause_named_anew_stays_where_it_was_told_to_be(rig: Rig) -> None:
     rig.runtime.label(first.id, "gasket", "process")
     assert read_library(path).failed.tolist() == [False]
     assert only(rig).label_kind == "process"
+
+
+def two_leaks(rig: Rig) -> list[str]:
+    """The ids of two ended episodes, the first one first."""
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    rig.feed("pump-1", seconds(300, 300), leaking(300, 6))
+    rig.commit()
+    return [episode.id for episode in list_episodes(rig.store)][::-1]
+
+
+def test_a_name_in_another_case_or_width_is_no_other_cause(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    path = rig.models / "pump.causes.json"
+    rig.runtime.label(first, "ポンプ A 詰まり")
+    for written in ("ﾎﾟﾝﾌﾟ Ａ 詰まり", " ポンプ　a  詰まり ", "ポンプ\u200b A 詰まり"):
+        assert rig.runtime.label(second, written)[1] == "ポンプ A 詰まり"
+    assert read_library(path).causes == ("ポンプ A 詰まり",)
+    assert rig.runtime.label(second, "ポンプ B 詰まり")[1] == "ポンプ B 詰まり"
+    assert rig.runtime.label(second, "ポンプ b 詰まり")[1] == "ポンプ b 詰まり", "one's own spelling can be corrected"
+    assert read_library(path).causes == ("ポンプ A 詰まり", "ポンプ b 詰まり")
+    assert rig.runtime.label(second, "IDV 6")[1] == "IDV 6", "a pump has no faults with numbers"
+
+
+def test_what_was_told_by_mistake_is_taken_back(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    path, number = rig.models / "pump.causes.json", rig.numbers["pump-1"]
+    rig.runtime.label(first, "gasket")
+    rig.runtime.label(second, "strainer blocked", "instrument")
+    assert rig.runtime.take_back(second) == "strainer blocked", "before it is written"
+    assert rig.runtime.waiting
+    rig.commit()
+    assert (only_label(rig, first), only_label(rig, second)) == ("gasket", None)
+    assert next(each.label_kind for each in list_episodes(rig.store) if each.id == second) is None
+    assert read_library(path).causes == ("gasket",)
+    assert rig.runtime.take_back(second) is None, "nothing is told of it"
+    assert rig.runtime.take_back(first) == "gasket"
+    assert read_library(path).causes == ()
+    rig.feed("pump-1", seconds(130, 600), leaking(300, 7)[:130])
+    assert rig.runtime.describe(number)["causes"] == []
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) is None
+    with pytest.raises(KeyError):
+        rig.runtime.take_back("pump-1-0")
+
+
+def test_a_cause_is_renamed_and_deleted_wherever_it_was_told(rig: Rig) -> None:
+    library_of(rig)
+    first, second = two_leaks(rig)
+    path = rig.models / "pump.causes.json"
+    rig.runtime.label(first, "strainer bloked")
+    rig.runtime.label(second, "gasket", "instrument")
+    assert rig.runtime.rename("pump-1", "Strainer BLOKED", " strainer  blocked") == ("strainer blocked", 1)
+    assert rig.runtime.rename("pump-1", "strainer blocked", "Strainer blocked") == ("Strainer blocked", 1)
+    assert only_label(rig, first) is None, "not written yet"
+    rig.commit()
+    assert only_label(rig, first) == "Strainer blocked"
+    assert read_library(path).told_causes() == {"Strainer blocked", "gasket"}
+    assert rig.runtime.rename("pump-1", "gasket", "strainer blocked") == ("Strainer blocked", 1), "the two are one"
+    assert rig.runtime.rename("pump-1", "strainer blocked", "LEAK") == ("leak", 2), "as is one that was learnt"
+    rig.commit()
+    assert [only_label(rig, id) for id in (first, second)] == ["leak", "leak"]
+    assert next(each.label_kind for each in list_episodes(rig.store) if each.id == second) == "instrument"
+    assert read_library(path).causes == ("leak", "block", "wear")
+    learnt = len(read_library(path).of) - 2
+    assert rig.runtime.rename("pump-1", "leak", None) == (None, 2)
+    rig.commit()
+    assert [only_label(rig, id) for id in (first, second)] == [None, None]
+    assert read_library(path).causes == ("leak", "block", "wear"), "what was learnt stays"
+    assert len(read_library(path).of) == learnt
+    for asset, cause in (("pump-1", "leak"), ("nobody", "gasket")):
+        with pytest.raises(KeyError):
+            rig.runtime.rename(asset, cause, "x")
+    with pytest.raises(ValueError, match="no name"):
+        rig.runtime.rename("pump-1", "gasket", "\u3000")
+
+
+def test_a_word_the_collector_died_of_is_noted_at_the_next_start(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    rig.runtime.label(first, "gasket")
+    rig.commit()
+    rig.runtime.label(first, "strainer blocked", "instrument")
+    rig.runtime.label(second, "leak")
+    rig.crash()
+    rig.open()
+    assert [only_label(rig, id) for id in (first, second)] == ["strainer blocked", "leak"]
+    kinds = {each.id: each.label_kind for each in list_episodes(rig.store)}
+    assert kinds == {first: "instrument", second: "process"}
 
 
 def test_what_is_told_of_an_open_episode_is_as_old_as_it_is(rig: Rig) -> None:
@@ -339,7 +428,7 @@ def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_
     rig.declare(Asset("b", "csv"), [Channel(tag) for tag in others])
     for asset, cause, library in (("a", "gasket", "csv.causes.json"), ("b", "strainer", "asset-b.causes.json")):
         rig.feed(asset, seconds(300), leaking())
-        assert rig.runtime.label(only(rig, asset).id, cause) == library
+        assert rig.runtime.label(only(rig, asset).id, cause) == (library, cause)
         assert read_library(rig.models / library).causes == (cause,)
     for asset, cause in (("a", "gasket"), ("b", "strainer")):
         rig.feed(asset, seconds(130, 300), leaking(300, 6)[:130])

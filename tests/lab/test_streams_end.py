@@ -341,7 +341,7 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     (episode,) = list_episodes(lab.collector.store)
     told = order("label", episode=episode.id, cause="strainer blocked", kind="process")
     assert told is not None
-    assert told.result == {"episode": episode.id, "library": "pump.causes.json"}
+    assert told.result == {"episode": episode.id, "cause": "strainer blocked", "library": "pump.causes.json"}
     assert shown()["alarm"]
     done = order("accept", asset="pump-1")
     assert done is not None
@@ -354,8 +354,19 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     (episode,) = list_episodes(lab.collector.store)
     assert episode.end == gateway.time(159)
     assert episode.label == "strainer blocked"
+    renamed = order("rename", asset="pump-1", cause="Strainer blocked", name="strainer worn")
+    assert renamed is not None
+    assert renamed.result == {"cause": "strainer worn", "episodes": 1}
+    back = order("take_back", episode=episode.id)
+    assert back is not None
+    assert back.result == {"episode": episode.id, "cause": "strainer worn"}
+    assert list_episodes(lab.collector.store)[0].label is None
     assert order("accept", retained=True, asset="pump-1") is None
-    for op, args in (("accept", {"asset": "nobody"}), ("label", {"episode": "x", "cause": "y"})):
+    nothing = {"asset": "pump-1", "cause": "strainer worn", "name": None}
+    for op, args in (
+        *(("accept", {"asset": "nobody"}), ("label", {"episode": "x", "cause": "y"})),
+        *(("take_back", {"episode": "x"}), ("rename", nothing)),
+    ):
         unknown = order(op, **args)
         assert unknown is not None
         assert unknown.result == {"missing": True}

@@ -1,6 +1,7 @@
 """The library of causes: which made-up fault it was, what it does not know, what the user tells it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,33 @@ def test_the_last_word_on_an_episode_holds_at_every_age(library: Library) -> Non
     both = told.with_example("surge", evidence(other, 60), False, "tep-1-b")
     assert sorted(both.causes[at] for at in both.of[both.told].tolist()) == ["gauge", "gauge", "surge"]
     assert both.failed[both.told].tolist() == [True, True, False]
+
+
+def test_what_was_told_can_be_taken_back_and_renamed(library: Library) -> None:
+    told = library
+    for cause, seed, id in (("surge", 50, "a"), ("surge", 51, "b"), ("leak", 52, "c"), ("gauge", 53, "")):
+        told = told.with_example(cause, evidence(episode("surge", seed), 60), False, id)
+    assert told.told_causes() == {"surge", "leak", "gauge"}
+    assert told.words() == {"a": ("surge", False), "b": ("surge", False), "c": ("leak", False)}
+    back = Library.loads(told.without_episode("a").dumps())
+    assert back.words() == {"b": ("surge", False), "c": ("leak", False)}
+    assert back.without_episode("b").causes == ("leak", "fouling", "stiction", "gauge"), "none is left of it"
+    assert len(told.without_episode("").of) == len(told.of), "an episode that nobody knows is none"
+    renamed = told.with_name("surge", "gauge")
+    assert renamed.causes == ("leak", "fouling", "stiction", "gauge")
+    assert renamed.told_causes() == {"leak", "gauge"}
+    assert renamed.examples.tolist() == told.examples.tolist()
+    assert told.with_name("leak", "hose").causes == (*told.causes, "hose"), "what was learnt keeps its name"
+    assert told.without_cause("leak").causes == told.causes
+    assert told.without_cause("leak").without_cause("surge").without_cause("gauge").dumps() == library.dumps()
+
+
+def test_a_cause_without_an_example_matches_nothing() -> None:
+    told = none(SENSORS).with_example("surge", evidence(episode("surge", 50), 60), False, "a")
+    for bare in (told.without_episode("a"), replace(none(SENSORS), causes=("surge",))):
+        assert bare.matcher(SENSORS).match(evidence(episode("surge", 2), 60))[0] == ([], 1.0)
+    again = told.with_example("hose", evidence(episode("surge", 50), 60), False, "a")
+    assert again.causes == ("hose",), "the last word holds"
 
 
 def test_what_the_user_told_outlives_the_library() -> None:

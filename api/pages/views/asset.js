@@ -10,7 +10,7 @@ import { episodeTable } from './episodes.js';
 import { mimicPanel } from './mimic.js';
 import { contributionsPanel, scorePanel } from './score.js';
 import { sensorsPanel } from './sensors.js';
-import { acceptNormal, tellCause } from './told.js';
+import { acceptNormal, mendCauses, tellCause } from './told.js';
 import { trendsPanel } from './trends.js';
 
 const RANGES = [
@@ -92,6 +92,9 @@ export function assetView({ lab, path }) {
     const sensors = sensorsPanel(asset);
     episodes = episodeTable(asset, (row) => tell(() => tellCause(lab, asset, row)));
     const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes, older);
+    const mend = h('button', { type: 'button', class: 'quiet', id: 'causes', text: t('page.causes') });
+    mend.addEventListener('click', () => tell(() => mendCauses(asset)));
+    episodePanel.head.append(mend);
     const mimic = isTep ? mimicPanel(asset) : null;
     parts = [diagnosis, mimic, score, contributions, trends, sensors].filter(Boolean);
     body.classList.toggle('has-mimic', isTep);
@@ -110,8 +113,12 @@ export function assetView({ lab, path }) {
 
   /** Do what a dialog is for. @param {() => Promise<string|null>} job  what was done, as a sentence */
   async function tell(job) {
-    const sentence = await job();
-    if (sentence) said(sentence);
+    try {
+      const sentence = await job();
+      if (sentence) said(sentence);
+    } catch (problem) {
+      error.update(problem);
+    }
   }
 
   function said(sentence) {

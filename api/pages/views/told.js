@@ -1,6 +1,6 @@
-/** What a user tells the lab: what an episode was, and that a new operating point is normal. */
+/** What a user tells the lab, and takes back: what an episode was, and that a new operating point is normal. */
 
-import { get, post, segment } from '../api.js';
+import { get, post, remove, segment } from '../api.js';
 import { h } from '../dom.js';
 import { percent, t } from '../i18n.js';
 import { causeName, isUnknown, ranked } from '../verdict.js';
@@ -10,7 +10,6 @@ import { errorLine } from '../widgets.js';
 const FAULT = 'idv_';
 const OWN = '\u0000own';
 const LONGEST = 80;
-const TOLD_OF = 200;
 /** Faults of the simulated plant that can be a cause by their number; later ones are other things in the benchmark. */
 const NUMBERED = 20;
 
@@ -18,10 +17,10 @@ const NUMBERED = 20;
  * Ask what an episode was and tell the lab.
  * @param {import('../lab.js').Lab} lab @param {import('../lab.js').Asset} asset
  * @param {any} row  the episode, of the API or of `Asset.episode`
- * @returns {Promise<string|null>} what it was, as a sentence; null when nothing was told
+ * @returns {Promise<string|null>} what came of it, as a sentence; null when nothing was told
  */
 export async function tellCause(lab, asset, row) {
-  const others = await knownCauses(lab, asset).catch(() => []);
+  const others = await knownCauses(asset).catch(() => []);
   const likely = ranked(row);
   const first = new Set(likely.map(([cause]) => cause));
   const rest = others.filter((cause) => !first.has(cause));
@@ -53,7 +52,13 @@ export async function tellCause(lab, asset, row) {
   });
   show();
   const picked = () => (choice.value === OWN ? name.value.trim() : choice.value);
-  const done = await ask(t('page.cause.title'), t('page.cause.save'), [
+  let done = null;
+  const takeBack = async () => {
+    await remove(`episodes/${segment(row.id)}/cause`);
+    done = t('page.cause.taken_back', { cause: causeName(told) });
+    return true;
+  };
+  await ask(t('page.cause.title'), t('page.cause.save'), [
     h('label', { class: 'field' }, h('span', { text: t('page.cause.choose') }), choice),
     naming,
     h('label', { class: 'field' }, h('span', { text: t('page.cause.where') }), where),
@@ -64,19 +69,56 @@ export async function tellCause(lab, asset, row) {
       name.reportValidity();
       return false;
     }
-    await post(`episodes/${segment(row.id)}/cause`, { cause: picked(), kind: where.value });
+    const { cause } = await post(`episodes/${segment(row.id)}/cause`, { cause: picked(), kind: where.value });
+    done = t('page.cause.done', { cause: causeName(cause) });
     return true;
-  });
-  return done ? t('page.cause.done', { cause: causeName(picked()) }) : null;
+  }, told ? [[t('page.cause.take_back'), takeBack]] : []);
+  return done;
 }
 
 /** Causes there are examples or numbers of: what users told of assets of this kind, and the simulated plant's faults. */
-async function knownCauses(lab, asset) {
-  const rows = get('episodes', { limit: TOLD_OF }).then(({ episodes }) => episodes, () => []);
+async function knownCauses(asset) {
   const plant = asset.info.simulator ? get(`simulators/${segment(asset.id)}`).catch(() => null) : null;
-  const told = (await rows).filter((row) => row.told && row.cause && lab.assets.get(row.asset)?.kind === asset.kind);
+  const told = await toldCauses(asset).catch(() => []);
   const numbered = ((await plant)?.disturbances ?? []).filter(({ idv }) => idv <= NUMBERED).map(({ idv }) => `idv_${idv}`);
   return [...new Set([...told.map((row) => row.cause), ...numbered])];
+}
+
+const toldCauses = async (asset) => (await get(`assets/${segment(asset.id)}/causes`)).causes;
+
+/**
+ * Rename or delete a cause that users told of assets of this kind.
+ * @param {import('../lab.js').Asset} asset
+ * @returns {Promise<string|null>} what was done, as a sentence
+ */
+export async function mendCauses(asset) {
+  const rows = await toldCauses(asset);
+  if (!rows.length) return t('page.causes.none');
+  const choice = h('select', { name: 'cause' }, ...rows.map(({ cause, episodes }) =>
+    h('option', { value: cause, text: t('page.causes.row', { cause: causeName(cause), n: episodes }) })));
+  const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off', required: true });
+  const show = () => { name.value = choice.value; };
+  choice.addEventListener('change', show);
+  show();
+  const path = `assets/${segment(asset.id)}/causes`;
+  let done = null;
+  let doomed = null;
+  await ask(t('page.causes'), t('page.causes.rename'), [
+    h('label', { class: 'field' }, h('span', { text: t('page.cause.choose') }), choice),
+    h('label', { class: 'field' }, h('span', { text: t('page.causes.name') }), name),
+    h('p', { class: 'muted', text: t('page.causes.note') }),
+  ], async () => {
+    const { cause } = await post(`${path}/rename`, { cause: choice.value, name: name.value.trim() });
+    done = t('page.causes.renamed', { cause: causeName(cause) });
+    return true;
+  }, [[`${t('page.causes.delete')} …`, async () => { doomed = choice.value; return true; }]]);
+  if (!doomed) return done;
+  const its = { cause: causeName(doomed), n: rows.find((row) => row.cause === doomed).episodes };
+  const gone = await ask(t('page.causes.delete_title'), t('page.causes.delete'), [h('p', { text: t('page.causes.delete_what', its) })], async () => {
+    await post(`${path}/forget`, { cause: doomed });
+    return true;
+  });
+  return gone ? t('page.causes.deleted', its) : null;
 }
 
 /**
@@ -99,24 +141,29 @@ export async function acceptNormal(asset) {
 /**
  * A dialog that stays open until what it is for has been done or it is left.
  * @param {string} title @param {string} yes @param {Node[]} content @param {() => Promise<boolean>} act
+ * @param {[string, () => Promise<boolean>][]} [more]  what else can be done
  * @returns {Promise<boolean>} whether it was done
  */
-function ask(title, yes, content, act) {
+function ask(title, yes, content, act, more = []) {
   const error = errorLine();
   const go = h('button', { type: 'submit', class: 'primary', text: yes });
   const cancel = h('button', { type: 'button', text: t('page.cancel'), on: { click: () => dialog.close('') } });
+  const others = more.map(([text, job]) => h('button', { type: 'button', text, on: { click: () => run(job) } }));
   const form = h('form', { method: 'dialog' }, h('h2', { text: title }), ...content, error,
-    h('footer', {}, cancel, go));
+    h('footer', {}, ...others, cancel, go));
   const dialog = h('dialog', { class: 'asking', 'aria-label': title }, form);
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault();
-    go.disabled = true;
+  const run = async (job) => {
+    for (const button of [go, ...others]) button.disabled = true;
     try {
-      if (await act()) dialog.close('done');
+      if (await job()) dialog.close('done');
     } catch (problem) {
       error.update(problem);
     }
-    go.disabled = false;
+    for (const button of [go, ...others]) button.disabled = false;
+  };
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    run(act);
   });
   document.body.append(dialog);
   dialog.showModal();
