@@ -8,7 +8,7 @@ from typing import Final
 from lab.text import catalogue, language
 
 IDV: Final = re.compile(r"idv_(\d+)")
-WRITTEN: Final = re.compile(r"idv[ _-]?0*(\d+)")
+WRITTEN: Final = re.compile(r"idv[ _-]?\(?0*(\d+)\)?")
 """A fault of the simulated plant, as people write it."""
 NUMBERED: Final = "tep"
 """The kind of assets whose faults have numbers."""
@@ -26,9 +26,16 @@ def tidied(cause: str) -> str:
     return " ".join("".join(each for each in cause if unicodedata.category(each) != "Cf").split())
 
 
-def alike(cause: str) -> str:
-    """The same for names that a reader takes for the same: in another case, width or spacing."""
-    return tidied(unicodedata.normalize("NFKC", cause)).casefold()
+def alike(cause: str, kind: str) -> str:
+    """The same for names that a reader takes for the same: in another case, width or spacing, or IDV 6 and idv_6.
+
+    Args:
+        cause: as somebody wrote it.
+        kind: of the asset.
+    """
+    name = tidied(unicodedata.normalize("NFKC", cause)).casefold()
+    numbered = WRITTEN.fullmatch(name) if kind == NUMBERED else None
+    return f"idv_{numbered[1]}" if numbered and f"idv.tep.{numbered[1]}" in catalogue() else name
 
 
 def as_known(cause: str, known: Iterable[str], kind: str) -> str:
@@ -39,9 +46,9 @@ def as_known(cause: str, known: Iterable[str], kind: str) -> str:
         known: names there are.
         kind: of the asset.
     """
-    name, names = tidied(cause), list(known)
+    name, names, key = tidied(cause), list(known), alike(cause, kind)
+    if kind == NUMBERED and IDV.fullmatch(key):
+        return key
     if name in names:
         return name
-    if kind == NUMBERED and (found := WRITTEN.fullmatch(alike(name))) and f"idv.tep.{found[1]}" in catalogue():
-        return f"idv_{found[1]}"
-    return next((each for each in names if alike(each) == alike(name)), name)
+    return next((each for each in names if alike(each, kind) == key), name)

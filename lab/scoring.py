@@ -475,7 +475,7 @@ class ScoringRuntime:
             raise KeyError(asset)
         if name is not None and not tidied(name):
             raise ValueError("the cause has no name")
-        words, key = self._words(kind), alike(as_known(cause, (), kind))
+        words, key = self._words(kind), alike(cause, kind)
         files = {file for each in self.scorer.members if each.asset.kind == kind for file in _libraries_of(each.asset)}
         self._look()
         try:
@@ -483,7 +483,7 @@ class ScoringRuntime:
                 libraries = self._libraries_there(sorted(files & self._files.keys()))
                 told = {word.cause for word in words.values()}
                 told |= {each for library in libraries.values() for each in library.told_causes()}
-                old = {each for each in told if alike(each) == key}
+                old = {each for each in told if alike(each, kind) == key}
                 if not old:
                     raise KeyError(cause)
                 known = told.union(*(each.causes for each in libraries.values())) - old
