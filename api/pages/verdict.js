@@ -151,13 +151,16 @@ function leftLine(asset, outlook) {
   if (outlook.reached && !comes(outlook)) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
   if (!outlook.sensor) return t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
   const { trip } = limitOf(sensorOf(asset, outlook.sensor), outlook.limit);
-  return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: roughly(outlook.time_s) });
+  return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: plantTime(asset, roughly(outlook.time_s)) });
 }
+
+/** A time, and that it is the plant's own: a simulated one runs faster than the clock. */
+const plantTime = (asset, time) => asset?.info.simulator ? t('page.outlook.plant_short', { time }) : time;
 
 /** An episode's cause and time for a list: what is left while it is open, else how early it was. @param {any} row */
 export function listLine(asset, row) {
   const left = row.outlook?.reached
-    ? t('page.episode.lead_of', { time: leadText(asset, row) })
+    ? t('page.episode.lead_of', { time: plantTime(asset, leadText(asset, row)) })
     : asset && !row.end && row.outlook?.sensor ? leftLine(asset, row.outlook) : null;
   return [causeLine(asset, row), left].filter(Boolean).join('\u00a0· ');
 }

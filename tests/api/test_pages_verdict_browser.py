@@ -89,6 +89,7 @@ def test_what_is_like_nothing_known_and_trips_nowhere_is_said_so(visit: Open) ->
     assert "IDV 9: D feed temperature" in part(page, 0)
     assert "No trip in sight" in part(page, 1)
     assert "at least 68 min" in part(page, 1)
+    expect(page.locator(".diagnosis .part").nth(1)).to_contain_text("simulation ×60")
 
 
 def test_an_instrument_is_named_with_the_reason_and_is_no_alarm(visit: Open) -> None:
@@ -380,8 +381,8 @@ def test_older_episodes_come_when_asked_for(visit: Open) -> None:
 @pytest.mark.parametrize(
     ("locale", "words"),
     [
-        ("en-US", "71% · Trip in about 2 h 35 min"),
-        ("ja-JP", "IDV 1：流れ4のA/C比の変化（Bは一定） 71% · 停止まで約2時間35分"),
+        ("en-US", "71% · Trip in about 2 h 35 min (plant time)"),
+        ("ja-JP", "IDV 1：流れ4のA/C比の変化（Bは一定） 71% · 停止まで約2時間35分（プラント内の時間）"),
     ],
 )
 def test_a_card_in_alarm_says_cause_and_time_in_a_line(visit: Open, locale: str, words: str) -> None:

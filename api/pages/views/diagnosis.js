@@ -79,7 +79,7 @@ export function diagnosisPanel(lab, asset, said) {
       put(since, open ? t('page.episode.open', { time: when(open.start), length: duration(open.duration_s) }) : '');
       showCause(episode, open?.told ? open.cause : null);
       const left = outlookText(asset, episode.outlook);
-      const note = episode.outlook?.sensor && speed ? t('page.outlook.plant_time', { n: speed }) : '';
+      const note = episode.outlook && left.range && speed ? t('page.outlook.plant_time', { n: speed }) : '';
       outlook.update(left.head, left.until, [left.range, note].filter(Boolean).join(' '));
       outlook.classList.toggle('is-over', Boolean(left.over));
       const suspects = suspectText(asset, episode.suspects);
