@@ -57,8 +57,12 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
         (only,),
     ).fetchall()
     opened: dict[str, list[str]] = {}
-    for asset, calm in reader.db.execute(f'SELECT asset, {CALM} FROM episode WHERE "end" IS NULL'):
+    told: dict[str, dict[str, str]] = {}
+    open_ones = f'SELECT asset, {CALM}, id, label FROM episode WHERE "end" IS NULL ORDER BY start'
+    for asset, calm, episode, label in reader.db.execute(open_ones):
         opened.setdefault(asset, []).append("instrument" if calm else "process")
+        if label is not None:
+            told[asset] = {"episode": episode, "cause": label}
     found = []
     for id, kind, name, gateway, state, simulator, sensors, expire_s in rows:
         word = live.assets.get(id)
@@ -79,6 +83,7 @@ def assets(reader: Reader, live: Live, only: str | None = None) -> list[dict[str
             "last": iso(last),
             "sensors": sensors,
             "episodes_open": len(opened.get(id, ())),
+            "told": told.get(id),
         }
         found.append(answer)
     return found

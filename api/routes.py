@@ -42,6 +42,7 @@ _ASSET: Final = {
     "last": "2026-01-01T00:00:00.000Z",
     "sensors": 53,
     "episodes_open": 0,
+    "told": None,
 }
 
 _EXPLAINED: Final = {

@@ -64,6 +64,11 @@ class ProblemDocument(BaseModel):
     errors: list[BadField] | None = None
 
 
+class ToldOfOpen(Answer):
+    episode: str
+    cause: str
+
+
 class Asset(Answer):
     id: str
     kind: str
@@ -79,6 +84,8 @@ class Asset(Answer):
     last: str | None
     sensors: int
     episodes_open: int
+    told: ToldOfOpen | None
+    """What a user told of the open episode."""
 
 
 class Leading(Answer):

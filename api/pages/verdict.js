@@ -142,7 +142,9 @@ export function cardLine(asset) {
   const episode = asset.episode;
   if (!episode) return '';
   const { outlook } = episode;
-  return [causeLine(asset, episode), leftLine(asset, outlook)].filter(Boolean).join(' · ');
+  const { told } = asset.info;
+  const own = told?.episode === episode.id ? { ...episode, told: true, cause: told.cause } : episode;
+  return [causeLine(asset, own), leftLine(asset, outlook)].filter(Boolean).join(' · ');
 }
 
 /** How long is left, in a few words; null without a forecast. @param {import('./lab.js').Asset} asset @param {any} outlook */

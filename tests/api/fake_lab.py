@@ -125,6 +125,8 @@ class Plant:
             "simulator": self.simulator, "health": self.health, "score": score, "limit": 1.0,
             "alarm": bool(score and score > 1), "warm": self.warm, "last": iso(now - (0.3 if self.online else 7300)),
             "sensors": len(self.sensors), "episodes_open": sum(row["end"] is None for row in self.episodes),
+            "told": next(({"episode": row["id"], "cause": row["cause"]} for row in self.episodes
+                          if row["end"] is None and row["told"]), None),
         }  # fmt: skip
 
     def live(self, now: float) -> dict[str, Any]:

@@ -389,6 +389,8 @@ def test_a_card_in_alarm_says_cause_and_time_in_a_line(visit: Open, locale: str,
     here = visit(locale=locale)
     here.open()
     expect(here.page.locator(".card[data-key=tep-1] .card-note")).to_contain_text(words)
+    here.server.lab.tell("e9", "strainer blocked", "process")
+    expect(here.page.locator(".card[data-key=tep-1] .card-note")).to_contain_text("strainer blocked")
     note = "Vibration, drive end" if locale == "en-US" else "固着"
     expect(here.page.locator(".card[data-key=line-2] .card-note")).to_contain_text(note)
 

@@ -46,6 +46,7 @@ def test_assets_from_the_database_alone(http: httpx.Client) -> None:
         "last": None,
         "sensors": 2,
         "episodes_open": 0,
+        "told": None,
     }
     assert assets["tep-1"]["simulator"] is True
     assert assets["tep-1"]["sensors"] == 4
@@ -367,6 +368,9 @@ def test_the_causes_told_of_assets_of_a_kind(http: httpx.Client, config: Config)
         found = get(http, "assets/tep-1/causes", schema.ToldCauses)
         assert found["causes"] == [{"cause": "idv_6", "name": "A feed loss (stream 1)", "episodes": 1}]
         assert http.get("/api/v1/assets/nobody/causes").status_code == 404
+        assets = {each["id"]: each for each in get(http, "assets", schema.Assets)["assets"]}
+        assert assets["tep-1"]["told"] == {"episode": before[0][0], "cause": "idv_6"}, "it is open"
+        assert assets["pump-2"]["told"] is None
     finally:
         with sqlite3.connect(config.database) as db:
             db.executemany("UPDATE episode SET label = ? WHERE id = ?", [(label, id) for id, label in before])
