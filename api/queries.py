@@ -128,7 +128,7 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
         {"tag": tag, "name": tag_name(answer["kind"], tag, names.get(tag, ""), lang), "share": share}
         for tag, share in (word.top if word else [])
     ]
-    model = reader.db.execute("SELECT model FROM scoring_state WHERE asset = ?", (id,)).fetchone()
+    model = reader.db.execute("SELECT model FROM run WHERE asset = ? ORDER BY t DESC LIMIT 1", (id,)).fetchone()
     answer["model"] = model[0] if model else None
     told = _Names(answer["kind"], names, lang)
     answer |= {

@@ -75,6 +75,17 @@ def test_assets_follow_the_live_frames(http: httpx.Client, server: Server, colle
     assert (late["warm"], late["score"]) == (False, None)
 
 
+def test_the_model_in_use_is_that_of_the_newest_run(http: httpx.Client, config: Config) -> None:
+    try:
+        for t, model in ((1, "first"), (2, "second"), (3, None)):  # the last: its file was taken away
+            with sqlite3.connect(config.database) as db:
+                db.execute("INSERT INTO run (asset, t, model, reason) VALUES ('tep-1', ?, ?, 'model')", (t, model))
+            assert get(http, "assets/tep-1", schema.AssetDetail)["model"] == model
+    finally:
+        with sqlite3.connect(config.database) as db:
+            db.execute("DELETE FROM run")
+
+
 def test_sensors(http: httpx.Client) -> None:
     rows = get(http, "assets/tep-1/sensors", schema.Sensors)["sensors"]
     assert [row["tag"] for row in rows] == ["xmeas_1", "xmeas_9", "xmv_3", "plant_s"]
