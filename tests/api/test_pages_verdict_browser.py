@@ -399,7 +399,7 @@ def test_a_card_in_alarm_says_cause_and_time_in_a_line(visit: Open, locale: str,
 def test_dialogs_fit_a_phone(visit: Open, locale: str) -> None:
     phone = visit(PHONE, locale)
     page = open_asset(phone)
-    for button in ("#tell", "#accept"):
+    for button in ("#tell", "#accept", "#causes"):
         page.click(button)
         box = page.locator("dialog").bounding_box()
         assert box is not None
