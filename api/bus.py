@@ -32,6 +32,7 @@ GATEWAY_TOPICS: Final = tuple(f"lab/v1/+/+/+/+/+/{cls}" for cls in ("event", "bi
 
 _MISSING: Final = {
     "accept": ("api.no_asset", "asset"),
+    "unaccept": ("api.no_asset", "asset"),
     "label": ("api.no_episode", "episode"),
     "take_back": ("api.no_episode", "episode"),
     "rename": ("api.no_cause", "cause"),

@@ -128,8 +128,9 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
         {"tag": tag, "name": tag_name(answer["kind"], tag, names.get(tag, ""), lang), "share": share}
         for tag, share in (word.top if word else [])
     ]
-    model = reader.db.execute("SELECT model FROM run WHERE asset = ? ORDER BY t DESC LIMIT 1", (id,)).fetchone()
-    answer["model"] = model[0] if model else None
+    newest = "SELECT model, offset IS NOT NULL FROM run WHERE asset = ? ORDER BY t DESC LIMIT 1"
+    model, accepted = reader.db.execute(newest, (id,)).fetchone() or (None, 0)
+    answer |= {"model": model, "accepted": bool(accepted)}
     told = _Names(answer["kind"], names, lang)
     answer |= {
         "drift": word.drift if word else None,

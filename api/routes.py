@@ -96,6 +96,7 @@ async def get_assets(request: Request) -> Response:
             "episodes_open": 1,
             "leading": [{"tag": "xmeas_1", "name": "A feed", "share": 0.62}],
             "model": "5f0c2a9be1d9",
+            "accepted": False,
             "drift": 1.2,
             "episode": "tep-1-64499a2a0c2a0",
             "episode_kind": "process",
@@ -306,6 +307,16 @@ _ORDERS: Final = ("cross-origin", "not-found", "too-large", "invalid", "lab-refu
 async def post_accept(request: Request, id: Id) -> Response:
     reply = await context(request).bus.order("accept", {"asset": id})
     return answer(reply.result)
+
+
+@router.delete(
+    "/assets/{id}/accept",
+    summary="api.op.unaccept",
+    response_model=schema.Accepted,
+    responses=documented({"asset": "tep-1"}, *_ORDERS),
+)
+async def delete_accept(request: Request, id: Id) -> Response:
+    return answer((await context(request).bus.order("unaccept", {"asset": id})).result)
 
 
 EpisodeId = Annotated[

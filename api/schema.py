@@ -135,6 +135,8 @@ class Outlook(Answer):
 class AssetDetail(Asset):
     leading: list[Leading]
     model: str | None
+    accepted: bool
+    """Normal is where it stood when a user said so (or the lab by itself), not what its model learnt."""
     drift: Number
     episode: str | None
     episode_kind: Literal["process", "instrument"] | None

@@ -298,6 +298,11 @@ class Collector:
                     self.scoring.accept(asset)
                     self.live.accepted(self.catalogue.owners.get(asset, ""), asset)
                     return Reply(command.id, True, result={"asset": asset})
+                case "unaccept":
+                    asset = msgspec.convert(command.args, _Accept).asset
+                    self.scoring.unaccept(asset)
+                    self.live.accepted(self.catalogue.owners.get(asset, ""), asset)
+                    return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)
                     library, cause = self.scoring.label(args.episode, args.cause, args.kind)
@@ -312,7 +317,9 @@ class Collector:
                     return Reply(command.id, True, result={"cause": name, "episodes": episodes})
                 case _:
                     return Reply(
-                        command.id, False, f"no command {command.op!r}; want accept, label, take_back or rename"
+                        command.id,
+                        False,
+                        f"no command {command.op!r}; want accept, unaccept, label, take_back or rename",
                     )
         except KeyError as error:
             return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": True})

@@ -219,7 +219,7 @@ class Live:
             view.changed[slot] = True
 
     def accepted(self, gateway: str, asset: str) -> None:
-        """Where an asset stands is normal from its next row on: until that comes there is no score, and no alarm."""
+        """What is normal of an asset is another thing from its next row on: until that comes, no score and no alarm."""
         for view, slot in self._places.get(gateway, ()):
             if view.part.names[slot] == asset:
                 view.settle()

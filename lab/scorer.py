@@ -248,6 +248,23 @@ class Scorer:
         self._open[number] = False
         return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None
 
+    def unaccept(self, number: int) -> Change | None:
+        """Take what the model learnt for normal again: the asset begins anew with its next row, its open episode ends.
+
+        Raises:
+            ValueError: nothing was accepted.
+        """
+        member, index = self.members[number], int(self._group[number])
+        lasting = index >= 0 and self.last[number] != NEVER and self._listed[index].lasting(int(self._row[number]))
+        if member.model is None or not (lasting or number in self._offset):
+            raise ValueError(f"asset {member.asset.id}: nothing was accepted")
+        self._fresh[number], self._cold[number] = True, True
+        self._offset.pop(number, None)
+        self.runs.append(Run(member.asset.id, int(self.last[number]) + 1, member.model.id, "model"))
+        tracker, member.tracker = member.tracker, None
+        self._open[number] = False
+        return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None
+
     def accept_again(self, number: int, offset: bytes | None) -> Change | None:
         """Take up what was accepted before the next row when it was scored first; its open episode ends.
 

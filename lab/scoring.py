@@ -23,7 +23,18 @@ import numpy as np
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
 from lab.causes import LibraryError, changing, library_there, read_library, write_library
-from lab.episodes import Episode, Kind, Known, Word, find_episode, unpack, words_told, write_episodes, write_label
+from lab.episodes import (
+    Change,
+    Episode,
+    Kind,
+    Known,
+    Word,
+    find_episode,
+    unpack,
+    words_told,
+    write_episodes,
+    write_label,
+)
 from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
@@ -364,8 +375,22 @@ class ScoringRuntime:
         self._accept(numbers[asset])
         log.info("asset %s: where it stands is taken for normal", asset)
 
+    def unaccept(self, asset: str) -> None:
+        """Forget what was accepted of an asset: from its next row on normal is what its model learnt.
+
+        Raises:
+            KeyError: no such asset.
+            ValueError: nothing was accepted.
+        """
+        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
+        self._turned(self.scorer.unaccept(numbers[asset]))
+        log.info("asset %s: what its model learnt is normal again", asset)
+
     def _accept(self, number: int) -> None:
-        change = self.scorer.accept(number)
+        self._turned(self.scorer.accept(number))
+
+    def _turned(self, change: Change | None) -> None:
+        """Note what came of a user's word on where an asset stands."""
         if change is not None:
             self._news.episodes[change.episode.id] = change.episode
         self._news.runs += self.scorer.runs

@@ -96,6 +96,7 @@ class Plant:
     name: str
     sensors: list[Sensor]
     simulator: bool = False
+    accepted: bool = False
     online: bool = True
     warm: bool = True
     health: str = "ok"
@@ -170,7 +171,7 @@ class Plant:
         row = self.open_episode() or {}
         names = ("failed", "cause", "unknown", "outlook")
         return {name: row.get(name) for name in names} | {
-            "drift": self.drift, "episode": row.get("id"), "episode_kind": row.get("kind"),
+            "drift": self.drift, "accepted": self.accepted, "episode": row.get("id"), "episode_kind": row.get("kind"),
             "causes": row.get("causes", [])[:3], "suspects": row.get("suspects", []), "upset": row.get("upset", []),
         }  # fmt: skip
 
@@ -328,7 +329,7 @@ class FakeLab:
         assert plant is not None
         for row in plant.episodes:
             row["end"] = row["end"] or time.time()
-        plant.health, plant.ill_from, plant.drift = "ok", None, 0.0
+        plant.health, plant.ill_from, plant.drift, plant.accepted = "ok", None, 0.0, True
 
     def ledger(self) -> dict[str, Any]:
         """One gateway that lost something, one that had messages refused."""

@@ -262,6 +262,14 @@ def create_app(lab: FakeLab, wire: Wire) -> FastAPI:
         lab.accept(key)
         return Answer({"asset": key})
 
+    @app.delete("/api/v1/assets/{key}/accept")
+    async def unaccept(key: str) -> Answer:
+        lab.posted.append((f"assets/{key}/accept", "undone"))
+        plant = lab.plant(key)
+        assert plant is not None
+        plant.accepted = False
+        return Answer({"asset": key})
+
     @app.get("/api/v1/ledger")
     async def ledger() -> Answer:
         return Answer(lab.ledger())

@@ -268,6 +268,12 @@ def test_accepting_asks_first_and_says_what_it_does(visit: Open) -> None:
     expect(page.locator(".notice")).to_contain_text("Accepted")
     assert here.server.lab.posted == [("assets/tep-1/accept", {})]
     expect(page.locator(".diagnosis")).to_be_hidden()
+    page.click("#undo")
+    expect(page.locator("dialog")).to_contain_text("is what its model learnt")
+    page.click("dialog .primary")
+    expect(page.locator(".notice")).to_contain_text("Normal is again what the model learnt")
+    assert here.server.lab.posted[-1] == ("assets/tep-1/accept", "undone")
+    expect(page.locator("#undo")).to_be_hidden()
 
 
 def test_a_refusal_stays_in_the_dialog(visit: Open) -> None:

@@ -51,6 +51,7 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/assets/{id}/sensors",
         "GET /api/v1/assets/{id}/score",
         "POST /api/v1/assets/{id}/accept",
+        "DELETE /api/v1/assets/{id}/accept",
         "POST /api/v1/episodes/{id}/cause",
         "DELETE /api/v1/episodes/{id}/cause",
         "GET /api/v1/assets/{id}/causes",

@@ -77,10 +77,11 @@ def test_assets_follow_the_live_frames(http: httpx.Client, server: Server, colle
 
 def test_the_model_in_use_is_that_of_the_newest_run(http: httpx.Client, config: Config) -> None:
     try:
-        for t, model in ((1, "first"), (2, "second"), (3, None)):  # the last: its file was taken away
+        for t, model, offset in ((1, "first", b"x"), (2, "second", None), (3, None, None)):  # then its file is gone
             with sqlite3.connect(config.database) as db:
-                db.execute("INSERT INTO run (asset, t, model, reason) VALUES ('tep-1', ?, ?, 'model')", (t, model))
-            assert get(http, "assets/tep-1", schema.AssetDetail)["model"] == model
+                db.execute("INSERT INTO run VALUES ('tep-1', ?, ?, 'model', ?)", (t, model, offset))
+            found = get(http, "assets/tep-1", schema.AssetDetail)
+            assert (found["model"], found["accepted"]) == (model, offset is not None)
     finally:
         with sqlite3.connect(config.database) as db:
             db.execute("DELETE FROM run")
@@ -344,6 +345,7 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
 def test_what_was_told_is_taken_back_renamed_and_deleted(http: httpx.Client, collector: Collector) -> None:
     collector.orders.clear()
     for method, path, body, result, order in (
+        ("DELETE", "assets/tep-1/accept", None, {"asset": "tep-1"}, ("unaccept", {"asset": "tep-1"})),
         ("DELETE", "episodes/e1/cause", None, {"episode": "e1", "cause": "gasket"}, ("take_back", {"episode": "e1"})),
         (
             *("POST", "assets/tep-1/causes/rename", {"cause": "a", "name": " b "}, {"cause": "b", "episodes": 2}),

@@ -1,5 +1,6 @@
 """What a user tells the runtime, and what episodes say of their cause and their limits."""
 
+import contextlib
 import sqlite3
 from concurrent.futures import wait
 from pathlib import Path
@@ -104,6 +105,38 @@ def test_what_was_accepted_outlives_a_gap_but_not_another_model(rig: Rig) -> Non
     rig.feed("pump-1", t[700:], x[700:])
     rig.commit()
     assert len(list_episodes(rig.store, "pump-1")) == 2  # the new model was not asked to follow
+
+
+@pytest.mark.parametrize("then", ["goes on", "stops", "crashes", "crashes, and knows the runs alone"])
+def test_what_was_accepted_by_mistake_is_undone(rig: Rig, then: str) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(600, 5), seconds(600)
+    with pytest.raises(ValueError, match="nothing was accepted"):
+        rig.runtime.unaccept("pump-1")
+    rig.feed("pump-1", t[:200], x[:200])
+    with pytest.raises(ValueError, match="nothing was accepted"):
+        rig.runtime.unaccept("pump-1")
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[200:300], x[200:300])
+    rig.commit()
+    rig.runtime.unaccept("pump-1")
+    rig.commit(force=then == "stops")
+    if then != "goes on":
+        rig.crash()
+        if "alone" in then:
+            with contextlib.closing(sqlite3.connect(rig.folder / "lab.db")) as db, db:
+                db.execute("UPDATE scoring_state SET state = x'00'")
+        rig.open()
+    assert not rig.runtime.describe(rig.numbers["pump-1"])["warm"]
+    assert rig.feed("pump-1", t[300:500], x[300:500]).alarm[-1], "what was a fault is one again"
+    rig.commit()
+    first, second = list_episodes(rig.store)[::-1]
+    assert (first.end, second.start > t[300], second.end) == (t[199], True, None)
+    check_replay(rig, "pump-1")
+    check_replay(rig, "pump-1", int(t[320]))
+    rig.runtime.accept("pump-1")
+    assert not rig.feed("pump-1", t[500:], x[500:]).alarm.any()
+    check_replay(rig, "pump-1")
 
 
 @pytest.mark.parametrize("oldest", [0, 185, 210])

@@ -354,6 +354,10 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     (episode,) = list_episodes(lab.collector.store)
     assert episode.end == gateway.time(159)
     assert episode.label == "strainer blocked"
+    undone = order("unaccept", asset="pump-1")
+    assert undone is not None
+    assert undone.result == {"asset": "pump-1"}
+    assert not shown()["warm"]
     renamed = order("rename", asset="pump-1", cause="Strainer blocked", name="strainer worn")
     assert renamed is not None
     assert renamed.result == {"cause": "strainer worn", "episodes": 1}
@@ -365,7 +369,7 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     nothing = {"asset": "pump-1", "cause": "strainer worn", "name": None}
     for op, args in (
         *(("accept", {"asset": "nobody"}), ("label", {"episode": "x", "cause": "y"})),
-        *(("take_back", {"episode": "x"}), ("rename", nothing)),
+        *(("take_back", {"episode": "x"}), ("rename", nothing), ("unaccept", {"asset": "nobody"})),
     ):
         unknown = order(op, **args)
         assert unknown is not None

@@ -10,7 +10,7 @@ import { episodeTable } from './episodes.js';
 import { mimicPanel } from './mimic.js';
 import { contributionsPanel, scorePanel } from './score.js';
 import { sensorsPanel } from './sensors.js';
-import { acceptNormal, mendCauses, tellCause } from './told.js';
+import { acceptNormal, mendCauses, tellCause, undoAccepted } from './told.js';
 import { trendsPanel } from './trends.js';
 
 const RANGES = [
@@ -86,7 +86,7 @@ export function assetView({ lab, path }) {
     if (asset.info.simulator) tools.append(drawerButton());
     const isTep = asset.kind === 'tep' && asset.sensors.some((sensor) => sensor.tag === 'xmeas_7');
     const diagnosis = diagnosisPanel(lab, asset, said);
-    const score = scorePanel(lab, asset, () => tell(() => acceptNormal(asset)));
+    const score = scorePanel(lab, asset, () => tell(() => acceptNormal(asset)), () => tell(() => undoAccepted(asset)));
     const contributions = contributionsPanel(asset);
     const trends = trendsPanel(lab, asset);
     const sensors = sensorsPanel(asset);

@@ -26,8 +26,9 @@ const DRIFT_HIGH = 0.7;
  * @param {import('../lab.js').Lab} lab
  * @param {import('../lab.js').Asset} asset
  * @param {() => void} accept  the user wants to accept where the asset stands
+ * @param {() => void} undo  the user wants to undo that
  */
-export function scorePanel(lab, asset, accept) {
+export function scorePanel(lab, asset, accept, undo) {
   const history = new History();
   const charts = asset.kind === 'piping' ? PIPING : STATISTICS;
   const named = t('page.score.of', { name: asset.name });
@@ -45,7 +46,7 @@ export function scorePanel(lab, asset, accept) {
   const at = h('span', { class: 'legend-at' });
   legend.append(h('li', {}, at));
   const learning = h('p', { class: 'muted note', text: t('page.plants.learning'), hidden: true });
-  const drift = driftLine(asset, accept);
+  const drift = driftLine(asset, accept, undo);
   const foot = h('div', { class: 'score-foot' }, asset.kind === 'piping' ? null : explained(), drift);
   const element = panel(t('page.score'), 'score', legend, learning, chart.canvas, error, foot);
   const names = [t('page.score'), ...charts.map(({ key }) => t(key))];
@@ -113,13 +114,16 @@ function explained() {
 }
 
 /** Drift of the model, in passing; in words when it is high although nothing is in alarm. */
-function driftLine(asset, accept) {
+function driftLine(asset, accept, undo) {
   const value = h('span', { class: 'muted', title: t('page.drift.note') });
   const button = h('button', { type: 'button', text: t('page.accept'), on: { click: accept } });
   const high = h('div', { class: 'drift-high', hidden: true }, h('p', { text: t('page.drift.high') }), button);
-  const element = h('div', { class: 'drift' }, value, high);
+  const back = h('button', { type: 'button', class: 'quiet', id: 'undo', text: t('page.accept.undo'), on: { click: undo } });
+  const was = h('span', { class: 'muted', hidden: true }, t('page.accept.was'), ' ', back);
+  const element = h('div', { class: 'drift' }, value, ' ', was, high);
   element.show = () => {
     const { drift } = asset;
+    was.hidden = !asset.info.accepted;
     value.hidden = drift === null || asset.kind === 'piping';
     put(value, drift === null ? '' : t('page.drift', { value: number(drift, 1) }));
     // While an episode is open the plant is away from the model for a reason that stands above.

@@ -139,6 +139,20 @@ export async function acceptNormal(asset) {
 }
 
 /**
+ * Ask whether what was accepted is to be undone, and do it.
+ * @param {import('../lab.js').Asset} asset
+ * @returns {Promise<string|null>} that it was done, as a sentence
+ */
+export async function undoAccepted(asset) {
+  const what = h('p', { text: t('page.accept.undo_what', { name: asset.name }) });
+  const done = await ask(t('page.accept.undo_title'), t('page.accept.undo_confirm'), [what], async () => {
+    await remove(`assets/${segment(asset.id)}/accept`);
+    return true;
+  });
+  return done ? t('page.accept.undo_done') : null;
+}
+
+/**
  * A dialog that stays open until what it is for has been done or it is left.
  * @param {string} title @param {string} yes @param {Node[]} content @param {() => Promise<boolean>} act
  * @param {[string, () => Promise<boolean>][]} [more]  what else can be done
