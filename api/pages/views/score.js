@@ -118,7 +118,7 @@ function driftLine(asset, accept, undo) {
   const value = h('span', { class: 'muted', title: t('page.drift.note') });
   const button = h('button', { type: 'button', text: t('page.accept'), on: { click: accept } });
   const high = h('div', { class: 'drift-high', hidden: true }, h('p', { text: t('page.drift.high') }), button);
-  const back = h('button', { type: 'button', class: 'quiet', id: 'undo', text: t('page.accept.undo'), on: { click: undo } });
+  const back = h('button', { type: 'button', id: 'undo', text: t('page.accept.undo'), on: { click: undo } });
   const was = h('span', { class: 'muted', hidden: true }, t('page.accept.was'), ' ', back);
   const element = h('div', { class: 'drift' }, value, ' ', was, high);
   element.show = () => {
