@@ -196,6 +196,8 @@ def follow(
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)
+        if spikes is not None:
+            tracker.go_on(spikes, period)
         if result.forecast is not None:
             tracker.foresee(t, _ahead(result.forecast, rows.asset, row))
         watch(tracker, row)

@@ -430,6 +430,11 @@ class Tracker(Course):
             if self.rows <= FIRST or not self.leads:
                 self.leads = others
 
+    def go_on(self, spikes: Spikes, period: int) -> None:
+        """Note that a sensor that spikes moves the plant, as it may again however long it fails; after `blame`."""
+        if self.whose is not None and self.whose[1] == FAULTS[IS_SPIKING] and self.moving:
+            spikes.since[self.sensors.index(self.whose[0])] = (period, period)
+
     def _may_have_moved(
         self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_]
     ) -> bool:

@@ -719,6 +719,20 @@ def test_what_may_have_spiked_before_a_row_showed_it_is_blamed(rig: Rig, spikes:
     assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
 
 
+@pytest.mark.parametrize(("moved", "kind"), [((265, 545), "instrument"), ((545,), "process")])
+def test_what_moves_the_plant_again_may_have_failed_for_long(rig: Rig, moved: tuple[int, ...], kind: str) -> None:
+    save(refit("precursor", [apart(600, 1)]), rig.models / "pump.model")
+    channels = [Channel(tag, controlled=tag == "current") for tag in SENSORS]
+    x = apart(600, 9)
+    x[110:600:70, 5] += 30.0
+    for first in moved:
+        x[first : first + 30, 0] += 20.0
+    failed(rig, "pump-1", x, channels, 7)
+    newest = list_episodes(rig.store, "pump-1")[0]
+    assert newest.end is None
+    assert (newest.kind, newest.upset) == (kind, ["flow"] if kind == "instrument" else [])
+
+
 @pytest.mark.parametrize(("controlled", "moving"), [("current", ["flow"]), ("flow", [])])
 def test_who_leads_beside_a_sensor_that_just_failed_is_named(rig: Rig, controlled: str, moving: list[str]) -> None:
     """It explains the episode whatever its share, but the plant may move."""
