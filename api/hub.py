@@ -49,6 +49,7 @@ class AssetState(msgspec.Struct):
     causes: list[tuple[str, float]] = []
     unknown: float | None = None
     outlook: Outlook | None = None
+    instruments: list[tuple[str, str, int, float, float]] = []
     online: bool = True
     age_s: float | None = None
 

@@ -143,6 +143,7 @@ def asset(reader: Reader, live: Live, id: str, lang: str) -> dict[str, Any]:
         "causes": told.causes(word.causes if word else []),
         "unknown": word.unknown if word else None,
         "outlook": told.outlook(word.outlook if word else None),
+        "instruments": told.instruments(word.instruments if word else []),
     }
     return answer
 
@@ -161,6 +162,19 @@ class _Names:
 
     def suspects(self, suspects: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         return [{"sensor": sensor, "name": self.of(sensor), "fault": fault} for sensor, fault in suspects]
+
+    def instruments(self, found: Sequence[tuple[str, str, int, float, float]]) -> list[dict[str, Any]]:
+        return [
+            {
+                "sensor": sensor,
+                "name": self.of(sensor),
+                "fault": fault,
+                "times": times,
+                "since_s": since_s,
+                "ago_s": ago_s,
+            }
+            for sensor, fault, times, since_s, ago_s in found
+        ]
 
     def sensors(self, tags: Sequence[str]) -> list[dict[str, Any]]:
         return [{"sensor": tag, "name": self.of(tag)} for tag in tags]

@@ -104,6 +104,16 @@ async def get_assets(request: Request) -> Response:
             "suspects": [],
             "upset": [],
             **_EXPLAINED,
+            "instruments": [
+                {
+                    "sensor": "xmeas_9",
+                    "name": "Reactor temperature",
+                    "fault": "spiking",
+                    "times": 12,
+                    "since_s": 50_400.0,
+                    "ago_s": 540.0,
+                }
+            ],
         },
         "not-found",
         "invalid",

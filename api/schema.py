@@ -132,6 +132,18 @@ class Outlook(Answer):
     limit: Number
 
 
+class Instrument(Failed):
+    """A sensor that failed since the asset began with its model, whatever its episodes were put down to.
+
+    `times`: its spikes, or stretches without a value that tells anything; `since_s` and `ago_s`: how long ago it was
+    first and last seen to fail, in seconds of the asset's own clock.
+    """
+
+    times: int
+    since_s: float
+    ago_s: float
+
+
 class AssetDetail(Asset):
     leading: list[Leading]
     model: str | None
@@ -147,6 +159,7 @@ class AssetDetail(Asset):
     causes: list[Cause]
     unknown: Number
     outlook: Outlook | None
+    instruments: list[Instrument]
 
 
 class Assets(Answer):

@@ -135,7 +135,7 @@ def follow(
     outside, places = group.outside(rows.values - rows.shift), member.layout.places(group.model)
     steers = places.steers if places.declared else None
     ill, spikes = rows.ill, member.spikes
-    lost = None if ill is None else np.isin(ill.fault, LOST)
+    lost = None if ill is None else np.where(np.isin(ill.fault, LOST), ill.fault, 0)
     if spikes is None and lost is not None and lost.any():
         spikes = member.spikes = Spikes()
     lasting = np.zeros(rows.values.shape, dtype=np.bool_) if ill is None else ill.lasting
@@ -160,8 +160,8 @@ def follow(
                 if tracker is None:
                     tracker = Tracker(member.asset.id, member.model.id, t, detector.sensors, detector.period_s)
                 tracker.attend(t, scores[row], ill, row, lasting[row])
-            if tracker is not None and spikes is not None and lost is not None:
-                spikes.fail(period, np.flatnonzero(lost[row]).tolist())
+            if tracker is not None and spikes is not None and ill is not None and lost is not None:
+                spikes.lose(period, lost[row], ill.run[row])
             continue
         ended: Tracker | None = None
         if tracker is not None and (not tracker.alarmed or tracker.parts(ill, row, spikes, period, steers)):
@@ -191,13 +191,13 @@ def follow(
                 if tracker.failed is None and tracker.beside is None:
                     tracker.returned(sensor, group.back(sensor, origin - rows.shift[sensor], since))
             tracker.recall(spikes, period, fresh)
-            if lost is not None:
-                spikes.fail(period, np.flatnonzero(lost[row]).tolist())
+            if ill is not None and lost is not None:
+                spikes.lose(period, lost[row], ill.run[row])
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)
         if spikes is not None:
-            tracker.go_on(spikes, period)
+            tracker.report(spikes, period)
         if result.forecast is not None:
             tracker.foresee(t, _ahead(result.forecast, rows.asset, row))
         watch(tracker, row)

@@ -12,7 +12,8 @@ from devices.quality import BAD, GOOD
 from lab.blocks import Floats, RowBlock
 from lab.causes import read_library
 from lab.episodes import Episode, Known
-from lab.scorer import GAP_NS, GAP_PERIODS, Scorer
+from lab.groups import FAULTS, IS_SPIKING
+from lab.scorer import GAP_NS, GAP_PERIODS, Scorer, period_numbers
 from lab.tables import ODD_PERIOD, Table, TableError, iso_times, sampled_s, write_table
 from lab.text import text
 from lab.tracker import Tracker
@@ -49,6 +50,8 @@ class Scores(NamedTuple):
     """Each with its first and last row."""
     missing: list[str]
     """Sensors of the model that the file does not have."""
+    failures: list[tuple[str, str, int, int, int]]
+    """Sensor, what was wrong with it, how often, first and last row, whatever the episodes were put down to."""
 
     @property
     def scored(self) -> int:
@@ -112,7 +115,15 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
     shares = np.take_along_axis(scored.contributions, order, axis=1)
     names = np.where(shares > 0, np.array(table.columns, dtype=object)[order], "")
     top = [names[:, at].tolist() if at < names.shape[1] else [""] * n for at in range(TOP)]
-    return Scores(scored.score, scored.alarm, episode, matches, suspects, ahead, ahead_of, top, episodes, missing)
+    periods = period_numbers(t / 1e9, model.detector.period_s)
+    failures = []
+    for sensor, fault, told in scorer.failures(number):
+        rows = np.searchsorted(periods, [told.first, told.last]).clip(0, n - 1)
+        first, last = (rows - (fault == FAULTS[IS_SPIKING])).tolist()  # the row after a spike shows it
+        failures.append((sensor, fault, told.times, first, last))
+    return Scores(
+        scored.score, scored.alarm, episode, matches, suspects, ahead, ahead_of, top, episodes, missing, failures
+    )
 
 
 def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[str] | None = None) -> None:

@@ -32,8 +32,8 @@ from lab.blocks import (
 )
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
-from lab.groups import Group, Layout, Seen, together, unpacked
-from lab.spikes import Spikes
+from lab.groups import FAULTS, Group, Layout, Seen, together, unpacked
+from lab.spikes import Failures, Finding, Spikes
 from lab.tracker import Tracker
 from models.detector import Model
 
@@ -495,7 +495,8 @@ class Scorer:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
             member.tracker = None
             self._open[number] = False
-        member.spikes = None
+        told = member.spikes.failures if member.spikes is not None and reason == "gap" else {}
+        member.spikes = Spikes(told) if told else None
 
     def _score_group(self, group: Group, block: RowBlock, rows: Rows, single: bool, scored: Scored) -> None:
         group.grow()
@@ -745,10 +746,33 @@ class Scorer:
 
         return remember(member, group, seen, busy, periods, glimpsed)
 
+    def failures(self, number: int) -> list[tuple[str, str, Failures]]:
+        """Which sensors of an asset failed, how and how often, since it began with its model; rows by their periods."""
+        member = self.members[number]
+        if member.model is None or member.spikes is None:
+            return []
+        sensors = member.model.detector.sensors
+        failures = member.spikes.failures.items()
+        return [(sensors[at], FAULTS[fault], told) for (at, fault), told in failures if told.known]
+
+    def instruments(self, number: int) -> list[Finding]:
+        """The same, by how long ago it was; the last ones first."""
+        found = self.failures(number)
+        if not found or (model := self.members[number].model) is None:
+            return []
+        period_s = model.detector.period_s
+        seconds = self._clock[number] if self._clocked[number] else self.last[number] / 1e9
+        now = int(period_numbers(np.array([seconds]), period_s)[0])
+        told = [
+            Finding(sensor, fault, each.times, (now - each.first) * period_s, (now - each.last) * period_s)
+            for sensor, fault, each in found
+        ]
+        return sorted(told, key=lambda each: (each.ago_s, -each.times, each.sensor))
+
     def _periods(self, number: int, block: RowBlock, rows: Rows, period_s: float) -> list[int]:
         """Numbers of an asset's rows, in periods of its clock."""
         seconds = block.v[rows, self._clock_at[number]] if self._clocked[number] else block.t[rows] / 1e9
-        periods: list[int] = np.floor((seconds + 1e-6) / period_s).astype(np.int64).tolist()
+        periods: list[int] = period_numbers(seconds, period_s).tolist()
         return periods
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
@@ -830,3 +854,8 @@ def _telling(channel: Channel) -> tuple[object, ...]:
 def _longest(period_s: float) -> int:
     """Nanoseconds between two rows of an asset, beyond which it begins anew."""
     return max(GAP_NS, int(min(GAP_PERIODS * period_s * 1e9, FOREVER_NS)))
+
+
+def period_numbers(seconds: Floats, period_s: float) -> Times:
+    """Numbers (N,) of rows at some seconds (N,) of a clock, in periods of it."""
+    return np.floor((seconds + 1e-6) / period_s).astype(np.int64)

@@ -71,7 +71,7 @@ TOLD: Final = 3
 TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 19
+SNAPSHOT_VERSION: Final = 20
 
 room(
     "scoring",
@@ -211,6 +211,7 @@ class ScoringRuntime:
             "causes": [],
             "unknown": None,
             "outlook": None,
+            "instruments": self.scorer.instruments(number),
         }
         tracker = self.scorer.tracker(number)
         if tracker is not None:

@@ -1,20 +1,46 @@
 """What is remembered of an asset's sensors that spiked, leapt, were out of range or failed, row by row."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import BURST, LONGER, SPIKED
+from lab.groups import BURST, IS_SPIKING, LONGER, SPIKED
 from models.detector import Floats
 
 MEMORY: Final = 300
 """Rows for which spikes are remembered, and failures; after so many without one a new series of them begins."""
 STAYED: Final = 0.5
 """What leapt to a value rests there if it has had it for so much of the time since."""
+TWICE: Final = 2
+"""So many spikes within them make a sensor suspected; where the normal record is short, chance makes one."""
 OFTEN: Final = 3
 """So many spikes within them, more than of all others together, make a sensor known to fail."""
+
+
+class Failures(NamedTuple):
+    """How often a sensor failed in one way, whatever episodes there were."""
+
+    times: int
+    """Spikes, or stretches of rows."""
+    first: int
+    """Rows."""
+    last: int
+    known: bool = True
+    """Fewer than `OFTEN` spikes within `MEMORY` rows may be chance, if no episode was put down to them."""
+
+
+class Finding(NamedTuple):
+    """The same in words and seconds of the asset's own clock, as it is told."""
+
+    sensor: str
+    fault: str
+    times: int
+    since_s: float
+    """How long ago it began."""
+    ago_s: float
+    """And was seen last."""
 
 
 class Spikes:
@@ -23,7 +49,7 @@ class Spikes:
     Rows are numbered; where some are missing, so are their numbers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failures: dict[tuple[int, int], Failures] | None = None) -> None:
         self.counted: list[tuple[int, int]] = []
         """Row and sensor of the spikes that count."""
         self.last: dict[int, int] = {}
@@ -34,6 +60,10 @@ class Spikes:
         """First and last row for which each sensor was out of range."""
         self.since: dict[int, tuple[int, int]] = {}
         """First and last row in which each sensor failed, in whatever way, with less than `MEMORY` rows between."""
+        self.moved: dict[int, int] = {}
+        """Row in which each sensor that spikes last moved the plant."""
+        self.failures: dict[tuple[int, int], Failures] = failures or {}
+        """By sensor and what was wrong with it (`FAULTS`), since the asset began with its model."""
 
     def note(self, row: int, fresh: NDArray[np.bool_], counts: NDArray[np.bool_] | None = None) -> None:
         """Take in the sensors (S,) whose spike has just ended, and which of them count (None: all).
@@ -56,10 +86,36 @@ class Spikes:
             self.fail(row, sensors)
 
     def fail(self, row: int, sensors: Sequence[int]) -> None:
-        """Take in which sensors failed in a row."""
+        """Take in which sensors spiked in a row."""
         for sensor in sensors:
-            first, last = self.since.get(sensor, (row, row))
-            self.since[sensor] = (first if row - last < MEMORY else row), row
+            self._fail(row, sensor)
+            told = self.failures.get((sensor, IS_SPIKING), Failures(0, row, row, False))
+            known = told.known or self.of_late(row).count(sensor) >= OFTEN
+            self.failures[sensor, IS_SPIKING] = Failures(told.times + 1, told.first, row, known)
+
+    def lose(self, row: int, faults: NDArray[np.int8], runs: NDArray[np.int32]) -> None:
+        """Take in which sensors (S,) show nothing in a row (`FAULTS`; 0 for those that do), and for how many rows."""
+        for sensor in np.flatnonzero(faults).tolist():
+            self._fail(row, sensor)
+            key, first = (sensor, int(faults[sensor])), row - int(runs[sensor]) + 1
+            told = self.failures.get(key, Failures(0, first, first - 2))
+            self.failures[key] = Failures(told.times + (told.last < row - 1), told.first, row)
+
+    def _fail(self, row: int, sensor: int) -> None:
+        first, last = self.since.get(sensor, (row, row))
+        self.since[sensor] = (first if row - last < MEMORY else row), row
+
+    def blame(self, sensor: int, row: int, moves: bool) -> None:
+        """Take in that an episode is put down to a sensor that spikes, and whether the plant moves with it."""
+        told = self.failures.get((sensor, IS_SPIKING), Failures(1, row, row))
+        self.failures[sensor, IS_SPIKING] = told._replace(known=True)
+        if moves:
+            self.moved[sensor] = row
+
+    def failing_for(self, sensor: int, row: int) -> int:
+        """For how many rows a sensor has failed, now and again or all the time; of one that moved the plant, since."""
+        first, _ = self.since.get(sensor, (row, row))
+        return row - max(first, self.moved.get(sensor, first))
 
     def leave(self, row: int, sensors: Sequence[tuple[int, float, float]]) -> None:
         """Take in which sensors leapt out of their usual values in a row, from which value and to which."""
@@ -105,8 +161,8 @@ class Spikes:
 
     def dump(self) -> dict[str, Any]:
         """For a snapshot, as plain JSON."""
-        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond", "since")}
-        return {"counted": self.counted, **kept}
+        kept = {name: list(getattr(self, name).items()) for name in ("last", "left", "beyond", "since", "moved")}
+        return {"counted": self.counted, **kept, "failures": list(self.failures.items())}
 
     @classmethod
     def restore(cls, dumped: dict[str, Any]) -> "Spikes":
@@ -117,4 +173,6 @@ class Spikes:
         spikes.left = {sensor: (row, origin, top) for sensor, (row, origin, top) in dumped["left"]}
         spikes.beyond = {sensor: (first, last) for sensor, (first, last) in dumped["beyond"]}
         spikes.since = {sensor: (first, last) for sensor, (first, last) in dumped["since"]}
+        spikes.moved = dict(dumped["moved"])
+        spikes.failures = {(sensor, fault): Failures(*each) for (sensor, fault), each in dumped["failures"]}
         return spikes

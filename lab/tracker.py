@@ -24,7 +24,7 @@ from lab.groups import (
     Ill,
     allowed,
 )
-from lab.spikes import MEMORY, Spikes
+from lab.spikes import MEMORY, TWICE, Spikes
 from models.detector import Floats
 from models.precursor import causes
 
@@ -43,8 +43,6 @@ SOME: Final = 0.001
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
 one that spikes may."""
-TWICE: Final = 2
-"""So many make it suspected; where the normal record is short, chance makes one."""
 UNSEEN: Final = 3.0
 """Times the rows between two spikes for which a sensor may have spiked before a row showed it (19 in 20)."""
 SURE: Final = 0.5
@@ -394,7 +392,7 @@ class Tracker(Course):
             return not spiking and age <= MEMORY
         if spiking and steers is None and spikes.of_late(period).count(at) < TWICE:
             return False
-        return max(_failing_for(at, spikes, period), age) <= MEMORY
+        return max(spikes.failing_for(at, period), age) <= MEMORY
 
     def blame(self, spikes: Spikes | None, period: int, steers: NDArray[np.bool_]) -> None:
         """See whether others lead because of a sensor that failed; after `suspect` of the same row.
@@ -430,10 +428,10 @@ class Tracker(Course):
             if self.rows <= FIRST or not self.leads:
                 self.leads = others
 
-    def go_on(self, spikes: Spikes, period: int) -> None:
-        """Note that a sensor that spikes moves the plant, as it may again however long it fails; after `blame`."""
-        if self.whose is not None and self.whose[1] == FAULTS[IS_SPIKING] and self.moving:
-            spikes.since[self.sensors.index(self.whose[0])] = (period, period)
+    def report(self, spikes: Spikes, period: int) -> None:
+        """Note which sensor that spikes it is put down to, and if that moves the plant; after `blame`."""
+        if self.whose is not None and self.whose[1] == FAULTS[IS_SPIKING]:
+            spikes.blame(self.sensors.index(self.whose[0]), period, bool(self.moving))
 
     def _may_have_moved(
         self, failed: tuple[str, str], spikes: Spikes | None, period: int, steers: NDArray[np.bool_]
@@ -557,11 +555,6 @@ def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray
     two = np.sort(outside)[-2:]
     others = np.where(outside >= two[-1], two[0], two[-1]) if len(two) > 1 else np.zeros(1)
     return np.asarray(others <= allowed(outside, part, most))
-
-
-def _failing_for(sensor: int, spikes: Spikes | None, period: int) -> int:
-    """For how many rows a sensor has failed, now and again or all the time."""
-    return 0 if spikes is None else period - spikes.since.get(sensor, (period, period))[0]
 
 
 def _number(value: float) -> float | None:

@@ -113,6 +113,16 @@ export class Asset {
     };
   }
 
+  /** Which sensors failed, how and how often. @returns {{sensor: string, fault: string, times: number, since_s: number, ago_s: number}[]} */
+  get instruments() {
+    const said = (this.frame ?? this.info).instruments ?? [];
+    return said.map((one) => {
+      if (!Array.isArray(one)) return one;
+      const [sensor, fault, times, since_s, ago_s] = one;
+      return { sensor, fault, times, since_s, ago_s };
+    });
+  }
+
   /** How far the stream has moved from the model, 0 as fitted, 1 at the limit. @returns {number|null} */
   get drift() {
     return (this.frame ? this.frame.drift : this.info.drift) ?? null;

@@ -4,7 +4,7 @@ Sensors that steer a valve pass their failure on to the plant. A spike lasts one
 one in 180: what no record shows nobody can tell from a process that moves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +23,7 @@ from lab.blocks import RowBlock
 from lab.episodes import Episode, Known
 from lab.offline import score_table
 from lab.scorer import Scorer
-from lab.spikes import MEMORY
+from lab.spikes import MEMORY, Failures
 from lab.tables import Table
 from models.detector import Model, dumps, loads
 from models.precursor import fit
@@ -74,6 +74,7 @@ BLOCK: Final = 480
 BETWEEN_S: Final = (60, 10)
 """Seconds between the rows of the live plant at its usual speed, of which every third is scored, and as a slow one is
 read."""
+MONTHS: Final = 8
 RUNS: Final = 4
 """Of each process fault, and of each sensor and failure, at most."""
 
@@ -96,19 +97,15 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         return []
     runs = min(seeds, RUNS)
     score = _tep(model.model, model.library)
-    lines, rows = _told_failed(name, score, runs)
-    wrong, suspected, total = 0, 0, 0
-    for fault in FAULTS:
-        first = FAULT_SEED + 100 * fault
-        made = simulated.faulty(fault, range(first, first + runs))
-        for records, trip_h in zip(made.records, made.trip_h, strict=True):
-            found = score(records[: None if np.isnan(trip_h) else int(trip_h * 20)])
-            total += len(found)
-            wrong += sum(episode.kind == "instrument" for episode in found)
-            suspected += sum(bool(episode.suspects) for episode in found)
-    lines.append(Line("episodes of process faults", {name: float(total)}, digits=0))
+    cases, faults = _failures(runs), list(_faulty(runs))
+    lines, rows = _told_failed(name, score, cases)
+    found = [episode for records in faults for episode in score(records)]
+    wrong = sum(episode.kind == "instrument" for episode in found)
+    suspected = sum(bool(episode.suspects) for episode in found)
+    lines.append(Line("episodes of process faults", {name: float(len(found))}, digits=0))
     lines.append(Line("of these told as an instrument's", {name: float(wrong)}, digits=0))
     lines.append(Line("of these with a sensor to be checked first", {name: float(suspected)}, digits=0))
+    lines += _listed(name, model, cases, faults)
     lines += _told_upon(name, score, runs)
     for every_s in BETWEEN_S:
         lines += _read_between(name, model, runs, every_s)
@@ -145,6 +142,7 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
         "model of d00, and rows that follow those the model is of in the normal records of BATADAL and SKAB; of these "
         f"no measuring range is known): each sensor of {FEW} values or more fails; those that rest or fall silent do "
         f"so from row {AT} on, of bursts and spikes there are {OFTEN}, of 15 and of so many standard deviations. "
+        f"Listed: as failed three times within {MEMORY} rows, or with an episode put down to it, in the run. "
         f"Normal months: by the model and by one of the first {SHORT} rows of its record. Without one sensor: by the "
         f"detector alone, which has no value of one of the {len(tep.COLUMNS)} from the first row on; odd faults: mean "
         f"share of the published test files' records {NORMAL + 1} to 960 in alarm. "
@@ -167,10 +165,37 @@ def instruments(subjects: Sequence[Subject], seeds: int) -> list[Section]:
     return [Section("Instruments of the own simulator", protocol, lines, tables)]
 
 
-def _told_failed(name: str, score: Score, runs: int) -> tuple[list[Line], list[tuple[str | int, ...]]]:
+def _listed(name: str, model: LabFitted, cases: Sequence[Case], faults: Sequence[Floats]) -> list[Line]:
+    """Which sensors are listed as failed, whatever the episodes are put down to."""
+
+    def listed(records: Floats) -> set[str]:
+        return {sensor for sensor, _, _ in _scored(model.model, records, model.library, 180)[1]}
+
+    spiking = [(tep.COLUMNS[case.sensor], listed(case.records)) for case in cases if case.kind == "spike"]
+    right = sum(sensor in names for sensor, names in spiking) / len(spiking)
+    others = sum(len(names - {sensor}) for sensor, names in spiking)
+    wrong = sum(len(listed(records)) for records in faults)
+    months = [listed(simulated.month(simulated.PROMISE_SEED + month)) for month in range(MONTHS)]
+    return [
+        Line(f"{len(spiking)} runs with a sensor that spikes, that sensor listed", {name: right}),
+        Line("other sensors listed in them", {name: float(others)}, digits=0),
+        Line(f"sensors listed in {len(faults)} runs of process faults", {name: float(wrong)}, digits=0),
+        Line(f"sensors listed in {MONTHS} normal months", {name: float(sum(map(len, months)))}, digits=0),
+    ]
+
+
+def _faulty(runs: int) -> Iterator[Floats]:
+    """Runs of the process faults (rows, 52), up to the trip."""
+    for fault in FAULTS:
+        first = FAULT_SEED + 100 * fault
+        made = simulated.faulty(fault, range(first, first + runs))
+        for records, trip_h in zip(made.records, made.trip_h, strict=True):
+            yield records[: None if np.isnan(trip_h) else int(trip_h * 20)]
+
+
+def _told_failed(name: str, score: Score, cases: Sequence[Case]) -> tuple[list[Line], list[tuple[str | int, ...]]]:
     """Whose the episodes of sensors that fail are."""
     rows, lines = list[tuple[str | int, ...]](), list[Line]()
-    cases = _failures(runs)
     apart = [(0, 0), (0, 0)]
     """Of sensors that steer nothing, and of those that do: the instrument's, and all."""
     beside, trips = [0, 0], [0, 0, 0]
@@ -445,15 +470,12 @@ def _cut(runs: int) -> list[Floats]:
     """Records up to the trip of runs with a fault in which a flow fell so far that its meter shows nothing."""
     least = CUT * simulated.normal()[:, FLOWS].mean(axis=0)
     found = []
-    for fault in FAULTS:
-        first = FAULT_SEED + 100 * fault
-        made = simulated.faulty(fault, range(first, first + runs))
-        for records, trip_h in zip(made.records, made.trip_h, strict=True):
-            rows = records[: None if np.isnan(trip_h) else int(trip_h * 20)].copy()
-            nothing = rows[:, FLOWS] < least
-            if nothing.any():
-                rows[:, FLOWS] = np.where(nothing, 0.0, rows[:, FLOWS])
-                found.append(rows)
+    for records in _faulty(runs):
+        rows = records.copy()
+        nothing = rows[:, FLOWS] < least
+        if nothing.any():
+            rows[:, FLOWS] = np.where(nothing, 0.0, rows[:, FLOWS])
+            found.append(rows)
     return found
 
 
@@ -469,11 +491,13 @@ def _shown(case: Case, episode: Episode) -> bool:
 
 def _tep(model: Model, library: Known | None = None, every_s: int = 180) -> Score:
     """For runs of the simulated plant, whose sensors have measuring ranges."""
-    return lambda records: _episodes(model, records, library, every_s)
+    return lambda records: _scored(model, records, library, every_s)[0]
 
 
-def _episodes(model: Model, records: Floats, library: Known | None, every_s: int) -> list[Episode]:
-    """The episodes of a run (rows, 52), read so often, at their ends."""
+def _scored(
+    model: Model, records: Floats, library: Known | None, every_s: int
+) -> tuple[list[Episode], list[tuple[str, str, Failures]]]:
+    """The episodes of a run (rows, 52), read so often, at their ends; and the sensors listed as failed then."""
     rows = len(records)
     seconds = every_s * np.arange(1, rows + 1)
     still = np.full((rows, len(channels())), 50.0)  # the agitator
@@ -489,4 +513,4 @@ def _episodes(model: Model, records: Floats, library: Known | None, every_s: int
     times = seconds * 10**9
     block = RowBlock(np.full(rows, number, dtype=np.int32), times, records, code.astype(np.uint8))
     changes = scorer.ingest(block).changes
-    return list({change.episode.id: change.episode for change in changes}.values())
+    return list({change.episode.id: change.episode for change in changes}.values()), scorer.failures(number)

@@ -169,6 +169,10 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
             "missing_sensors": scores.missing,
             "promised_per_month": getattr(model.detector, "promised", None),
             "kept_per_month": getattr(model.detector, "kept", None),
+            "instruments": [
+                {"sensor": sensor, "fault": fault, "times": times, "from_row": first + 1, "to_row": last + 1}
+                for sensor, fault, times, first, last in scores.failures
+            ],
             "episodes": [
                 {
                     "episode": number,
@@ -215,6 +219,9 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
         if episode.outlook is not None and episode.outlook.first_s is not None:
             hours = f"{episode.outlook.first_s / 3600:.2f}"
             typer.echo("  " + text("score.foretold", hours=hours))
+    for sensor, fault, times, first, last in scores.failures:
+        what = text(f"score.fault.{fault}")
+        typer.echo(text("score.instrument", sensor=sensor, fault=what, times=times, first=first + 1, last=last + 1))
     done = text(
         "score.done", scored=scores.scored, rows=len(scores.score), episodes=len(scores.episodes), output=output
     )

@@ -102,6 +102,8 @@ class Plant:
     health: str = "ok"
     ill_from: float | None = None
     drift: float = 0.2
+    instruments: list[tuple[str, str, int, float, float]] = field(default_factory=list)
+    """Sensors that failed: what is wrong, how often, since when and when last (s ago)."""
     newer: dict[str, Any] | None = None
     """The open episode as live frames know it, while what is stored is older."""
     episodes: list[dict[str, Any]] = field(default_factory=list)
@@ -163,7 +165,7 @@ class Plant:
             "suspects": [[each["sensor"], each["fault"]] for each in row.get("suspects", [])],
             "upset": [each["sensor"] for each in row.get("upset", [])],
             "causes": [[each["cause"], each["probability"]] for each in causes][:3], "unknown": row.get("unknown"),
-            "outlook": row.get("outlook"),
+            "outlook": row.get("outlook"), "instruments": self.instruments,
         }  # fmt: skip
 
     def explained(self) -> dict[str, Any]:
@@ -173,6 +175,10 @@ class Plant:
         return {name: row.get(name) for name in names} | {
             "drift": self.drift, "accepted": self.accepted, "episode": row.get("id"), "episode_kind": row.get("kind"),
             "causes": row.get("causes", [])[:3], "suspects": row.get("suspects", []), "upset": row.get("upset", []),
+            "instruments": [
+                {"sensor": sensor, "name": sensor, "fault": fault, "times": times, "since_s": since, "ago_s": ago}
+                for sensor, fault, times, since, ago in self.instruments
+            ],
         }  # fmt: skip
 
     def channels(self) -> list[dict[str, Any]]:

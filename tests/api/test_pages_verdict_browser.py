@@ -154,6 +154,24 @@ def test_a_sensor_that_failed_of_late_is_to_be_checked_first(visit: Open) -> Non
     expect(listed).to_contain_text("Check first: A and C feed (stream 4) is spiking")
 
 
+def test_instruments_that_failed_are_listed_whatever_the_episodes_say(visit: Open) -> None:
+    here = visit()
+    page = open_asset(here)
+    listed = page.locator(".instruments-panel")
+    expect(listed).to_be_hidden()
+    here.server.lab.plants[0].instruments = [
+        ("xmeas_8", "spiking", 12, 50_400.0, 540.0),
+        ("xmeas_4", "frozen", 1, 7200.0, 0.0),
+    ]
+    expect(listed.locator("li")).to_have_count(2)
+    said = listed.inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "Reactor level is spiking 12 times, the first 14 h ago, the last 9 min ago" in said
+    assert "A and C feed (stream 4) is frozen once, 2 h ago" in said
+    here.open("?lang=ja#/asset/tep-1")
+    expect(listed).to_contain_text("12回（最初は")
+    assert here.errors == []
+
+
 def test_without_an_episode_nothing_is_diagnosed(visit: Open) -> None:
     here = visit()
     here.server.lab.accept("tep-1")

@@ -476,6 +476,21 @@ def test_an_instrument_is_named_with_its_fault(tmp_path: Path) -> None:
     assert named == {("instrument", "level spiking")}
 
 
+def test_instruments_that_failed_are_told_whatever_the_episodes_say(tmp_path: Path) -> None:
+    x = record(700, 5)
+    x[[150, 400], 3] += 200.0
+    x[500:, 0] += 20.0
+    x[500:, 3] = x[499, 3]
+    times = np.concatenate([np.arange(300), np.arange(360, 760)])  # a gap in which nothing is forgotten
+    data = tmp_path / "run.csv"
+    body = "\n".join(",".join(map(str, [t, *row])) for t, row in zip(times.tolist(), x.tolist(), strict=True))
+    data.write_text(f"time_s,{','.join(SENSORS)}\n{body}\n", encoding="utf-8")
+    told = lab("score", "--normal", put(tmp_path / "n.csv", record(600, 1)), "--data", data, "-o", tmp_path / "s.csv")
+    assert told.exit_code == 0, told.output
+    assert "Instrument: level, spikes, 2 times (rows 151 to 401)" in told.output
+    assert "Instrument: level, frozen, 1 times (rows 500 to 700)" in told.output
+
+
 def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path) -> None:
     def apart(count: int, seed: int) -> np.ndarray:
         return np.column_stack([record(count, seed)[:, :5], np.random.default_rng(seed).normal(size=count)])

@@ -810,6 +810,27 @@ def test_a_user_says_whether_it_was_the_process(rig: Rig, kind: Kind) -> None:
     assert newest.causes[0][0] == "strainer blocked"
 
 
+@pytest.mark.parametrize("size", [1, 7, 600])
+def test_which_sensors_failed_is_known_whatever_the_episodes_say(rig: Rig, size: int) -> None:
+    x, number = record(600, 5), rig.declare(PUMP, CHANNELS)
+    x[[150, 180, 300], 3] += 200.0
+    x[400:, 4] = np.nan
+    t = seconds(600)
+    for first in range(0, 600, size):
+        rig.feed("pump-1", t[first : first + size], x[first : first + size])
+    silent, spiking = rig.runtime.describe(number)["instruments"]
+    assert silent[:4] == ("valve", "silent", 1, 199.0)
+    assert silent[4] < size + 5
+    assert spiking == ("level", "spiking", 3, 448.0, 298.0)
+    rig.stop()
+    rig.open()
+    assert rig.runtime.describe(number)["instruments"] == [silent, spiking]
+    save(refit("precursor", [record(600, 2)]), rig.models / "pump.model")
+    rig.runtime._look()
+    rig.feed("pump-1", seconds(1, 600), x[:1])
+    assert rig.runtime.describe(number)["instruments"] == []
+
+
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
     x = spiky(4, 8.0)
     for id, gap in (("pump-1", 0), ("pump-2", 60)):

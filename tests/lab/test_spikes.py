@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from lab.groups import BURST, LONGER
+from lab.groups import BURST, IS_FROZEN, IS_SILENT, IS_SPIKING, LONGER
 from lab.spikes import MEMORY, Spikes
 
 
@@ -19,6 +19,34 @@ def test_failures_with_little_between_are_one_series() -> None:
     spikes.note(10 + MEMORY, flags(1))
     spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
     assert spikes.since == {0: (10, 9 + MEMORY), 1: (10 + MEMORY, 10 + MEMORY)}
+
+
+def test_failures_are_counted_by_what_was_wrong() -> None:
+    spikes = Spikes()
+    spikes.note(20, flags(1))
+    spikes.glimpse(400, [1, 1])
+    for row in (30, 31, 32, 40):  # well for seven rows
+        spikes.lose(row, np.array([IS_FROZEN, 0, IS_SILENT], dtype=np.int8), np.array([row - 9, 0, 1], dtype=np.int32))
+    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    assert spikes.failures == {
+        (1, IS_SPIKING): (3, 20, 400, False),  # the first is forgotten by then, and two may be chance
+        (0, IS_FROZEN): (2, 10, 40, True),
+        (2, IS_SILENT): (2, 30, 40, True),
+    }
+    spikes.glimpse(410, [1])
+    assert spikes.failures[1, IS_SPIKING] == (4, 20, 410, True)
+
+
+def test_who_moved_the_plant_counts_from_there() -> None:
+    spikes = Spikes()
+    spikes.fail(10, [1])
+    assert spikes.failing_for(1, 50) == 40
+    spikes.blame(1, 45, True)
+    spikes.blame(1, 48, False)
+    spikes.blame(2, 48, False)
+    spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
+    assert spikes.failures == {(1, IS_SPIKING): (1, 10, 10, True), (2, IS_SPIKING): (1, 48, 48, True)}
+    assert (spikes.failing_for(1, 50), spikes.failing_for(0, 50)) == (5, 0)
 
 
 def test_who_spikes_often_and_more_than_all_others_is_known_to_fail() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.course import FIRST, HEARD, LASTS, SETTLED
 from lab.episodes import Known, Outlook, unpack
-from lab.groups import FAIRLY, FAULTS, IS_RESTING, IS_STUCK, Ill
+from lab.groups import FAIRLY, FAULTS, IS_BEYOND, IS_RESTING, IS_STUCK, Ill
 from lab.spikes import MEMORY, Spikes
 from lab.tracker import QUIET_NS, RECENT, SHOWN, Foreseen, Tracker
 from models.detector import State
@@ -484,7 +484,7 @@ def test_one_out_of_range_moves_a_plant_soon_after_it_failed() -> None:
     for period, upset in ((MEMORY + 10, True), (MEMORY + 11, False)):
         spikes, tracker = Spikes(), grown()
         for row in range(10, period + 1):
-            spikes.fail(row, [1])
+            spikes.lose(row, np.array([0, IS_BEYOND, 0], dtype=np.int8), np.full(3, row - 9, dtype=np.int32))
         tracker.failed = "b", "range"
         tracker.away[:] = 2 * LASTS
         assert tracker.parts(calm, 0, spikes, period) is not upset

@@ -7,6 +7,7 @@ import { badge, errorLine, panel, segmented } from '../widgets.js';
 import { controlPanel, paceText } from './control.js';
 import { diagnosisPanel } from './diagnosis.js';
 import { episodeTable } from './episodes.js';
+import { instrumentsPanel } from './instruments.js';
 import { mimicPanel } from './mimic.js';
 import { contributionsPanel, scorePanel } from './score.js';
 import { sensorsPanel } from './sensors.js';
@@ -89,6 +90,7 @@ export function assetView({ lab, path }) {
     const score = scorePanel(lab, asset, () => tell(() => acceptNormal(asset)), () => tell(() => undoAccepted(asset)));
     const contributions = contributionsPanel(asset);
     const trends = trendsPanel(lab, asset);
+    const instruments = instrumentsPanel(asset);
     const sensors = sensorsPanel(asset);
     episodes = episodeTable(asset, (row) => tell(() => tellCause(lab, asset, row)));
     const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes, older);
@@ -96,7 +98,7 @@ export function assetView({ lab, path }) {
     mend.addEventListener('click', () => tell(() => mendCauses(asset)));
     episodePanel.head.append(mend);
     const mimic = isTep ? mimicPanel(asset) : null;
-    parts = [diagnosis, mimic, score, contributions, trends, sensors].filter(Boolean);
+    parts = [diagnosis, mimic, score, contributions, trends, instruments, sensors].filter(Boolean);
     body.classList.toggle('has-mimic', isTep);
     body.replaceChildren(
       diagnosis.element,
@@ -104,6 +106,7 @@ export function assetView({ lab, path }) {
       h('div', { class: 'now' }, score.element, contributions.element),
       trends.element,
       episodePanel,
+      instruments.element,
       sensors.element,
     );
     for (const part of parts) part.setRange?.(rangeMs);
