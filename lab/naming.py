@@ -8,8 +8,8 @@ from typing import Final
 from lab.text import catalogue, language
 
 IDV: Final = re.compile(r"idv_(\d+)")
-WRITTEN: Final = re.compile(r"idv[ _-]?\(?0*(\d+)\)?")
-"""A fault of the simulated plant, as people write it."""
+WRITTEN: Final = re.compile(r"idv[_-]?\(?0*(\d+)\)?")
+"""A fault of the simulated plant, as people write it, without blanks."""
 NUMBERED: Final = "tep"
 """The kind of assets whose faults have numbers."""
 
@@ -23,7 +23,8 @@ def cause_name(cause: str, lang: str | None = None) -> str:
 
 def tidied(cause: str) -> str:
     """A name as it is kept: no blanks around it, one between words, nothing that cannot be seen."""
-    return " ".join("".join(each for each in cause if unicodedata.category(each) != "Cf").split())
+    seen = (" " if each.isspace() else each for each in cause)
+    return " ".join("".join(each for each in seen if unicodedata.category(each) not in ("Cc", "Cf")).split())
 
 
 def alike(cause: str, kind: str) -> str:
@@ -33,7 +34,7 @@ def alike(cause: str, kind: str) -> str:
         cause: as somebody wrote it.
         kind: of the asset.
     """
-    name = tidied(unicodedata.normalize("NFKC", cause)).casefold()
+    name = tidied(unicodedata.normalize("NFKC", cause)).replace(" ", "").casefold()
     numbered = WRITTEN.fullmatch(name) if kind == NUMBERED else None
     return f"idv_{numbered[1]}" if numbered and f"idv.tep.{numbered[1]}" in catalogue() else name
 
