@@ -175,6 +175,8 @@ class Scorer:
         if (member.model.id if member.model else None) == (model.id if model else None):
             if offset is not None and self._fresh[number]:
                 self._offset[number] = offset
+            elif again:
+                self._offset.pop(number, None)
             return
         self._leave(number)
         self._plans.clear()
@@ -252,12 +254,17 @@ class Scorer:
         """Take what the model learnt for normal again: the asset begins anew with its next row, its open episode ends.
 
         Raises:
-            ValueError: nothing was accepted.
+            ValueError: nothing was accepted, or no row is known before which it was.
         """
         member, index = self.members[number], int(self._group[number])
-        lasting = index >= 0 and self.last[number] != NEVER and self._listed[index].lasting(int(self._row[number]))
-        if member.model is None or not (lasting or number in self._offset):
+        if self._fresh[number]:  # the row of its group is not its own yet
+            accepted = number in self._offset
+        else:
+            accepted = index >= 0 and self._listed[index].lasting(int(self._row[number])) is not None
+        if member.model is None or not accepted:
             raise ValueError(f"asset {member.asset.id}: nothing was accepted")
+        if self.last[number] == NEVER:
+            raise ValueError(f"asset {member.asset.id} is not scored yet")
         self._fresh[number], self._cold[number] = True, True
         self._offset.pop(number, None)
         self.runs.append(Run(member.asset.id, int(self.last[number]) + 1, member.model.id, "model"))

@@ -139,6 +139,65 @@ def test_what_was_accepted_by_mistake_is_undone(rig: Rig, then: str) -> None:
     check_replay(rig, "pump-1")
 
 
+def test_what_was_undone_is_not_undone_again(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(300, 5), seconds(300)
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[200:250], x[200:250])
+    rig.runtime.accept("pump-1")
+    rig.runtime.unaccept("pump-1")
+    with pytest.raises(ValueError, match="nothing was accepted"):
+        rig.runtime.unaccept("pump-1")  # its plant is paused: no row came since
+    with pytest.raises(ValueError, match="not scored yet"):
+        rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[250:], x[250:])
+    check_replay(rig, "pump-1")
+
+
+def test_with_another_model_nothing_is_accepted_before_its_first_row_either(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(300, 5), seconds(300)
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", t[200:], x[200:])
+    save(fitted("precursor"), rig.models / "pump.model", {"another": True})
+    rig.runtime._look()
+    with pytest.raises(ValueError, match="nothing was accepted"):
+        rig.runtime.unaccept("pump-1")
+
+
+def test_what_was_accepted_is_not_undone_before_the_first_row_there_is(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x, t = moved(300, 5), seconds(300)
+    rig.feed("pump-1", t[:200], x[:200])
+    rig.runtime.accept("pump-1")
+    rig.stop()
+    with contextlib.closing(sqlite3.connect(rig.folder / "lab.db")) as db, db:
+        db.execute("DELETE FROM scoring_state")
+    rig.memory.readings.clear()  # the historian keeps no rows as old as that
+    rig.open()
+    with pytest.raises(ValueError, match="not scored yet"):
+        rig.runtime.unaccept("pump-1")
+    rig.feed("pump-1", t[200:250], x[200:250])
+    rig.runtime.unaccept("pump-1")
+    rig.commit()
+    assert rig.store.db.execute("SELECT reason, offset FROM run ORDER BY t").fetchall()[-1] == ("model", None)
+
+
+def test_what_was_to_be_gone_on_with_ends_where_it_was_undone(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    scorer, x = rig.runtime.scorer, moved(200, 5)
+    rig.feed("pump-1", seconds(200), x)
+    rig.runtime.accept("pump-1")
+    offset = rig.runtime._news.runs[-1].offset
+    model = scorer.members[number].model
+    scorer.use(number, model, offset, again=True)  # a run of the database that went on with it, of which no row is left
+    scorer.use(number, model, None, again=True)  # and the next one, where it was undone
+    assert scorer.dump([number])[0][0]["offset"] is None
+
+
 @pytest.mark.parametrize("oldest", [0, 185, 210])
 def test_what_was_accepted_outlives_the_rows_before_it(rig: Rig, oldest: int) -> None:
     rig.declare(PUMP, CHANNELS)
