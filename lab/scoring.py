@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -449,6 +449,8 @@ class ScoringRuntime:
                     state = _in_order(unpack(found.evidence), sensors, library)
                     library = library.with_example(cause, state, whose == "instrument", id)
                     write_library(self.models / name, library)
+                    with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
+                        self._take_out(id, self._libraries_there(set(_libraries_of(asset)) - {name}))
         except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self._news.labels[id] = Word(cause, whose)
@@ -467,9 +469,7 @@ class ScoringRuntime:
         before = self._words(asset.kind).get(id)
         try:
             with changing(self.models):
-                for name, library in self._libraries_there(_libraries_of(asset)).items():
-                    if id in library.words():
-                        write_library(self.models / name, library.without_episode(id))
+                self._take_out(id, self._libraries_there(_libraries_of(asset)))
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
         self._look()
@@ -502,7 +502,7 @@ class ScoringRuntime:
         if name is not None and not tidied(name):
             raise ValueError("the cause has no name")
         words, key = self._words(kind), alike(cause, kind)
-        files = {file for each in self.scorer.members if each.asset.kind == kind for file in _libraries_of(each.asset)}
+        files = {file for each in self._of_kind(kind) for file in _libraries_of(Asset(each, kind))}
         self._look()
         try:
             with changing(self.models):
@@ -542,14 +542,20 @@ class ScoringRuntime:
     def _words(self, kind: str) -> dict[str, Word]:
         """What users told of episodes of assets of a kind, by the episodes' ids, what is not written yet as well."""
         words = words_told(self.store, kind)
+        assets = self._of_kind(kind)
         for id, word in self._news.labels.items():
-            if self.scorer.members[self._told_of(id)[0]].asset.kind == kind:
+            found = self._news.episodes.get(id) or find_episode(self.store, id)
+            if found is not None and found.asset in assets:
                 words.pop(id, None)
                 if word is not None:
                     words[id] = word
         return words
 
-    def _libraries_there(self, names: Sequence[str]) -> dict[str, Library]:
+    def _of_kind(self, kind: str) -> set[str]:
+        """Assets of a kind, those that have gone as well: their episodes and libraries are there still."""
+        return {id for (id,) in self.store.db.execute("SELECT id FROM asset WHERE kind = ?", (kind,))}
+
+    def _libraries_there(self, names: Iterable[str]) -> dict[str, Library]:
         """Those of these libraries that there are, by name; to be `changing` meanwhile.
 
         Raises:
@@ -557,6 +563,16 @@ class ScoringRuntime:
         """
         there = {name: library_there(self.models / name) for name in names}
         return {name: library for name, library in there.items() if library is not None}
+
+    def _take_out(self, episode: str, libraries: Mapping[str, Library]) -> None:
+        """Write those of these libraries anew that were told something of an episode, without it.
+
+        Raises:
+            TableError: one cannot be written.
+        """
+        for name, library in libraries.items():
+            if episode in library.words():
+                write_library(self.models / name, library.without_episode(episode))
 
     def _take_up_words(self) -> None:
         """Note what a library was told just before the last collector died, without having noted it."""

@@ -18,7 +18,7 @@ from lab.store import Store
 from lab.tables import Table
 from models.detector import Detector, Model, load, save
 from models.precursor import Precursor, fit
-from models.precursor.causes import Labelled, learn, nearest_age
+from models.precursor.causes import Labelled, learn, nearest_age, none
 from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, leaking, only, seconds
 from tests.models.plants import SENSORS, fitted, record
 
@@ -376,7 +376,7 @@ def test_a_name_in_another_case_or_width_is_no_other_cause(rig: Rig) -> None:
     first, second = two_leaks(rig)
     path = rig.models / "pump.causes.json"
     rig.runtime.label(first, "ポンプ A 詰まり")
-    for written in ("ﾎﾟﾝﾌﾟ Ａ 詰まり", " ポンプ　a  詰まり ", "ポンプ\u200b A 詰まり"):
+    for written in ("ﾎﾟﾝﾌﾟ Ａ 詰まり", " ポンプ　a  詰まり ", "ポンプ\u200b A 詰まり", "ポンプA詰まり"):
         assert rig.runtime.label(second, written)[1] == "ポンプ A 詰まり"
     assert read_library(path).causes == ("ポンプ A 詰まり",)
     assert rig.runtime.label(second, "ポンプ B 詰まり")[1] == "ポンプ B 詰まり"
@@ -450,6 +450,51 @@ def test_a_word_the_collector_died_of_is_noted_at_the_next_start(rig: Rig) -> No
     assert [only_label(rig, id) for id in (first, second)] == ["strainer blocked", "leak"]
     kinds = {each.id: each.label_kind for each in list_episodes(rig.store)}
     assert kinds == {first: "instrument", second: "process"}
+
+
+def test_an_asset_that_has_gone_keeps_what_its_episodes_are_called_by_now(rig: Rig) -> None:
+    first, _ = two_leaks(rig)
+    rig.runtime.label(first, "gasket")
+    (rig.models / "pump.causes.json").rename(rig.models / "asset-pump-1.causes.json")
+    rig.stop()
+    rig.assets = {"pump-2": (Asset("pump-2", "pump"), CHANNELS)}
+    rig.open()
+    rig.declare(*rig.assets["pump-2"])
+    assert rig.runtime.rename("pump-2", "gasket", "seal") == ("seal", 1)
+    assert read_library(rig.models / "asset-pump-1.causes.json").causes == ("seal",)
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) == "seal"
+
+
+def test_words_are_told_while_one_of_an_asset_that_has_gone_is_being_noted(rig: Rig) -> None:
+    first, _ = two_leaks(rig)
+    rig.runtime.label(first, "gasket")
+    rig.crash()
+    rig.store = Store(rig.folder / "lab.db", synchronous="OFF")
+    rig.runtime = ScoringRuntime(rig.models, rig.store)
+    rig.declare(Asset("pump-2", "pump"), CHANNELS)
+    rig.runtime.catch_up(rig.memory)
+    assert rig.runtime.rename("pump-2", "gasket", "seal") == ("seal", 1)
+    rig.commit()
+    assert only_label(rig, first) == "seal"
+
+
+def test_the_last_word_holds_in_every_library_of_an_asset(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    shared, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.runtime.label(first, "gasket")
+    rig.runtime.label(second, "gasket")
+    write_library(own, none(SENSORS))
+    assert rig.runtime.label(first, "strainer blocked")[0] == own.name
+    assert set(read_library(shared).words()) == {second}, "other pumps are compared with this one"
+    own.unlink()
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) == "strainer blocked"
+    write_library(own, none(SENSORS))
+    shared.write_bytes(b"{")  # not in use: it does not keep anybody from telling
+    assert rig.runtime.label(second, "seal")[0] == own.name
 
 
 def test_what_is_told_of_an_open_episode_is_as_old_as_it_is(rig: Rig) -> None:
