@@ -228,6 +228,11 @@ def test_what_was_told_is_taken_back(visit: Open) -> None:
     page.locator("dialog select[name=cause]").select_option("idv_5")
     page.click("dialog .primary")
     expect(page.locator(".diagnosis .part").first).to_contain_text("told by a user")
+    page.click("#causes")
+    page.locator("dialog select[name=cause]").select_option("idv_5")
+    assert page.locator("dialog input").input_value() == "", "it is shown by another name than it has"
+    page.keyboard.press("Escape")
+    expect(page.locator("#causes")).to_be_focused()
     page.click("#tell")
     page.click("dialog button:has-text('Take back')")
     expect(page.locator("dialog")).to_have_count(0)
@@ -244,6 +249,11 @@ def test_a_cause_is_renamed_and_deleted(visit: Open) -> None:
     choice, name = page.locator("dialog select[name=cause]"), page.locator("dialog input")
     assert choice.inner_text() == "strainer blocked (1)"
     assert name.input_value() == "strainer blocked"
+    expect(page.locator("dialog h2")).to_have_text("Causes told")
+    name.fill("  ")
+    page.click("dialog .primary")
+    assert name.evaluate("name => name.validationMessage") == "Write what it was, in a few words."
+    assert here.server.lab.posted == []
     here.server.lab.refuse = "The library cannot be read."
     name.fill("strainer worn")
     page.click("dialog .primary")

@@ -86,13 +86,13 @@ export function assetView({ lab, path }) {
     tools.replaceChildren(ranges);
     if (asset.info.simulator) tools.append(drawerButton());
     const isTep = asset.kind === 'tep' && asset.sensors.some((sensor) => sensor.tag === 'xmeas_7');
-    const diagnosis = diagnosisPanel(lab, asset, said);
+    const diagnosis = diagnosisPanel(asset, said);
     const score = scorePanel(lab, asset, () => tell(() => acceptNormal(asset)), () => tell(() => undoAccepted(asset)));
     const contributions = contributionsPanel(asset);
     const trends = trendsPanel(lab, asset);
     const instruments = instrumentsPanel(asset);
     const sensors = sensorsPanel(asset);
-    episodes = episodeTable(asset, (row) => tell(() => tellCause(lab, asset, row)));
+    episodes = episodeTable(asset, (row) => tell(() => tellCause(asset, row)));
     const episodePanel = panel(t('page.episodes'), 'episodes-panel', episodes, older);
     const mend = h('button', { type: 'button', class: 'quiet', id: 'causes', text: t('page.causes') });
     mend.addEventListener('click', () => tell(() => mendCauses(asset)));

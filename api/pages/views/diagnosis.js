@@ -13,11 +13,10 @@ const LEAST = 0.001;
 const UNKNOWN = '\u0000unknown';
 
 /**
- * @param {import('../lab.js').Lab} lab
  * @param {import('../lab.js').Asset} asset
  * @param {(sentence: string) => void} said  something was told to the lab
  */
-export function diagnosisPanel(lab, asset, said) {
+export function diagnosisPanel(asset, said) {
   const since = h('span', { class: 'muted' });
   const cause = part('page.cause', h('ol', { class: 'bars causes' }));
   const outlook = part('page.outlook', null);
@@ -41,7 +40,7 @@ export function diagnosisPanel(lab, asset, said) {
   };
   tell.addEventListener('click', () => {
     const { episode } = asset;
-    if (episode) run(() => tellCause(lab, asset, { ...row(episode), ...episode }));
+    if (episode) run(() => tellCause(asset, { ...row(episode), ...episode }));
   });
   accept.addEventListener('click', () => run(() => acceptNormal(asset)));
 

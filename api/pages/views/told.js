@@ -15,12 +15,12 @@ const NUMBERED = 20;
 
 /**
  * Ask what an episode was and tell the lab.
- * @param {import('../lab.js').Lab} lab @param {import('../lab.js').Asset} asset
+ * @param {import('../lab.js').Asset} asset
  * @param {any} row  the episode, of the API or of `Asset.episode`
  * @returns {Promise<string|null>} what came of it, as a sentence; null when nothing was told
  */
-export async function tellCause(lab, asset, row) {
-  const others = await knownCauses(asset).catch(() => []);
+export async function tellCause(asset, row) {
+  const others = await knownCauses(asset);
   const likely = ranked(row);
   const first = new Set(likely.map(([cause]) => cause));
   const rest = others.filter((cause) => !first.has(cause));
@@ -31,7 +31,7 @@ export async function tellCause(lab, asset, row) {
   choice.append(h('option', { value: OWN, text: t('page.cause.own') }));
   const told = row.told ? row.cause : null;
   choice.value = told && (first.has(told) || rest.includes(told)) ? told : likely.length && !isUnknown(row) ? likely[0][0] : OWN;
-  const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off' });
+  const name = nameInput();
   const naming = h('label', { class: 'field' }, h('span', { text: t('page.cause.name') }), name);
   const where = h('select', { name: 'kind' }, h('option', { value: 'process', text: t('page.cause.where.process') }),
     h('option', { value: 'instrument', text: t('page.cause.where.instrument') }));
@@ -44,7 +44,6 @@ export async function tellCause(lab, asset, row) {
     naming.hidden = choice.value !== OWN;
     name.required = !naming.hidden;
   };
-  name.addEventListener('input', () => name.setCustomValidity(''));
   choice.addEventListener('change', () => {
     name.setCustomValidity('');
     show();
@@ -64,16 +63,25 @@ export async function tellCause(lab, asset, row) {
     h('label', { class: 'field' }, h('span', { text: t('page.cause.where') }), where),
     h('p', { class: 'muted', text: t('page.cause.note') }),
   ], async () => {
-    if (!picked()) {
-      name.setCustomValidity(t('page.cause.name_needed'));
-      name.reportValidity();
-      return false;
-    }
+    if (!picked()) return lacking(name);
     const { cause } = await post(`episodes/${segment(row.id)}/cause`, { cause: picked(), kind: where.value });
     done = t('page.cause.done', { cause: causeName(cause) });
     return true;
   }, told ? [[t('page.cause.take_back'), takeBack]] : []);
   return done;
+}
+
+const nameInput = () => {
+  const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off' });
+  name.addEventListener('input', () => name.setCustomValidity(''));
+  return name;
+};
+
+/** Ask for the name that was left out. @param {HTMLInputElement} name @returns {false} */
+function lacking(name) {
+  name.setCustomValidity(t('page.cause.name_needed'));
+  name.reportValidity();
+  return false;
 }
 
 /** Causes there are examples or numbers of: what users told of assets of this kind, and the simulated plant's faults. */
@@ -96,22 +104,26 @@ export async function mendCauses(asset) {
   if (!rows.length) return t('page.causes.none');
   const choice = h('select', { name: 'cause' }, ...rows.map(({ cause, episodes }) =>
     h('option', { value: cause, text: t('page.causes.row', { cause: causeName(cause), n: episodes }) })));
-  const name = h('input', { type: 'text', maxlength: LONGEST, autocomplete: 'off', required: true });
-  const show = () => { name.value = choice.value; };
+  const name = nameInput();
+  const show = () => {
+    name.setCustomValidity('');
+    name.value = choice.value.startsWith(FAULT) ? '' : choice.value; // shown by another name than it has
+  };
   choice.addEventListener('change', show);
   show();
   const path = `assets/${segment(asset.id)}/causes`;
   let done = null;
   let doomed = null;
-  await ask(t('page.causes'), t('page.causes.rename'), [
+  await ask(t('page.causes.title'), t('page.causes.rename'), [
     h('label', { class: 'field' }, h('span', { text: t('page.cause.choose') }), choice),
     h('label', { class: 'field' }, h('span', { text: t('page.causes.name') }), name),
     h('p', { class: 'muted', text: t('page.causes.note') }),
   ], async () => {
+    if (!name.value.trim()) return lacking(name);
     const { cause } = await post(`${path}/rename`, { cause: choice.value, name: name.value.trim() });
     done = t('page.causes.renamed', { cause: causeName(cause) });
     return true;
-  }, [[`${t('page.causes.delete')} …`, async () => { doomed = choice.value; return true; }]]);
+  }, [[t('page.causes.delete_ask'), async () => { doomed = choice.value; return true; }]]);
   if (!doomed) return done;
   const its = { cause: causeName(doomed), n: rows.find((row) => row.cause === doomed).episodes };
   const gone = await ask(t('page.causes.delete_title'), t('page.causes.delete'), [h('p', { text: t('page.causes.delete_what', its) })], async () => {
