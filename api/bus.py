@@ -141,7 +141,7 @@ class Bus:
         except TimeoutError as error:
             raise Problem("plant-silent", "api.plant_silent", id=gateway.id, seconds=REPLY_S) from error
         if not reply.ok:
-            key, values = _refusal(reply)
+            key, values = _refusal(reply, "api.plant_refused")
             raise Problem("plant-refused", key, extra={"result": reply.result}, **values)
         return reply
 
@@ -161,7 +161,8 @@ class Bus:
             key, name = _MISSING.get(op, ("api.no_asset", "asset"))
             raise Problem("not-found", key, id=args.get(name, ""))
         if not reply.ok:
-            raise Problem("lab-refused", "api.lab_refused", detail=reply.detail)
+            key, values = _refusal(reply, "api.lab_refused")
+            raise Problem("lab-refused", key, **values)
         return reply
 
     async def _ask(self, name: str, op: str, args: dict[str, object]) -> Reply:
@@ -277,8 +278,8 @@ def _not_an_object() -> NoReturn:
     raise ValueError("not a JSON object")
 
 
-def _refusal(reply: Reply) -> tuple[str, dict[str, Any]]:
-    """Why a plant refused, as the key of a text and its values: the code's where we have one, else its own words."""
+def _refusal(reply: Reply, otherwise: str) -> tuple[str, dict[str, Any]]:
+    """Why an order was refused, as the key of a text and its values: the code's, or `otherwise` with its own words."""
     key, given = f"api.refused.{reply.result.get('code')}", reply.result.get("values")
     values = {
         name: given[name] for name in ("loop", "xmv", "tag", "lo", "hi") if isinstance(given, dict) and name in given
@@ -286,5 +287,5 @@ def _refusal(reply: Reply) -> tuple[str, dict[str, Any]]:
     try:
         text(key, **values)
     except (KeyError, ValueError, TypeError):  # a plant of another version
-        return "api.plant_refused", {"detail": reply.detail}
+        return otherwise, {"detail": reply.detail}
     return key, values

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from api.problems import MEDIA_TYPE, STATUS
+from lab.naming import tidied
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 Number = float | None
@@ -492,7 +493,7 @@ class Running(Request):
 
 
 def _one_line(value: str) -> str:
-    if not value.strip() or CONTROL.search(value):
+    if not tidied(value) or CONTROL.search(value):
         raise PydanticCustomError("one_line", "a name in one line")
     return value
 

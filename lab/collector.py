@@ -31,6 +31,7 @@ from lab.clock import EARLIEST_NS
 from lab.config import Config
 from lab.decode import AGAIN, LATE, SCORE, STORE, Binding, Layout, Rows, in_order
 from lab.episodes import Kind
+from lab.groups import NotPossible
 from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, HistorianFull
 from lab.housekeeping import Housekeeping
@@ -323,6 +324,8 @@ class Collector:
                     )
         except KeyError as error:
             return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": True})
+        except NotPossible as error:
+            return Reply(command.id, False, str(error), {"code": error.code})
         except (ValueError, msgspec.ValidationError) as error:
             return Reply(command.id, False, str(error))
 

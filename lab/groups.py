@@ -90,6 +90,14 @@ LOST: Final = IS_FROZEN, IS_SILENT, IS_BEYOND
 """Those by which a sensor shows nothing of the plant."""
 
 
+class NotPossible(ValueError):
+    """What a user asks for cannot be done; `code` is that of the text `api.refused.…`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
 class Ill(NamedTuple):
     """What is wrong with the measurements of one asset, (T, S) each."""
 
@@ -311,10 +319,10 @@ class Group:
         """Take where an asset stands for normal.
 
         Raises:
-            ValueError: the model cannot.
+            NotPossible: the model cannot.
         """
         if not self.model.detector.lasting:
-            raise ValueError(f"a {self.model.detector.kind} model knows no other operating point")
+            raise NotPossible("one_normal", f"a {self.model.detector.kind} model knows no other operating point")
         one = {name: array[row : row + 1] for name, array in self.state.items()}
         for name, array in self.model.detector.accept(one, np.ones(1, dtype=np.bool_)).items():
             self.state[name][row] = array[0]

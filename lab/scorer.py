@@ -32,7 +32,7 @@ from lab.blocks import (
 )
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
-from lab.groups import FAULTS, Group, Layout, Seen, together, unpacked
+from lab.groups import FAULTS, Group, Layout, NotPossible, Seen, together, unpacked
 from lab.spikes import Failures, Finding, Spikes
 from lab.tracker import Tracker
 from models.detector import Model
@@ -236,25 +236,23 @@ class Scorer:
         """Take where an asset stands now for normal, from its next row on; its open episode ends.
 
         Raises:
-            ValueError: it is not scored, or its model cannot.
+            NotPossible: it is not scored, or its model cannot.
         """
         member, index = self.members[number], int(self._group[number])
         if index < 0 or member.model is None or self.last[number] == NEVER or self._fresh[number]:
-            raise ValueError(f"asset {member.asset.id} is not scored yet")
+            raise NotPossible("not_scored", f"asset {member.asset.id} is not scored yet")
         group, row = self._listed[index], int(self._row[number])
         group.grow()
         group.accept(row)
         at = int(self.last[number]) + 1
         self.runs.append(Run(member.asset.id, at, member.model.id, "accept", group.lasting(row)))
-        tracker, member.tracker = member.tracker, None
-        self._open[number] = False
-        return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None
+        return self._close(number)
 
     def unaccept(self, number: int) -> Change | None:
         """Take what the model learnt for normal again: the asset begins anew with its next row, its open episode ends.
 
         Raises:
-            ValueError: nothing was accepted, or no row is known before which it was.
+            NotPossible: nothing was accepted, or no row is known before which it was.
         """
         member, index = self.members[number], int(self._group[number])
         if self._fresh[number]:  # the row of its group is not its own yet
@@ -262,12 +260,17 @@ class Scorer:
         else:
             accepted = index >= 0 and self._listed[index].lasting(int(self._row[number])) is not None
         if member.model is None or not accepted:
-            raise ValueError(f"asset {member.asset.id}: nothing was accepted")
+            raise NotPossible("not_accepted", f"asset {member.asset.id}: nothing was accepted")
         if self.last[number] == NEVER:
-            raise ValueError(f"asset {member.asset.id} is not scored yet")
+            raise NotPossible("not_scored", f"asset {member.asset.id} is not scored yet")
         self._fresh[number], self._cold[number] = True, True
         self._offset.pop(number, None)
         self.runs.append(Run(member.asset.id, int(self.last[number]) + 1, member.model.id, "model"))
+        return self._close(number)
+
+    def _close(self, number: int) -> Change | None:
+        """End the asset's open episode with the last row scored, not to go on."""
+        member = self.members[number]
         tracker, member.tracker = member.tracker, None
         self._open[number] = False
         return Change("closed", tracker.episode(tracker.last)) if tracker and not tracker.ended else None

@@ -370,10 +370,9 @@ class ScoringRuntime:
 
         Raises:
             KeyError: no such asset.
-            ValueError: it is not scored, or its model cannot.
+            NotPossible: it is not scored, or its model cannot.
         """
-        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
-        self._accept(numbers[asset])
+        self._accept(self._numbers()[asset])
         log.info("asset %s: where it stands is taken for normal", asset)
 
     def unaccept(self, asset: str) -> None:
@@ -381,11 +380,14 @@ class ScoringRuntime:
 
         Raises:
             KeyError: no such asset.
-            ValueError: nothing was accepted.
+            NotPossible: nothing was accepted, or it is not scored yet.
         """
-        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
-        self._turned(self.scorer.unaccept(numbers[asset]))
+        self._turned(self.scorer.unaccept(self._numbers()[asset]))
         log.info("asset %s: what its model learnt is normal again", asset)
+
+    def _numbers(self) -> dict[str, int]:
+        """The assets' numbers, by their ids."""
+        return {member.asset.id: number for number, member in enumerate(self.scorer.members)}
 
     def _accept(self, number: int) -> None:
         self._turned(self.scorer.accept(number))
@@ -534,7 +536,7 @@ class ScoringRuntime:
             KeyError: no such episode, or its asset is not here.
         """
         found = self._news.episodes.get(id) or find_episode(self.store, id)
-        numbers = {member.asset.id: number for number, member in enumerate(self.scorer.members)}
+        numbers = self._numbers()
         if found is None or found.asset not in numbers:
             raise KeyError(id)
         return numbers[found.asset], found

@@ -330,13 +330,16 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
         collector.answer = reply
         answer = http.post("/api/v1/assets/tep-1/accept")
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
+    collector.answer = {"ok": False, "detail": "its words", "result": {"code": "not_accepted"}}
+    answer = http.delete("/api/v1/assets/tep-1/accept?lang=ja")
+    assert answer.json()["detail"].startswith("この設備には、受け入れた新しい正常がありません")
     collector.answer = {"ok": False, "detail": "e7 is not known", "result": {"missing": True}}
     for path, words in (("assets/tep-9/accept", "設備「tep-9」は"), ("episodes/e7/cause", "異常の区間「e7」が")):
         answer = http.post(f"/api/v1/{path}", json={"cause": "x"}, headers={"accept-language": "ja"})
         assert answer.json()["detail"].startswith(words)
     for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}, {"cause": "x", "kind": "y"}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
-    for cause in ("tab\there", "line\nbreak", "break\n", "\x00own", "\x85", "\u3000"):
+    for cause in ("tab\there", "line\nbreak", "break\n", "\x00own", "\x85", "\u3000", "\u200b"):
         answer = http.post("/api/v1/episodes/e1/cause", json={"cause": cause})
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"field": "cause", "message": "must be a name in one line"}]
@@ -370,6 +373,8 @@ def test_what_was_told_is_taken_back_renamed_and_deleted(http: httpx.Client, col
         ("forget", {"cause": " "}),
     ):
         assert http.post(f"/api/v1/assets/tep-1/causes/{path}", json=body).status_code == 422
+    answer = http.post("/api/v1/assets/tep-1/causes/rename?lang=ja", json={"cause": "a", "name": ""})
+    assert answer.json()["errors"] == [{"field": "name", "message": "入力してください"}]
 
 
 def test_the_causes_told_of_assets_of_a_kind(http: httpx.Client, config: Config) -> None:

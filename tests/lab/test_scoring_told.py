@@ -1,6 +1,7 @@
 """What a user tells the runtime, and what episodes say of their cause and their limits."""
 
 import contextlib
+import re
 import sqlite3
 from concurrent.futures import wait
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from devices.frame import Asset, Channel, Limits
 from devices.quality import CODES
+from lab import groups, scorer
 from lab.causes import read_library, write_library
 from lab.episodes import list_episodes
 from lab.offline import score_table
 from lab.scoring import ScoringRuntime, replay_scores
 from lab.store import Store
 from lab.tables import Table
+from lab.text import text
 from models.detector import Detector, Model, load, save
 from models.precursor import Precursor, fit
 from models.precursor.causes import Labelled, learn, nearest_age, none
@@ -284,6 +287,9 @@ def test_what_cannot_be_accepted(rig: Rig) -> None:
         rig.runtime.accept("bare")
     with pytest.raises(KeyError):
         rig.runtime.accept("nobody")
+    codes = re.findall(r'NotPossible\("(\w+)"', "".join(Path(of.__file__).read_text() for of in (groups, scorer)))
+    assert set(codes) == {"one_normal", "not_scored", "not_accepted"}
+    assert all(text(f"api.refused.{code}", lang) for code in codes for lang in ("en", "ja"))
 
 
 # -- causes

@@ -335,7 +335,7 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     refused = order("accept", asset="pump-1")
     assert refused is not None
     assert not refused.ok
-    assert "not scored" in refused.detail
+    assert refused.result == {"code": "not_scored"}
     give(lab, gateway, x[:160])
     lab.commit()
     (episode,) = list_episodes(lab.collector.store)
