@@ -30,14 +30,8 @@ MAX_GATEWAYS: Final = 10_000
 EVERY_CORE_TOPIC: Final = "lab/core/v1/#"
 GATEWAY_TOPICS: Final = tuple(f"lab/v1/+/+/+/+/+/{cls}" for cls in ("event", "birth", "state"))
 
-_MISSING: Final = {
-    "accept": ("api.no_asset", "asset"),
-    "unaccept": ("api.no_asset", "asset"),
-    "label": ("api.no_episode", "episode"),
-    "take_back": ("api.no_episode", "episode"),
-    "rename": ("api.no_cause", "cause"),
-}
-"""What the collector does not know when it says so: the text, and which argument names it."""
+_MISSING: Final = {"asset": "api.no_asset", "episode": "api.no_episode", "cause": "api.no_cause"}
+"""What the collector does not know when it says so, by the argument that names it."""
 
 logger = logging.getLogger("lab.api")
 
@@ -157,9 +151,8 @@ class Bus:
             reply = await self._ask(CORE_COMMAND, op, args)
         except TimeoutError as error:
             raise Problem("lab-silent", "api.lab_silent", seconds=REPLY_S) from error
-        if reply.result.get("missing"):
-            key, name = _MISSING.get(op, ("api.no_asset", "asset"))
-            raise Problem("not-found", key, id=args.get(name, ""))
+        if (missing := reply.result.get("missing")) in _MISSING:
+            raise Problem("not-found", _MISSING[missing], id=args.get(missing, ""))
         if not reply.ok:
             key, values = _refusal(reply, "api.lab_refused")
             raise Problem("lab-refused", key, **values)

@@ -323,7 +323,8 @@ class Collector:
                         f"no command {command.op!r}; want accept, unaccept, label, take_back or rename",
                     )
         except KeyError as error:
-            return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": True})
+            missing = next((name for name, given in command.args.items() if given == error.args[0]), None)
+            return Reply(command.id, False, f"{error.args[0]} is not known", {"missing": missing})
         except NotPossible as error:
             return Reply(command.id, False, str(error), {"code": error.code})
         except (ValueError, msgspec.ValidationError) as error:

@@ -324,7 +324,7 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
     assert http.post("/api/v1/episodes/e1/cause", json={"cause": "gauge", "kind": "instrument"}).status_code == 200
     assert collector.orders[-1]["args"] == {"episode": "e1", "cause": "gauge", "kind": "instrument"}
     for reply, status, code in (
-        ({"ok": False, "detail": "e7 is not known", "result": {"missing": True}}, 404, "not-found"),
+        ({"ok": False, "detail": "tep-1 is not known", "result": {"missing": "asset"}}, 404, "not-found"),
         ({"ok": False, "detail": "asset tep-1 is not scored yet", "result": {}}, 422, "lab-refused"),
     ):
         collector.answer = reply
@@ -333,9 +333,14 @@ def test_orders_to_the_collector(http: httpx.Client, collector: Collector) -> No
     collector.answer = {"ok": False, "detail": "its words", "result": {"code": "not_accepted"}}
     answer = http.delete("/api/v1/assets/tep-1/accept?lang=ja")
     assert answer.json()["detail"].startswith("この設備には、受け入れた新しい正常がありません")
-    collector.answer = {"ok": False, "detail": "e7 is not known", "result": {"missing": True}}
-    for path, words in (("assets/tep-9/accept", "設備「tep-9」は"), ("episodes/e7/cause", "異常の区間「e7」が")):
-        answer = http.post(f"/api/v1/{path}", json={"cause": "x"}, headers={"accept-language": "ja"})
+    for path, body, missing, words in (
+        ("assets/tep-9/accept", {}, "asset", "設備「tep-9」は"),
+        ("episodes/e7/cause", {"cause": "x"}, "episode", "異常の区間「e7」が"),
+        ("assets/tep-9/causes/forget", {"cause": "x"}, "asset", "設備「tep-9」は"),
+        ("assets/tep-1/causes/forget", {"cause": "x"}, "cause", "この設備、または同じ種類の設備に、原因「x」は"),
+    ):
+        collector.answer = {"ok": False, "detail": "", "result": {"missing": missing}}
+        answer = http.post(f"/api/v1/{path}", json=body, headers={"accept-language": "ja"})
         assert answer.json()["detail"].startswith(words)
     for body in ({}, {"cause": " "}, {"cause": "x" * 81}, {"cause": "x", "more": 1}, {"cause": "x", "kind": "y"}):
         assert http.post("/api/v1/episodes/e1/cause", json=body).status_code == 422
@@ -363,7 +368,7 @@ def test_what_was_told_is_taken_back_renamed_and_deleted(http: httpx.Client, col
         answer = http.request(method, f"/api/v1/{path}", json=body)
         assert (answer.status_code, answer.json()) == (200, result), answer.text
         assert (collector.orders[-1]["op"], collector.orders[-1]["args"]) == order
-        collector.answer = {"ok": False, "detail": "", "result": {"missing": True}}
+        collector.answer = {"ok": False, "detail": "", "result": {"missing": next(iter(order[1]))}}
         assert http.request(method, f"/api/v1/{path}", json=body).status_code == 404
         foreign = {"origin": "http://elsewhere.example"}
         assert http.request(method, f"/api/v1/{path}", json=body, headers=foreign).status_code == 403
@@ -416,7 +421,7 @@ def test_the_command_line_tells_the_running_lab(
         collector.answer = {"ok": True, "detail": "", "result": result}
         done = CliRunner().invoke(build("model"), ["model", *words])
         assert (done.exit_code, said in done.output) == (0, True), done.output
-    collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": True}}
+    collector.answer = {"ok": False, "detail": "e1 is not known", "result": {"missing": "episode"}}
     done = CliRunner().invoke(build("model"), ["model", "label", "e1", "x"])
     assert done.exit_code == 1
     assert "no episode “e1”" in done.output

@@ -367,13 +367,17 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
     assert list_episodes(lab.collector.store)[0].label is None
     assert order("accept", retained=True, asset="pump-1") is None
     nothing = {"asset": "pump-1", "cause": "strainer worn", "name": None}
-    for op, args in (
-        *(("accept", {"asset": "nobody"}), ("label", {"episode": "x", "cause": "y"})),
-        *(("take_back", {"episode": "x"}), ("rename", nothing), ("unaccept", {"asset": "nobody"})),
+    for op, args, missing in (
+        ("accept", {"asset": "nobody"}, "asset"),
+        ("unaccept", {"asset": "nobody"}, "asset"),
+        ("label", {"episode": "x", "cause": "y"}, "episode"),
+        ("take_back", {"episode": "x"}, "episode"),
+        ("rename", nothing, "cause"),
+        ("rename", nothing | {"asset": "nobody"}, "asset"),
     ):
         unknown = order(op, **args)
         assert unknown is not None
-        assert unknown.result == {"missing": True}
+        assert unknown.result == {"missing": missing}
     nowhere = {"episode": "x", "cause": "y", "kind": "z"}
     for op, args in (("accept", {}), ("label", {"episode": "x", "cause": ""}), ("label", nowhere), ("dance", {})):
         wrong = order(op, **args)
