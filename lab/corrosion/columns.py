@@ -16,6 +16,8 @@ Kind = Literal["text", "number", "date", "code", "flag", "finding"]
 TableName = Literal["lines", "points", "inspections", "weather", "exposure", "thinning"]
 LIKELY: Final = 0.84
 """A header this near a known name is proposed as that column."""
+SERIAL: Final = frozenset(("no", "number", "番号", "連番"))
+"""Headers (folded) that mostly number a sheet's rows: what they may name is rather a header that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,8 @@ def likeness(header: str, table: TableName, exact: bool = False) -> list[tuple[s
         if not folded:
             continue
         if folded in names:
-            best[names[folded]] = max(best.get(names[folded], 0.0), weight)
+            sure = 0.9 * weight if folded in SERIAL else weight
+            best[names[folded]] = max(best.get(names[folded], 0.0), sure)
             continue
         for name, key in names.items() if not exact else ():
             if len(name) < 3 and name.isascii():

@@ -104,6 +104,17 @@ def test_a_perforation_hint_and_true_thin_readings_stay(write: Write) -> None:
     assert found.inspections.reading.tolist() == [0.9, 2.0]
 
 
+def test_a_number_of_the_row_is_no_measuring_point(write: Write) -> None:
+    """`No.` before the points counts rows; alone it is the point's number."""
+    rows = "1,L-1,P-01,2016/4/1,7.0\n2,L-1,P-01,2024/4/1,6.5\n3,L-1,P-02,2024/4/1,6.6\n"
+    for point in ("測定点", "CML No", "ポイント"):
+        found = read(write, f"No.,ライン番号,{point},測定日,肉厚\n{rows}")
+        assert found.points.id == ("P-01", "P-02", "L-2:unmeasured"), point
+        assert next(each for each in found.readings if each.table == "inspections").ignored == ["No."]
+    alone = read(write, "No.,ライン番号,測定日,肉厚\n1,L-1,2016/4/1,7.0\n1,L-1,2024/4/1,6.5\n2,L-1,2024/4/1,6.6\n")
+    assert alone.points.id == ("L-1:1", "L-1:2", "L-2:unmeasured")
+
+
 def test_copies_are_kept_out_and_several_readings_of_a_day_are_not(write: Write) -> None:
     rows = "L-1,1,2024/4/1,6.5\nL-1,1,2024/4/1,6.4\nL-1,1,R6.4.1,6.50\n"
     found = read(write, f"line,point,date,thickness\n{rows}")
