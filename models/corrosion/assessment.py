@@ -43,6 +43,8 @@ LEARNED_SHARE: Final = number("learned.share")
 """How far the rates follow the learned probability; the findings do the rest (chosen on simulated plants apart)."""
 CONTRADICTION: Final = number("reading.contradicts")
 UNKNOWN_AGE_Y: Final = float(row("assumed.age")[1])
+APART_Y: Final = number("api570.apart")
+"""Years that must lie between two readings for a rate."""
 
 
 class Physics(NamedTuple):
@@ -194,21 +196,26 @@ def labels(inspections: Inspections, found: Findings, base: Physics) -> tuple[In
 
 
 class Thickness(NamedTuple):
-    """Readings of each point, in the order of time: first, last but one, last; of one day the thinnest is the last."""
+    """Readings of each point, one a day (its thinnest), in the order of time."""
 
     first: Floats
     first_ago: Floats
     before: Floats
+    """The newest that is old enough to tell a rate: what was measured again within months differs by its errors."""
     before_ago: Floats
     last: Floats
     last_ago: Floats
-    number: Indices
+    previous: Floats
+    """Of the day before the last, however near."""
 
 
 def readings(evidence: Evidence, p: int) -> Thickness:
     """(P,) each; NaN where there are not so many."""
     rows = np.flatnonzero(np.isfinite(evidence.reading))
     rows = rows[np.lexsort((-evidence.reading[rows], -evidence.ago_y[rows], evidence.point[rows]))]
+    # the thinnest of a day is the last of its run
+    runs = np.stack([evidence.point[rows].astype(np.float64), evidence.ago_y[rows]])
+    rows = rows[np.append((np.diff(runs) != 0).any(axis=0), True)] if len(rows) else rows
     point = evidence.point[rows]
     count = np.bincount(point, minlength=p)
     end = np.cumsum(count)
@@ -217,8 +224,10 @@ def readings(evidence: Evidence, p: int) -> Thickness:
     none = len(rows)
     first = np.where(count > 0, end - count, none)
     last = np.where(count > 0, end - 1, none)
-    before = np.where(count > 1, end - 2, none)
-    return Thickness(values[first], ago[first], values[before], ago[before], values[last], ago[last], count)
+    previous = np.where(count > 1, end - 2, none)
+    old = np.bincount(point[ago[:-1] - ago[last][point] >= APART_Y], minlength=p)
+    before = np.where(old > 0, first + old - 1, none)
+    return Thickness(values[first], ago[first], values[before], ago[before], values[last], ago[last], values[previous])
 
 
 def assess(
@@ -289,8 +298,10 @@ def assess_all(
     anew = np.zeros(p, dtype=np.bool_) if recoated is None else np.asarray(recoated, dtype=np.bool_)[points.line]
     ahead = forecast(prior, evidence, base.t_req, limit, anew, every_percent)
     read = readings(evidence, p)
-    rates = thickness.api570_rates(read.first, read.before, read.last, read.first_ago - read.last_ago,
-                                   read.before_ago - read.last_ago)  # fmt: skip
+    total = read.first_ago - read.last_ago
+    rates = thickness.api570_rates(
+        read.first, read.before, read.last, np.where(total >= APART_Y, total, np.nan), read.before_ago - read.last_ago
+    )
     from_new = (base.prior.t_nom - read.last) / np.maximum(base.prior.age_y - read.last_ago, 0.1)
     governing = np.where(np.isnan(rates.governing), from_new, rates.governing)
     grade = np.where(np.isin(lines.pipe_class, (1, 2, 3)), lines.pipe_class, 2)[points.line]
@@ -317,7 +328,7 @@ def assess_all(
         prior_only=not learned.fitted,
         never_inspected=never,
         long_since_inspected=~never & (newest > thickness.inspection_cap(grade)),
-        reading_grew=contradicts | (read.last > read.before + 0.3),
+        reading_grew=contradicts | (read.last > read.previous + 0.3),
         above_nominal=read.last > 1.125 * base.prior.t_nom,
         rate_floored=governing <= 0,
         below_required=(read.last < base.t_req) | (ahead.p_below[:, 0] > 0.5),
@@ -340,8 +351,8 @@ def assess_all(
         p_below=ahead.p_below,
         p_next=p_next,
         risk=p_next * cost,
-        long_term=np.where(read.number > 1, rates.long_term, np.nan),
-        short_term=np.where(read.number > 1, rates.short_term, np.nan),
+        long_term=rates.long_term,
+        short_term=rates.short_term,
         half_life_y=np.maximum(half, 0.0),
         interval_y=interval,
         last=read.last,

@@ -190,6 +190,7 @@ TABLE: Final[dict[str, Entry]] = {
     "structural.nps": Entry((2.0, 3.0, 4.0, 18.0), "inch, upper bounds", "R", "API 574 default"),
     "structural.minimum": Entry((1.8, 2.0, 2.3, 2.8, 3.1), "mm", "R", "API 574 default alert thickness"),
     "api570.floor": Entry(0.025, "mm/y", "M", "taken where the measured rate is zero or below"),
+    "api570.apart": Entry(0.5, "y", "M", "readings nearer than this to the newest are its repetition and give no rate"),
     "api570.cap.thickness": Entry((5.0, 10.0, 10.0), "y, class 1 2 3", "R", _570),
     "api570.cap.visual": Entry((5.0, 5.0, 10.0), "y, class 1 2 3", "R", _570),
     "api570.cap.injection": Entry((3.0, 3.0, 3.0), "y", "R", _570),

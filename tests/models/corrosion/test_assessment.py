@@ -266,4 +266,35 @@ def test_of_two_readings_of_one_day_the_thinner_is_the_last() -> None:
             np.full(3, np.nan),
         )
         read = readings(evidence, 1)
-        assert (read.first[0], read.before[0], read.last[0]) == (6.9, 6.4, 6.1)
+        assert (read.first[0], read.before[0], read.last[0]) == (6.9, 6.9, 6.1)
+
+
+@pytest.mark.parametrize("again", [0.0, 1 / 365, 0.3])
+def test_a_place_measured_again_keeps_its_short_term_rate(again: float) -> None:
+    """7.0 mm, 6.9 mm six years later, 5.9 mm after two more and 5.8 mm in the same campaign: (6.9 - 5.8) / 2."""
+    ago = np.array([10.0, 4.0, 2.0 + again, 2.0])
+    values = np.array([7.0, 6.9, 5.9, 5.8])
+    evidence = Evidence(np.zeros(4, dtype=np.int64), ago, values, np.full(4, 0.15), np.zeros(4), np.full(4, np.nan))
+    read = readings(evidence, 1)
+    assert (read.first[0], read.before[0], read.last[0]) == (7.0, 6.9, 5.8)
+    assert read.previous[0] == (6.9 if again == 0 else 5.9)
+
+
+def test_two_readings_a_day_apart_are_no_rate() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    line = int(points.line[0])
+    nominal = float(lines.t_nom[line])
+    two = chosen(inspections, np.array([0, 0]))
+    days = np.array([here.at - np.timedelta64(801, "D"), here.at - np.timedelta64(800, "D")], dtype="datetime64[ns]")
+    two = replace(
+        two,
+        point=np.zeros(2, dtype=np.int64),
+        at=days,
+        reading=np.array([nominal - 0.4, nominal - 0.5]),
+        loss_low=np.full(2, np.nan),
+        loss_high=np.full(2, np.nan),
+    )
+    a = assess(lines, points, two, weather, here.at)
+    assert np.isnan(a.long_term[0])
+    assert np.isnan(a.short_term[0])
+    assert a.half_life_y[0] > 1.0  # 0.1 mm a day would be 36 mm/y: due at once
