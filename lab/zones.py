@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,11 @@ SHORT_NAMES: Final = {"z": timedelta(0), "utc": timedelta(0), "gmt": timedelta(0
 
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+def today() -> date:
+    """The day on this computer's calendar: at eight in the morning in Japan it is still yesterday in UTC."""
+    return datetime.now().astimezone().date()
 
 
 def find_zone(name: str) -> tzinfo | None:

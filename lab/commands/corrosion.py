@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -223,9 +223,10 @@ def _fail(error: Exception) -> NoReturn:
 
 def _day(said: str | None) -> date:
     from lab.corrosion.cells import CellError, day
+    from lab.zones import today
 
     if said is None:
-        return datetime.now(UTC).date()
+        return today()
     try:
         found = day(said)
     except CellError:

@@ -4,15 +4,14 @@ import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from lab.corrosion.keeping import Keeping
 from lab.corrosion.register import KeptOut, Record, Register
 from lab.corrosion.results import Outcome
+from lab.zones import today
 from models.corrosion.tables import Assessment, Floats
 
 KEPT: Final = 6
@@ -76,7 +75,7 @@ class Desk:
             if self._registers is None or self._registers[0] != revision:
                 self._registers = revision, kept.register()
                 self._found.clear()
-            key = revision, at or datetime.now(UTC).date(), tuple(sorted(set(coated)))
+            key = revision, at or today(), tuple(sorted(set(coated)))
             if key not in self._found:
                 register = self._registers[1]
                 self._found[key] = Outcome(register, assessment(register, key[1], key[2]))
@@ -107,13 +106,12 @@ class Desk:
             KeepingError: the record cannot be written.
         """
         with self._lock:
-            return self._kept().add(findings, datetime.now(UTC).date(), file)
+            return self._kept().add(findings, today(), file)
 
 
 def intervals(found: Assessment, register: Register, acceptable: float) -> Floats:
-    """Years until the chance of being below the required thickness is no longer acceptable, within API 570's caps."""
-    from models.corrosion.degradation import crossing
-    from models.corrosion.thickness import inspection_cap
+    """The dates' years of the probabilistic rule with another acceptable chance."""
+    from models.corrosion.assessment import longest_interval
 
-    cap = inspection_cap(register.lines.pipe_class[register.points.line])
-    return np.asarray(np.minimum(crossing(found.p_below, acceptable), cap))
+    grade = register.lines.pipe_class[register.points.line]
+    return longest_interval(found.p_below, acceptable, grade, found.last < found.t_req)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from models.corrosion import api581, atmospheric, thickness
 from models.corrosion.coefficients import number, row
@@ -310,9 +311,7 @@ def assess_all(
     )
     usual = thickness.acceptable_probability(grade)
     allowed = usual if accept is None else np.asarray(accept)[grade - 1]
-    interval = np.minimum(crossing(ahead.p_below, allowed), thickness.inspection_cap(grade))
-    # a newest reading below the required wall may be a slip, but only measuring again shows it
-    interval = np.where(read.last < base.t_req, 0.0, interval)
+    interval = longest_interval(ahead.p_below, allowed, grade, read.last < base.t_req)
     p_next = _at(ahead, next_y)
     cost = np.where(lines.consequence >= 0, lines.consequence, 1.0)[points.line]
     a_rt, factor = _damage_factor(lines, points, inspections, found, base, read)
@@ -360,6 +359,15 @@ def assess_all(
         reasons=reasons,
     )
     return assessment, ahead, learned
+
+
+def longest_interval(p_below: Floats, allowed: float | Floats, pipe_class: ArrayLike, too_thin: Flags) -> Floats:
+    """(P,) years for which the chance of being too thin stays within what is allowed, at most API 570's cap.
+
+    `too_thin`: a newest reading below the required wall may be a slip, but only measuring again shows it: today.
+    """
+    longest = np.minimum(crossing(p_below, allowed), thickness.inspection_cap(pipe_class))
+    return np.asarray(np.where(too_thin, 0.0, longest))
 
 
 def _logit(p: Floats) -> Floats:

@@ -4,16 +4,20 @@ import dataclasses
 import math
 import sqlite3
 import threading
+import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lab.corrosion.desk import Desk
 from lab.corrosion.keeping import SCHEMA, Keeping, KeepingError
 from lab.corrosion.register import Register
 from lab.corrosion.template import example
 from lab.plant import example_piping
+from lab.zones import today
 
 AT = date(2026, 4, 1)
 
@@ -113,3 +117,40 @@ def test_a_newer_or_a_broken_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "corrosion.db").write_bytes(b"no database" * 100)
     with pytest.raises(KeepingError, match="cannot be used"):
         Keeping(tmp_path / "other")
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_today_is_the_day_of_the_place(kept: Keeping, tmp_path: Path, zone: pytest.MonkeyPatch) -> None:
+    """An inspection of this morning in Japan is none of tomorrow, though UTC has not come to this day yet."""
+    days = []
+    for name in ("XXX-14", "XXX+12"):  # 26 hours from each other: never the same day
+        zone.setenv("TZ", name)
+        time.tzset()
+        days.append(today())
+        desk = Desk(tmp_path)
+        entered, out = desk.add([(1, {"line": "P-101", "point": "P-101-01", "at": days[-1], "reading": 5.2})], "f")
+        assert (entered, out) == (1, []), name
+        desk.close()
+    assert days[0] > days[1]
+
+
+def test_the_acceptable_chance_puts_off_no_place_below_its_required_wall(kept: Keeping, tmp_path: Path) -> None:
+    good = {"line": "P-101", "point": "P-101-01", "at": date(2025, 5, 1), "reading": 6.9}
+    rows = [(k, {**good, "at": date(2010 + k, 5, 1)}) for k in range(15)]
+    line = kept.register().lines.id.index("P-101")
+    nominal = float(kept.register().lines.t_nom[line])
+    thin = {**good, "reading": 1.0 if nominal < 10 else 1.5}
+    kept.add([(k, {**row, "reading": 0.97 * nominal}) for k, row in rows] + [(99, thin)], AT, "f")
+    desk = Desk(tmp_path)
+    outcome = desk.plan(5, 0.9)
+    k = outcome.register.points.id.index("P-101-01")
+    assert outcome.assessment.last[k] < outcome.assessment.t_req[k]
+    assert outcome.assessment.p_below[k, 0] < 0.9
+    assert outcome.assessment.interval_y[k] == desk.outcome().assessment.interval_y[k] == 0.0
+    desk.close()
