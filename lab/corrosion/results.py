@@ -67,7 +67,13 @@ def due(outcome: Outcome, years: float) -> str | None:
     if not math.isfinite(years) or years >= 200:
         return None
     start = date.fromisoformat(str(outcome.assessment.at)[:10])
-    return (start + timedelta(days=round(years * YEAR_D))).isoformat()
+    # whole years keep day and month: ten years after 1 April are not 31 March
+    whole = int(years + 0.5 / YEAR_D)
+    try:
+        there = start.replace(year=start.year + whole)
+    except ValueError:  # 29 February
+        there = start.replace(year=start.year + whole, day=28)
+    return (there + timedelta(days=round((years - whole) * YEAR_D))).isoformat()
 
 
 def number(value: float, digits: int = 4) -> float | None:
@@ -223,7 +229,7 @@ def history(outcome: Outcome, k: int) -> dict[str, Any]:
                 "mm": number(findings.reading[n]),
                 "between_mm": None
                 if math.isfinite(findings.reading[n])
-                else [number(t_nom - findings.loss_high[n]), number(t_nom - findings.loss_low[n])],
+                else [number(max(t_nom - findings.loss_high[n], 0.0)), number(t_nom - findings.loss_low[n])],
                 "method": METHOD[findings.method[n]],
             }
             for n in mine.tolist()

@@ -1,0 +1,50 @@
+"""What is told of an assessment: its dates and its readings."""
+
+import dataclasses
+from datetime import date
+
+import numpy as np
+import pytest
+
+from lab.corrosion import results
+from lab.corrosion.assessing import outcome
+from lab.corrosion.results import Outcome
+from lab.corrosion.template import example
+
+
+@pytest.fixture(scope="module")
+def found() -> Outcome:
+    return outcome(example(), date(2026, 4, 1), 5)
+
+
+@pytest.mark.parametrize(
+    ("at", "years", "wanted"),
+    [
+        ("2026-04-01", 10.0, "2036-04-01"),
+        ("2026-04-01", 5.0, "2031-04-01"),
+        ("2026-04-01", 4.0 - 1e-9, "2030-04-01"),
+        ("2024-02-29", 4.0, "2028-02-29"),
+        ("2024-02-29", 5.0, "2029-02-28"),
+        ("2026-04-01", 0.5, "2026-10-01"),
+        ("2026-04-01", 0.0, "2026-04-01"),
+    ],
+)
+def test_whole_years_keep_the_day(found: Outcome, at: str, years: float, wanted: str) -> None:
+    other = dataclasses.replace(found.assessment, at=np.datetime64(at, "ns"))
+    assert results.due(dataclasses.replace(found, assessment=other), years) == wanted
+
+
+def test_no_finding_is_a_wall_below_zero(found: Outcome) -> None:
+    """A loss of which only the lower limit is known reaches the wall, not beyond it."""
+    findings = found.register.inspections
+    open_end = dataclasses.replace(
+        findings,
+        reading=np.full(len(findings.at), np.nan),
+        loss_low=np.full(len(findings.at), 1.0),
+        loss_high=np.full(len(findings.at), 1.25 * found.register.lines.t_nom.max()),
+    )
+    register = dataclasses.replace(found.register, inspections=open_end)
+    for k in np.unique(findings.point).tolist():
+        for reading in results.history(dataclasses.replace(found, register=register), k)["readings"]:
+            low, high = reading["between_mm"]
+            assert 0.0 <= low < high
