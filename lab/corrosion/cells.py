@@ -416,7 +416,7 @@ _ERAS: Final = {
 }
 _ERA = re.compile(
     r"(令和?|平成?|昭和?|大正|明治|[rhstm])\s*\.?\s*(元|\d{1,2})\s*"
-    r"(?:[年./\-]\s*(?:(\d{1,2})\s*(?:[月./\-]\s*(?:(\d{1,2})\s*日?)?)?)?)?(?:度)?"
+    r"(?:[年./\-]\s*(?:(\d{1,2})\s*(?:[月./\-]\s*(?:(\d{1,2})\s*日?)?)?)?)?(?:度)?(?:\s*\([月火水木金土日](?:曜日?)?\))?"
 )
 _ISO = re.compile(r"(\d{4})\s*(?:年度?|[-/.])?\s*(?:(\d{1,2})\s*(?:月|[-/.])?\s*(?:(\d{1,2})\s*日?)?)?(?:[t\s(（].*)?")
 _MONTHS: Final = {
@@ -429,6 +429,7 @@ _ENGLISH = re.compile(r"(?:(\d{1,2})[\s\-]+)?([a-z]{3})[a-z]*\.?[\s\-,]+(?:(\d{1
 @lru_cache(65536)
 def _date(text: str) -> date:
     plain = unicodedata.normalize("NFKC", text).strip().casefold()
+    first = 4 if "年度" in plain else 1  # a fiscal year begins in April
     try:
         if re.fullmatch(r"\d+(\.0*)?", plain):
             return _date_of_number(float(plain))
@@ -436,11 +437,11 @@ def _date(text: str) -> date:
             nth = 1 if era[2] == "元" else int(era[2])
             if nth == 0:
                 raise CellError("date")
-            return date(_ERAS[era[1]] + nth, int(era[3] or 1), int(era[4] or 1))
+            return date(_ERAS[era[1]] + nth, int(era[3] or first), int(era[4] or 1))
         if english := _ENGLISH.fullmatch(plain):
             return date(int(english[4]), _MONTHS[english[2]], int(english[1] or english[3] or 1))
         if iso := _ISO.fullmatch(plain):
-            return date(int(iso[1]), int(iso[2] or 1), int(iso[3] or 1))
+            return date(int(iso[1]), int(iso[2] or first), int(iso[3] or 1))
     except (ValueError, KeyError):
         pass
     raise CellError("date")
@@ -462,7 +463,7 @@ def day(cell: Cell) -> date | None:
     """The date of a cell, None when it is empty.
 
     `2024/4/1`, `2024年4月1日`, `R6.4.1`, `令和6年4月1日` and the day numbers of Excel are understood.
-    A year alone is its first of January, a month alone its first day.
+    A year alone is its first of January (`2024年度` of April), a month alone its first day.
 
     Raises:
         CellError: no date, or one that can be read in two ways (`4/1/2024`, `24/4/1`).

@@ -138,6 +138,8 @@ def _records(
                 if table == "inspections" and key in {"reading", "loss"}:
                     value = _measured(cell, key, source, row, found)
                 else:
+                    if table == "inspections" and columns[key].quantity == "length" and not source.unit:
+                        source = source._replace(unit=_own_unit(row, found))
                     value = _parse(cell, columns[key], source)
             except CellError as error:
                 code = f"word_{key}" if error.code == "word" and key in {"insulation", "method", "part"} else error.code
@@ -176,13 +178,14 @@ def read_records(path: Path, table: TableName, uses: Mapping[str, Use] | None, o
     return _records(find_table(read_sheets(path), table, uses), table, uses, out)
 
 
+def _own_unit(row: Sequence[Cell], found: Mapping[str, Source]) -> str:
+    own = found.get("unit")
+    return "" if own is None else cells.plain_text(own.value if own.position is None else row[own.position])
+
+
 def _measured(cell: Cell, key: str, source: Source, row: Sequence[Cell], found: Mapping[str, Source]) -> Any:
     """A thickness or a loss in mm, in the row's own unit where it has one; `<0.5` is the interval below it."""
-    unit = source.unit
-    own = found.get("unit")
-    if own is not None:
-        said = cells.plain_text(own.value if own.position is None else row[own.position])
-        unit = said or unit
+    unit = _own_unit(row, found) or source.unit
     if (limit := cells.below(cell)) is not None:
         if key == "reading":
             raise CellError("number")

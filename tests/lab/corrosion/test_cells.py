@@ -79,6 +79,7 @@ def test_a_unit_changes_nothing(mm: float, unit: str) -> None:
         "2024/4/1", "2024-04-01", "2024.4.1", "2024年4月1日", "令和6年4月1日", "R6.4.1", "R6/4/1", "r06.04.01",
         "20240401", "2024-04-01T09:30:00Z", "2024/4/1 0:00:00", "1 Apr 2024", "April 1, 2024", "45383", 45383.0,
         datetime(2024, 4, 1, 8), "２０２４／４／１", "2024年4月1日（月）",
+        "R6.4.1(月)", "令和6年4月1日（月曜日）",
     ],
 )  # fmt: skip
 def test_dates(cell: cells.Cell) -> None:
@@ -90,7 +91,8 @@ def test_dates(cell: cells.Cell) -> None:
     [
         ("令和元年5月", date(2019, 5, 1)),
         ("H31.4.30", date(2019, 4, 30)),
-        ("平成30年度", date(2018, 1, 1)),
+        ("平成30年度", date(2018, 4, 1)),  # a fiscal year begins in April
+        ("2024年度", date(2024, 4, 1)),
         ("昭和60年", date(1985, 1, 1)),
         ("S64.1.7", date(1989, 1, 7)),
         ("2015", date(2015, 1, 1)),
@@ -107,7 +109,8 @@ def test_dates_that_say_less(cell: cells.Cell, wanted: date | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["4/1/2024", "24/4/1", "2024/13/1", "2023/2/29", "R6.13.1", "spring", "12", "99999999", "R0.1.1"]
+    "cell",
+    ["4/1/2024", "24/4/1", "2024/13/1", "2023/2/29", "R6.13.1", "spring", "12", "99999999", "R0.1.1", "R6.4.1 (x)"],
 )
 def test_dates_that_can_be_read_in_two_ways_or_none(cell: str) -> None:
     with pytest.raises(CellError):

@@ -161,6 +161,10 @@ def test_units_change_nothing(write: Write) -> None:
     assert same(metric, inches)
     assert same(metric, column)
     assert same(metric, cell)
+    limits = "line,point,date,method,thickness,loss from,loss to,standard error,unit\n"
+    metric = read(write, f"{limits}L-1,1,2024/4/1,UT,6.35,,,0.254,mm\nL-1,2,2024/4/1,UT,,1.27,2.54,,mm\n")
+    assert metric.inspections.sigma[0] == pytest.approx(0.254)
+    assert same(metric, read(write, f"{limits}L-1,1,2024/4/1,UT,250,,,10,mil\nL-1,2,2024/4/1,UT,,50,100,,mil\n"))
     for pressure in ("設計圧力(kg/cm2)", "設計圧力 psi"):
         value = "10.19716" if "kg" in pressure else "145.0377"
         lines = LINES.replace("設計圧力(MPa)", pressure).replace(",1.0,", f",{value},")
