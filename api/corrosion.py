@@ -302,10 +302,10 @@ async def get_points(request: Request, line: Line = None, limit: Limit = PAGE, c
     ),
 )
 async def get_point(request: Request, id: PointId, coated: Coated = "") -> Response:
-    lang, lines = language_of(request.scope), _names(coated)
+    lang = language_of(request.scope)
 
     def job(desk: Desk) -> dict[str, Any] | None:
-        outcome = _outcome(desk, lines)
+        outcome = _outcome(desk, line_names(coated, desk))
         if id not in outcome.register.points.id:
             return None
         k = outcome.register.points.id.index(id)
@@ -346,8 +346,16 @@ async def _live(request: Request, id: str, inspected: str | None) -> dict[str, A
         return None
 
 
-def _names(coated: str) -> list[str]:
-    return [name for part in coated.split(",") if (name := part.strip())]
+def line_names(coated: str, desk: Desk) -> list[str]:
+    """Lines by their names, separated by commas; a name that is known may hold some itself."""
+    known = {name for name in desk.outcome().register.lines.id if "," in name}
+    most = 1 + max((name.count(",") for name in known), default=0)
+    parts, names = coated.split(","), []
+    while parts:
+        longest = next((n for n in range(most, 1, -1) if ",".join(parts[:n]).strip() in known), 1)
+        names.append(",".join(parts[:longest]).strip())
+        del parts[:longest]
+    return [name for name in names if name]
 
 
 def _outcome(desk: Desk, lines: list[str]) -> Outcome:
@@ -379,9 +387,10 @@ def _outcome(desk: Desk, lines: list[str]) -> Outcome:
 async def get_plan(
     request: Request, budget: Budget = 12, acceptable: Acceptable = None, coated: Coated = ""
 ) -> Response:
-    lang, lines = language_of(request.scope), _names(coated)
+    lang = language_of(request.scope)
 
     def job(desk: Desk) -> dict[str, Any]:
+        lines = line_names(coated, desk)
         _outcome(desk, lines)
         outcome = desk.plan(budget, acceptable, lines)
         plan = outcome.plan
@@ -455,7 +464,8 @@ async def post_inspections(request: Request) -> Response:
     refused = sorted([*out, *more], key=lambda each: each.row)
     if kind in {"application/json", ""} and refused:
         first = refused[0]
-        raise bad_field(first.column, "corrosion_refused", reason=first.reason(lang))
+        field = f"{first.column}_mm" if f"{first.column}_mm" in schema.Finding.model_fields else first.column
+        raise bad_field(field, "corrosion_refused", reason=first.reason(lang))
     told = [
         {"row": each.row, "column": each.column, "cell": each.cell, "code": each.code, "reason": each.reason(lang)}
         for each in refused

@@ -1,5 +1,7 @@
 """The routes of the piping: the simulated plant, what may be asked of it, and new inspections."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from api import schema
+from api.corrosion import line_names
 from lab.config import Config
-from lab.corrosion.template import csv_bytes
+from lab.corrosion.desk import Desk
+from lab.corrosion.template import csv_bytes, example
 from lab.historian import open_historian
 from lab.historian.base import Batch
 from lab.store import Store
@@ -105,6 +109,16 @@ def test_a_new_coating_lowers_the_risk(http: httpx.Client) -> None:
     assert plan["coated"] == coated.split(",")
 
 
+def test_lines_to_coat_may_hold_a_comma(tmp_path: Path) -> None:
+    register = example()
+    names = ("L,4", "A,B,C", *register.lines.id[2:])
+    register = replace(register, lines=replace(register.lines, id=names))
+    desk = Desk(tmp_path, lambda: (register, 1))
+    assert line_names(f"A,B,C, {names[5]},L,4,X", desk) == ["A,B,C", names[5], "L,4", "X"]
+    assert line_names("", desk) == []
+    desk.close()
+
+
 def test_reasons_are_in_the_readers_language(http: httpx.Client, first: dict[str, Any]) -> None:
     japanese = http.get(f"/api/v1/corrosion/points/{first['id']}", headers={"accept-language": "ja"}).json()
     assert len(japanese["reasons"]) == len(first["reasons"]) > 0
@@ -148,6 +162,8 @@ def test_an_inspection_that_cannot_be_right_is_refused(http: httpx.Client, first
         ({"wall": 5}, 422, "is not known here"),
     ):
         assert said in problem(http.post("/api/v1/corrosion/inspections", json={**good, **change}), status), change
+    answer = http.post("/api/v1/corrosion/inspections", json={**good, "reading_mm": 900})
+    assert answer.json()["errors"][0]["field"] == "reading_mm"  # as the body calls it
     broken = http.post("/api/v1/corrosion/inspections", content=b"{", headers={"content-type": "application/json"})
     assert "is not JSON" in problem(broken, 422)
 
