@@ -340,7 +340,9 @@ def _tell(result: "Outcome", output: list[Path], as_json: bool, lang: str) -> No
     for k in order:
         chance, life = f"{result.assessment.p_next[k]:.1%}", result.assessment.life[k, 1]
         years = f"{life:.1f}" if math.isfinite(life) else f">{result.assessment.years[-1]:g}"
-        typer.echo(text("corrosion.cli.first", lang, point=found.points.id[k], chance=chance, life=years))
+        line = found.lines.id[found.points.line[k]]
+        name = line if found.unmeasured[k] else results.called(found.points.id[k], line)
+        typer.echo(text("corrosion.cli.first", lang, point=name, chance=chance, life=years))
     for path in output:
         typer.echo(text("corrosion.cli.written", lang, path=path))
 

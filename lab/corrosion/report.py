@@ -16,7 +16,7 @@ from lab.corrosion.columns import TABLES
 from lab.corrosion.drawing import BLUE, FAN, INK, RED, SOFT, Plot, digits_of, ticks
 from lab.corrosion.results import Outcome
 from lab.text import text
-from models.corrosion import extreme
+from models.corrosion import extreme, reasons
 from models.corrosion.assessment import NEXT_Y
 from models.corrosion.tables import RANKS
 
@@ -25,6 +25,8 @@ CHARTS: Final = 18
 KEPT_OUT: Final = 200
 EXTREMES: Final = 4
 LEAST_MAXIMA: Final = 6
+LONG: Final = 16
+"""A longer name may be broken."""
 
 STYLE: Final = Path(__file__).with_name("report.css")
 
@@ -41,7 +43,7 @@ def report(outcome: Outcome, lang: str, title: str, budget: int | None = None, c
     """
     rows = list(results.rows(outcome, lang))
     parts = [
-        _head(outcome, lang, title, rows),
+        _head(outcome, lang, title),
         _plan(outcome, lang, rows, budget),
         _matrix(outcome, lang),
         _ranking(lang, rows),
@@ -119,9 +121,9 @@ def _section(title: str, note: str, body: str) -> str:
     return f'{head}<p class="soft small">{note}</p>{body}' if note else head + body
 
 
-def _head(outcome: Outcome, lang: str, title: str, rows: Sequence[dict[str, Any]]) -> str:
+def _head(outcome: Outcome, lang: str, title: str) -> str:
     register, found = outcome.register, outcome.assessment
-    below = sum(row["life_y"][1] == 0 for row in rows)
+    below = int(np.sum((found.reasons & reasons.bit("below_required")) > 0))
     expected = float(np.nansum(found.p_next))
     tiles = [
         (
@@ -152,8 +154,9 @@ def _day(day: date, lang: str) -> str:
 def _name(row: dict[str, Any], lang: str) -> str:
     part = text(f"corrosion.part.{row['part']}", lang) if row["part"] else ""
     mark = f' <span class="soft">{_t("unmeasured", lang)}</span>' if row["unmeasured"] else ""
-    shown = row["line"] if row["unmeasured"] else row["id"]
-    return f"<b>{escape(shown)}</b>{mark}" + (f'<br><span class="soft">{escape(part)}</span>' if part else "")
+    shown = row["line"] if row["unmeasured"] else results.called(row["id"], row["line"])
+    kind = ' class="long"' if len(shown) > LONG else ""
+    return f"<b{kind}>{escape(shown)}</b>{mark}" + (f'<br><span class="soft">{escape(part)}</span>' if part else "")
 
 
 def _dates(row: dict[str, Any]) -> tuple[str, str]:
@@ -324,7 +327,8 @@ def _history(outcome: Outcome, k: int, lang: str) -> str:
     mine = sorted((at, mm) for at, mm, own in readings if own)
     if len(mine) > 1:
         plot.line([at for at, _ in mine], [mm for _, mm in mine], INK, 1.2)
-    name = register.lines.id[line] if register.unmeasured[k] else register.points.id[k]
+    name = register.lines.id[line]
+    name = name if register.unmeasured[k] else results.called(register.points.id[k], name)
     service = register.lines.service[line]
     facts = " · ".join(
         filter(

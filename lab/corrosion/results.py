@@ -127,6 +127,11 @@ def rows(outcome: Outcome, lang: str, only: Collection[int] | None = None) -> It
         }
 
 
+def called(id: str, line: str) -> str:
+    """A point with its line: many lines have a `CML-1`."""
+    return id if line in id else f"{line} {id}"
+
+
 def triple(values: Floats) -> list[float | None]:
     """Low, middle and high of a quantity."""
     return [number(value) for value in values.tolist()]
@@ -146,6 +151,9 @@ def why(bits: int, lang: str, most: int | None = None) -> list[str]:
     ordered = [name for name in TELLING if name in there] + [name for name in there if name not in TELLING]
     if "below_required" in ordered and "high_probability" in ordered:
         ordered.remove("high_probability")
+    if most is not None and any(name in TELLING for name in there):
+        # one line has no room for what is wrong with the data; the telling ones stand first
+        most = min(most, sum(name in TELLING for name in ordered))
     return [text(f"corrosion.reason.{name}", lang) for name in ordered[:most]]
 
 

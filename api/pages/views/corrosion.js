@@ -4,7 +4,7 @@ import { get, segment } from '../api.js';
 import { h, keyed, put } from '../dom.js';
 import { number, t } from '../i18n.js';
 import { errorLine, fact, panel } from '../widgets.js';
-import { chance, corrosionMap, partText, rankText, riskLegend } from './corrosion_map.js';
+import { chance, corrosionMap, partText, pointText, rankText, riskLegend } from './corrosion_map.js';
 import { planPanel } from './corrosion_plan.js';
 import { pointPanel, wetText, yearsText } from './corrosion_point.js';
 
@@ -172,7 +172,7 @@ function rankedRow(choose) {
   row.update = (point) => {
     id = point.id;
     link.setAttribute('href', `#/corrosion/${segment(id)}`);
-    put(link, point.unmeasured ? point.line : point.id);
+    put(link, pointText(point));
     put(part, point.unmeasured ? t('page.corrosion.unmeasured') : partText(point.part));
     risk.className = `rank-chip risk-${point.risk_class}`;
     put(risk, rankText(point.risk_class));

@@ -16,6 +16,7 @@ export const rankText = (rank) => known(`corrosion.rank.${rank}`, rank ?? '–')
 /** @param {string|null} part */
 export const partText = (part) => (part ? known(`corrosion.part.${part}`, part) : '');
 /** What flows in a line; the simulated plant's words are in the catalogue. @param {string} service */
+export const pointText = (point) => (point.unmeasured ? point.line : point.id.includes(point.line) ? point.id : `${point.line} ${point.id}`);
 export const serviceText = (service) => known(`corrosion.service.${service}`, service);
 /** A chance in few digits. @param {number|null} p */
 export function chance(p) {

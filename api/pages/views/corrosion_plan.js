@@ -4,7 +4,7 @@ import { get, segment } from '../api.js';
 import { h, keyed, put } from '../dom.js';
 import { number, t } from '../i18n.js';
 import { errorLine, panel } from '../widgets.js';
-import { chance, partText, serviceText } from './corrosion_map.js';
+import { chance, partText, pointText, serviceText } from './corrosion_map.js';
 
 const WAIT_MS = 350;
 const CHANCES = [0.001, 0.01, 0.05];
@@ -121,7 +121,7 @@ function placeRow(choose) {
   element.update = (place) => {
     id = place.id;
     link.setAttribute('href', `#/corrosion/${segment(id)}`);
-    put(name, place.unmeasured ? place.line : place.id);
+    put(name, pointText(place));
     risk.className = `rank-chip risk-${place.risk_class}`;
     put(risk, chance(place.p_next));
     put(about, place.unmeasured ? t('page.corrosion.unmeasured') : partText(place.part));

@@ -4,7 +4,7 @@ import { get, segment } from '../api.js';
 import { h, put, s } from '../dom.js';
 import { known, number, t } from '../i18n.js';
 import { errorLine, healthText, panel } from '../widgets.js';
-import { chance, partText, rankText, serviceText } from './corrosion_map.js';
+import { chance, partText, pointText, rankText, serviceText } from './corrosion_map.js';
 
 const W = 460;
 const H = 250;
@@ -73,7 +73,7 @@ export function pointPanel(lab, coated) {
     const { live: own } = point;
     put(lost, own?.since ? t('page.corrosion.live_lost', { since: own.since.slice(0, 10), lost: number(own.lost_um, 1), sigma: number(own.sigma_um, 1) })
       : own ? t('page.corrosion.live_began', { lost: number(own.lost_um, 1), sigma: number(own.sigma_um, 1) }) : '');
-    put(name, point.unmeasured ? point.line : point.id);
+    put(name, pointText(point));
     put(rank, rankText(point.risk_class));
     rank.className = `rank-chip risk-${point.risk_class}`;
     const insulation = point.insulation ? known(`corrosion.insulation.${point.insulation}`, point.insulation) : '';

@@ -255,3 +255,25 @@ def test_a_mapping_may_name_only_what_is_not_recognised(tmp_path: Path) -> None:
     run("assess", "--lines", tmp_path / "l.csv", "--map", tmp_path / "m.toml", "--lang", "en", "-o", tmp_path / "r.csv")
     (row,) = csv.DictReader((tmp_path / "r.csv").read_text(encoding="utf-8-sig").splitlines())
     assert row["insulation"] == "perlite"
+
+
+def test_a_place_is_told_with_its_line(tmp_path: Path) -> None:
+    """`CML-2` of which line? A long name is broken; a slip below the required wall counts as told."""
+    long = "20-CW-1234-A1A-H50-north-rack-second-works"
+    lines, findings = tmp_path / "l.csv", tmp_path / "i.csv"
+    lines.write_text(f"line,nps,t_nom_mm,t_req_mm\nA-1,6,7.11,3.2\n{long},6,7.11,3.2\n")
+    slip = "".join(f"A-1,CML-2,{year}-04-01,7.0\n" for year in range(2010, 2025)) + "A-1,CML-2,2025-04-01,2.9\n"
+    findings.write_text(f"line,point,date,thickness_mm\n{slip}{long},CML-11,2024-04-01,6.9\n")
+    report, plan = tmp_path / "r.html", tmp_path / "r.csv"
+    said = run(
+        "assess", "--lines", lines, "--inspections", findings, "--at", "2026-04-01", "--budget", 2, "--lang", "en",
+        "-o", report, "-o", plan,
+    ).output  # fmt: skip
+    assert "A-1 CML-2: " in said
+    assert f"{long} CML-11: " in said
+    page = report.read_text()
+    assert page.count("A-1 CML-2</b>") == 2  # plan and ranking
+    assert f'<b class="long">{long} CML-11</b>' in page
+    assert "<b>1</b><span>points probably below the required thickness today" in page
+    told = page[page.index("<h2>Inspection plan") if "<h2>Inspection plan" in page else 0 : page.index("matrix")]
+    assert "an input is missing" not in told
