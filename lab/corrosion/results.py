@@ -11,6 +11,7 @@ import numpy as np
 from lab.corrosion.register import Register
 from lab.text import text
 from models.corrosion import reasons
+from models.corrosion.assessment import YEAR_S
 from models.corrosion.tables import INSULATION, METHOD, PART, RANKS, Assessment, Floats, Plan
 
 YEAR_D: Final = 365.25
@@ -64,9 +65,22 @@ def ranking(outcome: Outcome) -> np.ndarray[Any, Any]:
 
 def due(outcome: Outcome, years: float) -> str | None:
     """The day so many years after the assessment, ISO 8601; None for never or unknown."""
+    return _after(date.fromisoformat(str(outcome.assessment.at)[:10]), years)
+
+
+def due_by_half_life(outcome: Outcome, k: int) -> str | None:
+    """The day of API 570's rule, which counts from the last reading: five years later is the same day of the year."""
+    found = outcome.assessment
+    left = float(found.half_life_y[k])
+    if not left > 0 or np.isnat(found.last_at[k]):
+        return due(outcome, left)
+    ago = float((found.at - found.last_at[k]) / np.timedelta64(1, "s")) / YEAR_S
+    return _after(date.fromisoformat(str(found.last_at[k])[:10]), ago + left)
+
+
+def _after(start: date, years: float) -> str | None:
     if not math.isfinite(years) or years >= 200:
         return None
-    start = date.fromisoformat(str(outcome.assessment.at)[:10])
     # whole years keep day and month: ten years after 1 April are not 31 March
     whole = int(years + 0.5 / YEAR_D)
     try:
@@ -120,7 +134,7 @@ def rows(outcome: Outcome, lang: str, only: Collection[int] | None = None) -> It
             "physics_mm_y": number(found.physics_rate[k]),
             "a_rt": number(found.a_rt[k]),
             "damage_factor": number(found.damage_factor[k]),
-            "next_half_life": due(outcome, float(found.half_life_y[k])),
+            "next_half_life": due_by_half_life(outcome, k),
             "next_probabilistic": due(outcome, float(found.interval_y[k])),
             "in_plan": chosen.get(k),
             "reasons": why(int(found.reasons[k]), lang),

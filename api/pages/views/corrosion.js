@@ -6,7 +6,7 @@ import { number, t } from '../i18n.js';
 import { errorLine, fact, panel } from '../widgets.js';
 import { chance, corrosionMap, partText, pointText, rankText, riskLegend } from './corrosion_map.js';
 import { planPanel } from './corrosion_plan.js';
-import { pointPanel, wetText, yearsText } from './corrosion_point.js';
+import { lifeText, pointPanel, wetText } from './corrosion_point.js';
 
 const LINES = 500;
 const RANKED = 25;
@@ -180,7 +180,7 @@ function rankedRow(choose) {
     put(cells.p, chance(point.p_next));
     put(cells.last, point.last_mm === null ? '–' : number(point.last_mm, 2));
     put(cells.rate, number(point.rate_mm_y[1], 2));
-    put(cells.life, `${yearsText(point.life_y[0])} / ${yearsText(point.life_y[1])}`);
+    put(cells.life, lifeText(point.life_y));
     put(cells.rule, point.next_probabilistic ?? '–');
     put(cells.half, point.next_half_life ?? '–');
   };

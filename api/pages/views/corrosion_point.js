@@ -17,6 +17,9 @@ const years = (iso) => 1970 + Date.parse(iso) / YEAR_MS;
 /** @param {number|null} v */
 export const yearsText = (v) => (v === null ? t('page.corrosion.far') : v > 99 ? '>99' : number(v, v < 10 ? 1 : 0));
 
+/** Its 5 % and middle years; once where even the early one is far off. @param {(number|null)[]} life */
+export const lifeText = ([low, middle]) => (low === null ? yearsText(low) : `${yearsText(low)} / ${yearsText(middle)}`);
+
 /** Wet or dry while its score can be trusted, else its state. @param {import('../lab.js').Asset} asset */
 export function wetText(asset) {
   const health = asset.health();
@@ -84,7 +87,7 @@ export function pointPanel(lab, coated) {
     const [slow, usual, fast] = point.rate_mm_y;
     facts.replaceChildren(
       pair(t('page.corrosion.p_next'), chance(point.p_next)),
-      pair(t('page.corrosion.life'), `${yearsText(point.life_y[0])} / ${yearsText(point.life_y[1])}`),
+      pair(t('page.corrosion.life'), lifeText(point.life_y)),
       pair(t('page.corrosion.rate'), `${number(usual, 2)} (${number(slow, 2)}–${number(fast, 2)})`),
       pair(t('page.corrosion.required'), `${number(point.required_mm, 2)} mm`),
       pair(t('page.corrosion.by_chance'), point.next_probabilistic ?? '–'),

@@ -48,3 +48,18 @@ def test_no_finding_is_a_wall_below_zero(found: Outcome) -> None:
         for reading in results.history(dataclasses.replace(found, register=register), k)["readings"]:
             low, high = reading["between_mm"]
             assert 0.0 <= low < high
+
+
+@pytest.mark.parametrize("at", ["2026-04-01", "2026-11-27", "2027-03-15"])
+def test_half_life_counts_from_the_reading(found: Outcome, at: str) -> None:
+    """Five years after 1 April are a 1 April, whatever day the assessment is of."""
+    other = found.assessment
+    day, read = np.datetime64(at, "ns"), np.datetime64("2024-04-01", "ns")
+    left = 5.0 - (day - read) / np.timedelta64(1, "s") / 31_556_952.0
+    last_at, half = other.last_at.copy(), other.half_life_y.copy()
+    last_at[0], half[0] = read, left
+    changed = dataclasses.replace(
+        found, assessment=dataclasses.replace(other, at=day, last_at=last_at, half_life_y=half)
+    )
+    (row,) = results.rows(changed, "en", {0})
+    assert row["next_half_life"] == "2029-04-01"
