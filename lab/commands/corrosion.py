@@ -176,8 +176,8 @@ def register(app: typer.Typer) -> None:
         epilog="lab corrosion loss --first-year 45.4 --years 20 --rh 72 --so2 20 --cl 40",
     )
     def loss(
-        start: Annotated[float | None, typer.Option("--first-year", help=text("corrosion.cli.start"))] = None,
-        years: Annotated[float | None, typer.Option("--years", help=text("corrosion.cli.years"))] = None,
+        start: Annotated[float | None, typer.Option("--first-year", min=0, help=text("corrosion.cli.start"))] = None,
+        years: Annotated[float | None, typer.Option("--years", min=0, help=text("corrosion.cli.years"))] = None,
         t: Annotated[float | None, typer.Option("--t", help=text("corrosion.cli.t"))] = None,
         rh: Annotated[float | None, typer.Option("--rh", help=text("corrosion.cli.rh"))] = None,
         so2: Annotated[float | None, typer.Option("--so2", help=text("corrosion.cli.so2"))] = None,
@@ -201,8 +201,8 @@ def register(app: typer.Typer) -> None:
         help=text("corrosion.cli.life"), epilog="lab corrosion life --t-act 5.6 --t-req 3.2 --rate 0.126 --class 1"
     )
     def life(
-        reading: Annotated[float | None, typer.Option("--t-act", help=text("corrosion.cli.t_act"))] = None,
-        t_req: Annotated[float | None, typer.Option("--t-req", help=text("corrosion.cli.t_req"))] = None,
+        reading: Annotated[float | None, typer.Option("--t-act", min=0, help=text("corrosion.cli.t_act"))] = None,
+        t_req: Annotated[float | None, typer.Option("--t-req", min=0, help=text("corrosion.cli.t_req"))] = None,
         rate: Annotated[float | None, typer.Option("--rate", help=text("corrosion.cli.rate"))] = None,
         pipe_class: Annotated[
             int | None, typer.Option("--class", min=1, max=3, help=text("corrosion.cli.class"))

@@ -277,3 +277,16 @@ def test_a_place_is_told_with_its_line(tmp_path: Path) -> None:
     assert "<b>1</b><span>points probably below the required thickness today" in page
     told = page[page.index("<h2>Inspection plan") if "<h2>Inspection plan" in page else 0 : page.index("matrix")]
     assert "an input is missing" not in told
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["life", "--t-act", -5, "--t-req", 3, "--rate", 0.1],
+        ["life", "--t-act", 5, "--t-req", -3, "--rate", 0.1],
+        ["loss", "--first-year", -45, "--years", 20],
+        ["loss", "--first-year", 45, "--years", -3],
+    ],
+)
+def test_a_calculator_refuses_what_cannot_be(args: list[object]) -> None:
+    run(*args, code=2)
