@@ -216,10 +216,16 @@ def likeness(header: str, table: TableName, exact: bool = False) -> list[tuple[s
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
+def _rank(header: str, column: Column) -> int:
+    """How far back a header stands among the names of a column."""
+    written = {fold(header), fold(split_unit(header)[0])}
+    return next((at for at, name in enumerate(column.names) if fold(name) in written), len(column.names))
+
+
 def propose(headers: list[str], table: TableName, exact: bool = False) -> dict[str, tuple[int, float]]:
     """Which header is which column of a table: by column, the header's position and the likeness; each used once."""
     pairs = [
-        (value, position, key)
+        (value, _rank(header, TABLES[table][key]), position, key)
         for position, header in enumerate(headers)
         if header
         for key, value in likeness(header, table, exact)
@@ -227,7 +233,8 @@ def propose(headers: list[str], table: TableName, exact: bool = False) -> dict[s
     ]
     chosen: dict[str, tuple[int, float]] = {}
     taken: set[int] = set()
-    for value, position, key in sorted(pairs, key=lambda pair: (-pair[0], pair[1])):
+    # of two names of a column the one nearer the front of its list: 公称肉厚 before 肉厚, wherever they stand
+    for value, _, position, key in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:3])):
         if key not in chosen and position not in taken:
             chosen[key] = (position, value)
             taken.add(position)

@@ -250,6 +250,8 @@ def sources(sheet: Sheet, table: TableName, uses: Mapping[str, Use] | None) -> d
     lacking = [key for key, column in TABLES[table].items() if column.required and key not in found]
     if table == "inspections" and not {"line", "point"} & set(found):
         lacking.append("line")
+    if table == "inspections" and not {"reading", "loss", "loss_low", "loss_high", "finding"} & set(found):
+        lacking.append("reading")  # a column a year or a side of the pipe: nothing could be used
     if lacking:
         names = ", ".join(f"{key} ({' / '.join(TABLES[table][key].names[:2])})" for key in lacking)
         columns = ", ".join(filter(None, sheet.headers))

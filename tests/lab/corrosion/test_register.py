@@ -115,6 +115,23 @@ def test_a_number_of_the_row_is_no_measuring_point(write: Write) -> None:
     assert alone.points.id == ("L-1:1", "L-1:2", "L-2:unmeasured")
 
 
+def test_a_sheet_of_both_takes_the_nominal_wall_from_its_own_column(write: Write) -> None:
+    """`肉厚` is a nominal wall in a file of lines, but not beside `公称肉厚`, wherever that stands."""
+    both = "ライン,測定点,測定日,肉厚,公称肉厚\nA,1,2020/4/1,6.5,7.1\nA,1,2024/4/1,6.1,7.1\n"
+    found = read(write, both, both)
+    assert found.lines.t_nom.tolist() == [7.1]
+    assert found.inspections.reading.tolist() == [6.5, 6.1]
+    assert read(write, "line,point,date,今回肉厚\nL-1,1,2024/4/1,6.1\n").inspections.reading.tolist() == [6.1]
+
+
+@pytest.mark.parametrize("columns", ["2016年,2020年,2024年", "上,下,左"])
+def test_a_file_of_inspections_without_a_reading_is_refused(write: Write, columns: str) -> None:
+    """A column a year or a side would leave every line unmeasured, and the report would look like one."""
+    with pytest.raises(TableError, match="reading") as error:
+        read(write, f"ライン,測定点,測定日,{columns}\nL-1,1,2024/4/1,5.0,4.8,4.6\n")
+    assert columns.split(",")[0] in str(error.value)
+
+
 def test_copies_are_kept_out_and_several_readings_of_a_day_are_not(write: Write) -> None:
     rows = "L-1,1,2024/4/1,6.5\nL-1,1,2024/4/1,6.4\nL-1,1,R6.4.1,6.50\n"
     found = read(write, f"line,point,date,thickness\n{rows}")
