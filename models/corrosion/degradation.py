@@ -421,7 +421,8 @@ def _pass(likelihood: Floats, line: Indices, plant: Indices) -> _Effects:
             from_plant += of_plant.max(axis=1, keepdims=True)
             whole = base + from_plant.sum(axis=0)
             weight = logsumexp(whole) - 0.5 * (np.log(line_wider) ** 2 + np.log(wider) ** 2) / WIDER_PRIOR**2
-            runs.append((weight, to_line, to_point, from_point, of_line, from_line, of_plant, from_plant, whole))
+            # what is as large as the points is made again for the few that count
+            runs.append((weight, to_line, to_point, of_line, from_line, of_plant, from_plant, whole))
     weights = np.array([run[0] for run in runs])
     weights = np.exp(weights - weights.max())
     weights /= weights.sum()
@@ -430,7 +431,8 @@ def _pass(likelihood: Floats, line: Indices, plant: Indices) -> _Effects:
     for weight, run in zip(weights, runs, strict=True):
         if weight < 1e-3:
             continue
-        _, to_line, to_point, from_point, of_line, from_line, of_plant, from_plant, whole = run
+        _, to_line, to_point, of_line, from_line, of_plant, from_plant, whole = run
+        from_point = _log(scaled @ to_point.T)
         down_plant = _log(_unit(whole - from_plant) @ to_plant) + of_plant
         down_line = _log(_unit(down_plant[plant] - from_line) @ to_line)
         posterior = _unit(down_line + of_line)
