@@ -168,7 +168,8 @@ def evidence_of(inspections: Inspections, base: Physics, at: np.datetime64) -> F
     rows = np.flatnonzero((measured | interval) & dated)
     usual = row("reading.sigma")
     method = inspections.method[rows]
-    sigma = np.where(inspections.sigma[rows] > 0, inspections.sigma[rows], usual[np.where(method < 0, 0, method)])
+    given = np.maximum(inspections.sigma[rows], number("reading.least"))  # NaN stays
+    sigma = np.where(inspections.sigma[rows] > 0, given, usual[np.where(method < 0, 0, method)])
     evidence = Evidence(
         inspections.point[rows],
         ago[rows],

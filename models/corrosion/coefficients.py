@@ -210,6 +210,9 @@ TABLE: Final[dict[str, Entry]] = {
     "reading.sigma": Entry(
         (0.15, 0.35, 0.15, 0.5, 0.5, 0.8, 1.0), "mm, in the order of tables.METHOD", "M", "where a finding gives none"
     ),
+    "reading.least": Entry(
+        0.02, "mm", "M", "least standard error that is believed: no gauge finds the same spot better"
+    ),
     "reading.trend": Entry(
         (3.0, 1.0), "standard errors", "M", "readings that fall so surely against the model, and so without any one"
     ),

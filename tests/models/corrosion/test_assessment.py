@@ -298,3 +298,9 @@ def test_two_readings_a_day_apart_are_no_rate() -> None:
     assert np.isnan(a.long_term[0])
     assert np.isnan(a.short_term[0])
     assert a.half_life_y[0] > 1.0  # 0.1 mm a day would be 36 mm/y: due at once
+
+
+def test_no_reading_is_believed_to_a_nanometre() -> None:
+    here, _, (lines, points, inspections, weather) = built(1)
+    sure = assess(lines, points, replace(inspections, sigma=np.full(len(inspections.at), 1e-9)), weather, here.at)
+    same(sure, assess(lines, points, replace(inspections, sigma=np.full(len(inspections.at), 0.02)), weather, here.at))
