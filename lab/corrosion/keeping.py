@@ -200,6 +200,8 @@ class Keeping:
             for number, given in findings:
                 said = str(given.get("point", ""))
                 line = str(given.get("line", points[said]["line"] if said in points else ""))
+                if said == f"{line}:{UNMEASURED}":
+                    said = ""  # the stand-in of a line is no place on it
                 id = said if said in points and points[said]["line"] == line else places.get((line, said), "")
                 try:
                     if line not in lines:

@@ -81,6 +81,17 @@ def test_new_findings(kept: Keeping) -> None:
     assert math.isnan(found.inspections.reading[-1])
 
 
+def test_a_finding_at_the_stand_in_of_a_line_is_one_of_the_line(kept: Keeping) -> None:
+    good = {"point": "P-102:unmeasured", "at": date(2025, 6, 1), "reading": 5.0}
+    assert "P-102:unmeasured" in kept.register().points.id
+    assert kept.add([(1, good)], AT, "f") == (1, [])
+    again = kept.add([(1, {**good, "line": "P-102", "at": date(2025, 7, 1)})], AT, "f")
+    assert again == (1, [])
+    found = kept.register()
+    assert "P-102:unmeasured" not in found.points.id
+    assert (found.inspections.point == found.points.id.index("P-102")).sum() == 2
+
+
 def test_nothing_entered_changes_nothing(kept: Keeping) -> None:
     before = kept.revision
     assert kept.add([(2, {"line": "X", "at": AT, "reading": 1.0})], AT, "f")[0] == 0
