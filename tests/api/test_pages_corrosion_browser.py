@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.api.test_pages_browser import PHONE, Open, browser, server, visit
 
@@ -82,3 +82,21 @@ def test_an_unknown_point_says_so(visit: Open) -> None:
     here = visit()
     here.open("#/corrosion/nothing")
     expect(here.page.locator(".corrosion-point .error")).to_contain_text("There is no point 'nothing'.")
+
+
+def test_lines_that_are_not_drawn_are_told(visit: Open) -> None:
+    """A map of 500 lines is no map of a plant of 700, unless it says so."""
+    here = visit()
+    here.open("#/corrosion")
+    page = here.page
+    page.wait_for_selector(".plan-list li")
+    expect(page.locator(".corrosion-map > p.muted")).to_be_hidden()
+
+    def many(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "total": answer.json()["total"] + 200})
+
+    page.route("**/api/v1/corrosion/lines*", many)
+    page.reload()
+    expect(page.locator(".corrosion-map > p.muted")).to_contain_text("200 more lines")
+    assert here.errors == []

@@ -27,6 +27,8 @@ export function corrosionView({ lab, path }) {
   const mapBox = h('div', { class: 'piping-box', tabindex: '0' }, map.element);
   const mapPanel = panel(t('page.corrosion.map'), 'corrosion-map', mapBox);
   mapPanel.head.append(riskLegend());
+  const moreLines = h('p', { class: 'muted', hidden: true });
+  mapPanel.append(moreLines);
   mapPanel.insertBefore(live.element, mapBox);
   const ranking = rankingPanel(choose);
   const body = h('div', { class: 'corrosion-body', hidden: true }, mapPanel, detail.element, plan.element, ranking.element);
@@ -52,10 +54,12 @@ export function corrosionView({ lab, path }) {
       next.update(number(about.outlook.below_next, 1));
       due.update(number(about.outlook.due_within_a_year, 0));
       if (changed === `${about.changed}${about.at}`) return;
-      const [{ lines }, ranked] = await Promise.all([get('corrosion/lines', { limit: LINES }), get('corrosion/points', { limit: RANKED })]);
+      const [{ lines, total }, ranked] = await Promise.all([get('corrosion/lines', { limit: LINES }), get('corrosion/points', { limit: RANKED })]);
       if (gone) return;
       changed = `${about.changed}${about.at}`;
       map.show(lines);
+      moreLines.hidden = total <= lines.length;
+      put(moreLines, t('page.corrosion.more_lines', { n: number(total - lines.length, 0) }));
       live.known(new Set(lines.flatMap((line) => line.points.map((point) => point.id))));
       plan.lines(lines);
       ranking.show(ranked);
