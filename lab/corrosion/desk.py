@@ -111,7 +111,8 @@ class Desk:
 
 def intervals(found: Assessment, register: Register, acceptable: float) -> Floats:
     """The dates' years of the probabilistic rule with another acceptable chance."""
-    from models.corrosion.assessment import longest_interval
+    from models.corrosion.assessment import at_latest, longest_interval
 
     grade = register.lines.pipe_class[register.points.line]
-    return longest_interval(found.p_below, acceptable, grade, found.last < found.t_req)
+    latest = at_latest(found.last, found.t_req, found.thickness[:, 0, 0], found.half_life_y)
+    return longest_interval(found.p_below, acceptable, grade, latest)

@@ -320,7 +320,9 @@ def assess_all(
     )
     usual = thickness.acceptable_probability(grade)
     allowed = usual if accept is None else np.asarray(accept)[grade - 1]
-    interval = longest_interval(ahead.p_below, allowed, grade, read.last < base.t_req)
+    half = np.maximum(half, 0.0)
+    latest = at_latest(read.last, base.t_req, ahead.thickness[:, 0, 0], half)
+    interval = longest_interval(ahead.p_below, allowed, grade, latest)
     p_next = _at(ahead, next_y)
     cost = np.where(lines.consequence >= 0, lines.consequence, 1.0)[points.line]
     a_rt, factor = _damage_factor(lines, points, inspections, found, base, read)
@@ -361,7 +363,7 @@ def assess_all(
         risk=p_next * cost,
         long_term=rates.long_term,
         short_term=rates.short_term,
-        half_life_y=np.maximum(half, 0.0),
+        half_life_y=half,
         interval_y=interval,
         last=read.last,
         last_at=_dates(at, read.last_ago),
@@ -370,13 +372,18 @@ def assess_all(
     return assessment, ahead, learned
 
 
-def longest_interval(p_below: Floats, allowed: float | Floats, pipe_class: ArrayLike, too_thin: Flags) -> Floats:
-    """(P,) years for which the chance of being too thin stays within what is allowed, at most API 570's cap.
+def longest_interval(p_below: Floats, allowed: float | Floats, pipe_class: ArrayLike, latest: Floats) -> Floats:
+    """(P,) years for which the chance of being too thin is acceptable, at most API 570's cap and `latest`."""
+    return np.asarray(np.minimum(np.minimum(crossing(p_below, allowed), thickness.inspection_cap(pipe_class)), latest))
 
-    `too_thin`: a newest reading below the required wall may be a slip, but only measuring again shows it: today.
+
+def at_latest(last: Floats, t_req: Floats, thinnest: Floats, half_life_y: Floats) -> Floats:
+    """(P,) years until a place must be measured whatever the model says; inf where it is free.
+
+    A newest reading may be a slip, but only measuring again shows it: one below the required wall is looked at today,
+    one below the wall that the model thinks possible (its 5 %) on the day of API 570's half-life rule.
     """
-    longest = np.minimum(crossing(p_below, allowed), thickness.inspection_cap(pipe_class))
-    return np.asarray(np.where(too_thin, 0.0, longest))
+    return np.asarray(np.where(last < t_req, 0.0, np.where(last < thinnest, half_life_y, np.inf)))
 
 
 def _logit(p: Floats) -> Floats:

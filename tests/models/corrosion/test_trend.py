@@ -62,6 +62,14 @@ def test_one_slip_is_no_trend(slip: int) -> None:
     assert a.rate[0, 1] < 0.1
 
 
+def test_a_single_thin_reading_is_measured_again_in_time() -> None:
+    """6.7, then 5.8 mm two years later: a slip or 0.45 mm/y, of which the half-life rule leaves a year, not the cap."""
+    a = assessed([(2012, 6.9), (2016, 6.8), (2022, 6.7), (2024, 5.8)], STEADY)
+    assert a.half_life_y[0] < 1.0
+    assert a.interval_y[0] == a.half_life_y[0]
+    assert a.interval_y[1] == 10.0
+
+
 def test_a_new_coating_stops_the_trend_while_it_holds() -> None:
     history = [(2012, 6.9), (2016, 6.8), (2020, 6.2), (2022, 5.8), (2024, 5.4)]
     bare, coated = assessed(history, coating=3), assessed(history, recoated=True, coating=3)
