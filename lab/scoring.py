@@ -211,7 +211,7 @@ class ScoringRuntime:
             "causes": [],
             "unknown": None,
             "outlook": None,
-            "instruments": self.scorer.instruments(number),
+            "instruments": [list(each) for each in self.scorer.instruments(number)],
         }
         tracker = self.scorer.tracker(number)
         if tracker is not None:
