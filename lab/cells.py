@@ -51,16 +51,19 @@ CLOCK: Final = (
 HALF: Final = re.compile("[午Mm]")
 ZONE: Final = re.compile(r"[ZzUu+]|[:時][^\n-]*-")
 """What shows that a time of day tells the half of the day, or its zone."""
+ZONES: Final = r"Z|UTC|[+-]\d{2}:?\d{2}"
+"""How the zone at the end of a time is written."""
 STAMP: Final = re.compile(
     r"(?:(\d{4})|(令和|平成|昭和|[RHS]) ?(\d{1,2}|元))[-/.年] ?(\d{1,2})[-/.月] ?(\d{1,2})日?"
     r"(?: ?\([月火水木金土日](?:曜日?)?\))?"
-    rf"(?:(?:[T ]+|(?<=[日)])|(?=午)){CLOCK})?\s*(Z|UTC|[+-]\d{{2}}:?\d{{2}})?",
+    rf"(?:(?:[T ]+|(?<=[日)])|(?=午)){CLOCK})?\s*({ZONES})?",
     re.I,
 )
 SHORT: Final = re.compile(rf"'?(\d{{2}})([-/.])(\d{{1,2}})\2(\d{{2}}|\d)((?: *| +{CLOCK})\s*)", re.I)
 """A date of which the year has two digits, wherever it stands."""
 SHORT_ORDERS: Final = ((0, 1, 2), (2, 1, 0), (2, 0, 1))
 """Where year, month and day may stand in it: as in Japan, in Europe, in the United States."""
+HOUR_NS: Final = 3_600_000_000_000
 COMPACT: Final = re.compile(
     r"(\d{4})(\d{2})(\d{2})(?:[T ]*(\d{2})(\d{2})(\d{2})?(?:\.0*)?| +(\d{1,2}:\d.*)|\.0*)?", re.I | re.A
 )
@@ -179,7 +182,8 @@ def long_years(cells: Sequence[str]) -> list[str] | None:
                 cell = f"{century}{shown[year]:0>2}-{shown[month]}-{shown[day]}{part[5]}"
             spelled.append(cell.rstrip())
         times = [time for time in map(parse_stamp, spelled) if time is not None]
-        rising = len(times) == len(cells) and all(one < other for one, other in pairwise(times))
+        # clocks may have been set back an hour
+        rising = len(times) == len(cells) and all(one - HOUR_NS < other for one, other in pairwise(times))
         readings.append(spelled)
         spans.append(times[-1] - times[0] if rising else 1 << 63)
     return readings[0] if spans[0] <= min(spans) else None

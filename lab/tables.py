@@ -39,6 +39,7 @@ from lab.cells import (
     TIME_LIKE,
     TIME_NAMES,
     ZONE,
+    ZONES,
     commas,
     compact,
     elapsed_unit,
@@ -52,7 +53,7 @@ from lab.cells import (
 from lab.text import text
 from lab.textfile import TITLE_LINES, is_value, read_bytes, read_text, split_cells
 from lab.textfile import TableError as TableError
-from lab.zones import from_utc, offset_text, to_utc
+from lab.zones import from_utc, named_zone, offset_text, to_utc
 
 if TYPE_CHECKING:
     import pyarrow
@@ -72,9 +73,7 @@ WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .xls begin."""
 MARKUP: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|\?xml|html|table|meta)\b", re.I)
 """How what programs for the web call .xls begins."""
-IN_UTC: Final = re.compile("(?<![a-z])utc(?![a-z])", re.I)
-"""What the name of a column of times says of them."""
-TOLD_ZONE: Final = re.compile(r"(?:Z|UTC|[+-]\d{2}:?\d{2})$", re.I)
+TOLD_ZONE: Final = re.compile(f"(?:{ZONES})$", re.I)
 """How a time with a zone ends."""
 UNIT_LINES: Final = 3
 """So many lines of units or further names may be under the header."""
@@ -625,7 +624,7 @@ def _stamps(source: _Source, clocks: Sequence[int]) -> tuple[Times | None, tuple
 def _placed(
     source: _Source, clocks: Sequence[int], shown: Times, without: NDArray[np.bool_] | None = None
 ) -> tuple[Times, tuple[str, ...]]:
-    """UTC times (n,) of those without a zone, and what was assumed.
+    """UTC times (n,) of those without a zone, and what was assumed; a zone that their column is named by goes first.
 
     Args:
         source: the file, with the zone.
@@ -637,19 +636,21 @@ def _placed(
         TableError: no clock of the zone showed one of them.
     """
     without = np.ones(len(shown), dtype=np.bool_) if without is None else without
-    if not without.any() or any(IN_UTC.search(source.names[column]) for column in clocks):
+    if not without.any():
         return shown, ()
-    source.zoneless = True
-    if source.zone is None:
+    named = next(filter(None, (named_zone(source.names[column]) for column in clocks)), None)
+    source.zoneless = named is None
+    zone = named or source.zone
+    if zone is None:
         return shown, ()
     times, rows = shown.copy(), np.flatnonzero(without)
-    times[rows], skipped, twice = to_utc(shown[rows], source.zone)
+    times[rows], skipped, twice = to_utc(shown[rows], zone)
     for what, where in (("table.skipped", rows[skipped]), ("table.twice_shown", rows[twice])):
         if where.size:
             row = int(where[0])
             said = text(
                 what, path=source.path, place=source.place(row), column=source.names[clocks[0]],
-                cell=_show(source, clocks, row), zone=source.zone, count=where.size,
+                cell=_show(source, clocks, row), zone=zone, count=where.size,
                 offset=offset_text(int(shown[row] - times[row]) // 1_000_000_000),
             )  # fmt: skip
             if what == "table.skipped":
@@ -662,13 +663,16 @@ def _check_order(source: _Source, clocks: Sequence[int], times: Times) -> None:
     steps = np.diff(times)
     if steps.size and steps.min() <= 0:
         row = int(np.flatnonzero(steps <= 0)[0]) + 1
-        what = "table.same_time" if steps[row - 1] == 0 else "table.earlier"
+        step = int(steps[row - 1])
+        what = "table.same_time" if step == 0 else "table.earlier"
         cell, name = _show(source, clocks, row), source.names[clocks[0]]
-        if steps[row - 1] == 0 and re.search(r"\d[:時]\d", cell) and not re.search(r":\d+:\d|秒", cell):
+        usual = float(np.median(np.abs(steps)))
+        # an hour back, and one step on: no file that is merely unsorted
+        back = source.zoneless and source.zone is None and abs(step + CLOCKS_BACK_NS - usual) < usual
+        if back and (step < 0 or usual == CLOCKS_BACK_NS):
+            what = "table.set_back" if step < 0 else "table.same_hour"
+        elif step == 0 and re.search(r"\d[:時]\d", cell) and not re.search(r":\d+:\d|秒", cell):
             what = "table.same_minute"
-        elif source.zoneless and source.zone is None:  # an hour back, and one step on: no file that is merely unsorted
-            usual = float(np.median(np.abs(steps)))
-            what = "table.set_back" if abs(steps[row - 1] + CLOCKS_BACK_NS - usual) < usual else what
         raise TableError(text(what, path=source.path, place=source.place(row), column=name, cell=cell))
 
 

@@ -20,6 +20,12 @@ FARTHEST: Final = timedelta(hours=14)
 """The largest offset in use; a larger one is a slip."""
 SHORT_NAMES: Final = {"z": timedelta(0), "utc": timedelta(0), "gmt": timedelta(0), "jst": timedelta(hours=9)}
 
+NAMED: Final = re.compile(
+    r"(?:(?<![A-Za-z])(?:UTC|utc|Utc|(JST|jst))|(?<=[a-z])U(?:TC|tc))(?![A-Za-z])"
+    r"(?: ?([+-]\d{1,2}(?::?[0-5]\d)?)(?!\d))?"
+)
+"""What the name of a column of times says of their zone."""
+
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -46,6 +52,14 @@ def find_zone(name: str) -> tzinfo | None:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # no such name; none that could be one; the name of a folder
         return None
+
+
+def named_zone(name: str) -> tzinfo | None:
+    """The zone that the name of a column of times tells: `日時(UTC)`, `time (UTC+9)`, `日時(JST)`; None without one."""
+    match = NAMED.search(narrow(name))
+    if match is None:
+        return None
+    return find_zone(match[2] or match[1] or "") or UTC
 
 
 def to_utc(shown: Times, zone: tzinfo) -> tuple[Times, Flags, Flags]:

@@ -79,6 +79,11 @@ def test_times_of_a_zone(tmp_path: Path, times: list[str], zone: str) -> None:
         (["1775034000", "1775034060"], "日時"),
         (["2026/4/1 9:00", "2026/4/1 9:01"], "日時(UTC)"),
         (["2026/4/1 9:00", "2026/4/1 9:01"], "utc"),
+        (["2026/4/1 9:00", "2026/4/1 9:01"], "timestampUTC"),
+        (["2026/4/1 18:00", "2026/4/1 18:01"], "日時(UTC+9)"),
+        (["2026/4/1 18:00", "2026/4/1 18:01"], "時刻（ＵＴＣ＋０９：００）"),
+        (["2026/4/1 18:00", "2026/4/1 18:01"], "日時(JST)"),
+        (["2026/4/1 4:00", "2026/4/1 4:01"], "time_utc-0500"),
     ],
 )
 def test_times_that_tell_their_zone_keep_it(tmp_path: Path, times: list[str], name: str) -> None:
@@ -87,6 +92,7 @@ def test_times_that_tell_their_zone_keep_it(tmp_path: Path, times: list[str], na
     assert table.time.tolist() == [NINE, NINE + 60 * SECOND]
     assert not table.zoneless
     assert written(table)[0] == "2026-04-01T18:00+09:00"
+    assert written(read(tmp_path, times, None, name))[0] == "2026-04-01T09:00Z"
 
 
 def test_date_and_clock_apart(tmp_path: Path) -> None:
@@ -133,6 +139,16 @@ def test_an_hour_that_comes_twice_is_told_apart_by_the_order_of_the_rows(tmp_pat
     assert np.diff(hourly.time).tolist() == [HOUR] * 3
     with pytest.raises(TableError, match=r"line 5, .*'2026/10/25 2:00' is earlier .*--timezone"):
         read(tmp_path, times, None)
+    # a line that came twice is not said to be earlier, and an hour that did may be the clock's
+    for hours, said in (
+        ((0, 1, 1, 2), "same time .* or, if the clock was set back"),
+        ((0, 2, 2, 4), "same time .* digits"),
+    ):
+        with pytest.raises(TableError, match=said):
+            read(tmp_path, [f"2026/10/25 {hour}:00:00" for hour in hours], None)
+    # of years of two digits no reading is in order, but for the hour
+    with pytest.raises(TableError, match="four digits"):
+        read(tmp_path, [f"{day}/10/26 {at}" for day, at in ((24, "2:30"), (25, "2:30"), (25, "2:00"))], "Europe/Berlin")
     with pytest.raises(TableError, match=r"sort the lines by time$"):
         read(tmp_path, [f"2026/10/25 2:{minute:02}" for minute in range(59, 0, -1)], None)
 
