@@ -1,5 +1,6 @@
 """What commands that work on one's own files share: options that take several values, periods, zones, outputs."""
 
+import os
 from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -40,7 +41,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
     """Exit with 2 when the output's name has no known ending, no folder to be in, or would overwrite an input."""
     if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
         raise typer.BadParameter(text("score.bad_output", file=output), param_hint="--output")
-    if not output.parent.is_dir():  # said now, and not when the work is done
+    if not os.path.isdir(output.parent):  # noqa: PTH112  said now; pathlib raises where one may not look
         raise typer.BadParameter(text("score.no_folder", folder=output.parent), param_hint="--output")
     if output.resolve() in {file.resolve() for file in inputs}:
         raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")

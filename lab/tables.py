@@ -71,6 +71,10 @@ ODD_PERIOD: Final = 1.2
 """A file's period may be so many times the model's, or the model's the file's, without a warning."""
 WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .xls begin."""
+MODEL: Final = b"header.npy"
+"""What a model file holds first, as the name of a member of an archive."""
+ARCHIVED: Final = 30
+"""Where that name stands in it."""
 MARKUP: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|\?xml|html|table|meta)\b", re.I)
 """How what programs for the web call .xls begins."""
 TOLD_ZONE: Final = re.compile(f"(?:{ZONES})$", re.I)
@@ -133,7 +137,7 @@ def read_table(
     """
     path = Path(path)
     raw = read_bytes(path)
-    if path.suffix.lower() == ".model":
+    if raw.startswith(b"PK") and raw.startswith(MODEL, ARCHIVED):
         raise TableError(text("table.model", path=path))
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if ".parquet" in suffixes[-2:]:

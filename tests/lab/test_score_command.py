@@ -747,8 +747,14 @@ def test_slips_of_names_and_of_the_period(tmp_path: Path) -> None:
     assert lab("fit", "--normal", normal, "-o", model).exit_code == 0
     swapped = lab("score", "--normal", model, "--data", data, "-o", tmp_path / "s.csv")
     assert (swapped.exit_code, "give it as --model" in swapped.output) == (1, True)
-    nowhere = lab("score", "--normal", normal, "--data", data, "-o", tmp_path / "no" / "s.csv")
-    assert (nowhere.exit_code, "no such folder" in " ".join(nowhere.output.replace("│", " ").split())) == (2, True)
+    (tmp_path / "plant").write_bytes(model.read_bytes())
+    (tmp_path / "d.model").write_bytes(before)
+    swapped = lab("score", "--normal", tmp_path / "plant", "--data", data, "-o", tmp_path / "s.csv")
+    assert "give it as --model" in swapped.output, "by what it holds, not by its name"
+    assert lab("score", "--model", model, "--data", tmp_path / "d.model", "-o", tmp_path / "s.csv").exit_code == 0
+    for folder in ("no", "x" * 300):  # pathlib raises of the longer one, as it does where one may not look
+        nowhere = lab("score", "--normal", normal, "--data", data, "-o", tmp_path / folder / "s.csv")
+        assert (nowhere.exit_code, "no such folder" in " ".join(nowhere.output.replace("│", " ").split())) == (2, True)
     short = lab("fit", "--normal", normal, "-o", model, "--period", "100ms")
     assert short.exit_code == 1
     assert "0 rows to learn from; want at least 50. Rows more than 0.5 s apart" in short.output
