@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lab.cells import commas, missing, narrow, number
 from lab.learning import declared_limits
@@ -26,6 +27,8 @@ RAMP_ROWS: Final = 20
 """In fewer a sensor may rise evenly by chance."""
 OVERLAP: Final = 0.01
 """So many of a record's rows may stand in another one: exports of days have midnight twice."""
+MOSTLY: Final = 0.5
+"""More of the rows at the same times are the same in a copy."""
 TEP_FIT: Final = 4
 """Counts up when the plant's model is to be made anew: the simulator or the fit changed."""
 TEP_LONG: Final = (1, 960.0)
@@ -280,10 +283,13 @@ def learned(model: Model) -> list[str]:
 
 
 def unjudged(model: Model, table: Table) -> list[str]:
-    """Sensors that a model does not judge in a file, as those that foretell them are not there or have no value."""
+    """Sensors that a model does not judge in most of a file, as those that foretell them have no value for so long."""
     if not isinstance(model.detector, Precursor):
         return []
-    there = np.asarray(np.isfinite(_columns(table, model.detector.sensors)).any(axis=0))
+    known = np.isfinite(_columns(table, model.detector.sensors))
+    # one that has a value only now and then is there in between
+    waits = [np.diff(np.flatnonzero(column), prepend=-1, append=len(known)).max() for column in known.T]
+    there = np.array([wait - 1 <= len(known) / 2 for wait in waits], dtype=np.bool_)
     return [model.detector.sensors[at] for at in np.flatnonzero(model.detector.unjudged(there)).tolist()]
 
 
@@ -311,30 +317,36 @@ def _there(tables: Sequence[Table], sensor: str) -> float:
 
 
 def repeated(tables: Sequence[Table]) -> list[str]:
-    """Which normal records hold rows of another one (a copy, an export of the same days), in words, line by line."""
+    """Which normal records hold rows of another one (a copy, an export of the same days), in words, line by line.
+
+    Rows that only go on as the one before tell nothing: of two machines that stopped they are the same. Nor do some
+    among many, which coarse readings of two machines bring by chance.
+    """
     lines, shared = [], shared_columns(tables)
-    values = [_columns(table, shared) for table in tables]
+    # no reading is infinite, and infinity is the same as itself
+    values = [np.nan_to_num(_columns(table, shared), nan=np.inf) for table in tables]
+    moved = [np.append(True, (rows[1:] != rows[:-1]).any(axis=1)) for rows in values]
     for at, table in enumerate(tables):
         for before in range(at):
-            rows = _same_rows(tables[before], table, values[before], values[at])
-            if rows > OVERLAP * len(table.values):
-                lines.append(text("fit.repeated", path=table.path, rows=rows, other=tables[before].path))
+            mine, theirs = _at_same_times(tables[before], table)
+            if not mine.size:
+                continue
+            same, counts = (values[before][mine] == values[at][theirs]).all(axis=1), moved[before][mine]
+            rows, least = int((same & counts).sum()), min(len(tables[before].values), len(table.values))
+            if rows > max(1.0, OVERLAP * least) and rows > MOSTLY * counts.sum():
+                lines.append(text("fit.repeated", path=table.path, rows=int(same.sum()), other=tables[before].path))
     return lines
 
 
-def _same_rows(one: Table, other: Table, values: Floats, others: Floats) -> int:
-    """How many rows of a record stand in another one, at the same dates; without dates all or none.
-
-    Rows that only go on as the one before do not count: of two machines that stopped they are the same.
-    """
+def _at_same_times(one: Table, other: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of a record and of another one at the same dates; without dates all of them, where they are as many."""
+    none = np.zeros(0, dtype=np.int64)
     if one.time is None or other.time is None or one.elapsed or other.elapsed:
-        return len(others) if np.array_equal(values, others, equal_nan=True) else 0
+        rows = np.arange(len(one.values)) if len(one.values) == len(other.values) else none
+        return rows, rows
     if one.time[0] > other.time[-1] or other.time[0] > one.time[-1]:
-        return 0
-    _, mine, theirs = np.intersect1d(one.time, other.time, assume_unique=True, return_indices=True)
-    same = (values[mine] == others[theirs]) | (np.isnan(values[mine]) & np.isnan(others[theirs]))
-    moved = np.asarray(np.diff(np.nan_to_num(values), axis=0, prepend=np.nan).any(axis=1))
-    return int((same.all(axis=1) & moved[mine]).sum())
+        return none, none
+    return np.intersect1d(one.time, other.time, assume_unique=True, return_indices=True)[1:]
 
 
 def odd_periods(tables: Sequence[Table], usual: float) -> list[str]:

@@ -699,6 +699,13 @@ def test_what_is_learned_is_what_the_data_have(tmp_path: Path) -> None:
     assert (
         "can hardly judge these sensors, as it lacks those that they move with: pressure, temperature." in whole.output
     )
+    x[3:, 3:] = np.nan  # three values say as little
+    put(data, x)
+    dead = lab(*command, tmp_path / "s.csv", "--model", tmp_path / "m.model")
+    assert "as it lacks those that they move with: pressure, temperature." in dead.output
+    x[:, 3:] = np.where(np.arange(300)[:, None] % 5, np.nan, leaking()[:, 3:])  # one that comes seldom is there
+    put(data, x)
+    assert "hardly" not in lab(*command, tmp_path / "s.csv", "--model", tmp_path / "m.model").output
     put(data, x[:, :2], SENSORS[:2])
     refused = lab(*command, tmp_path / "s.csv", "--normal", normal)
     assert (refused.exit_code, "lacks most of the sensors of the normal record" in refused.output) == (1, True)
@@ -732,6 +739,24 @@ def test_rows_that_come_twice_are_told(tmp_path: Path) -> None:
     write_table(tmp_path / "next.csv", ["time", *SENSORS], [times[199:], *np.concatenate([x[599:], record(400, 2)]).T])
     for file in ("other.csv", "next.csv"):
         assert "stand in" not in lab("fit", "--normal", normal, tmp_path / file, "-o", model).output
+    # nor do coarse readings that are the same by chance, or a midnight in days of hours, tell of copies
+    coarse = [np.round(record(600, at)[:, :2] / 8) for at in (1, 2)]
+    midnight = [record(25, 1), record(25, 2)]
+    midnight[1][0] = midnight[0][-1]
+    hours = [iso_times(START + np.arange(first, first + 25) * 3600 * SECOND) for first in (0, 24)]
+    for at in range(2):
+        put(tmp_path / f"coarse{at}.csv", coarse[at], SENSORS[:2])
+        write_table(tmp_path / f"day{at}.csv", ["time", *SENSORS], [hours[at], *midnight[at].T])
+    assert (coarse[0] == coarse[1]).all(axis=1).sum() > 60
+    for name in ("coarse", "day"):
+        done = lab("fit", "--normal", tmp_path / f"{name}0.csv", tmp_path / f"{name}1.csv", "-o", model)
+        assert (done.exit_code, "stand in" in done.output) == (0, False), done.output
+    # a part of a long record, whichever comes first
+    for pair in ((normal, tmp_path / "few.csv"), (tmp_path / "few.csv", normal)):
+        put(normal, record(9000, 1))
+        put(tmp_path / "few.csv", record(9000, 1)[:60])
+        assert "60 rows of" in lab("fit", "--normal", *pair, "-o", model).output
+    put(normal, x)
     for file in ("a.csv", "b.csv"):
         write_table(tmp_path / file, SENSORS, list(x.T))
     told = lab("fit", "--normal", tmp_path / "a.csv", tmp_path / "b.csv", "-o", model, "--period", "1s")
