@@ -101,7 +101,7 @@ def fit_tables(
         raise TableError(text("table.only_counts", path=first.path, columns=", ".join(counts)))
     if stream is not None:
         lacking = not_in(stream, tables)
-        if 2 * len(lacking) > len([name for name in sensors if _has_value(tables, name)]):
+        if 2 * len(lacking) > len(_read_columns(tables)):
             raise TableError(text("table.lacks_normal", path=stream.path, sensors=", ".join(lacking[:10])))
         sensors = [name for name in sensors if name in stream.columns]
     given = [table for table in (*tables, *([] if stream is None else [stream])) if table.period_s is not None]
@@ -149,12 +149,13 @@ def shared_columns(tables: Sequence[Table]) -> list[str]:
 
 def not_in(stream: Table, tables: Sequence[Table]) -> list[str]:
     """The sensors of normal records, with a value in one of them, that what will be scored does not have."""
+    return [name for name in _read_columns(tables) if name not in stream.columns]
+
+
+def _read_columns(tables: Sequence[Table]) -> list[str]:
+    """Shared columns that hold readings: a value in one of the tables, and not only the rows' numbers."""
     counts = row_counts(tables)
-    return [
-        name
-        for name in shared_columns(tables)
-        if name not in stream.columns and name not in counts and _has_value(tables, name)
-    ]
+    return [name for name in shared_columns(tables) if name not in counts and _has_value(tables, name)]
 
 
 def _has_value(tables: Sequence[Table], name: str) -> bool:
