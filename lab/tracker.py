@@ -43,8 +43,6 @@ SOME: Final = 0.001
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
 one that spikes may."""
-UNSEEN: Final = 3.0
-"""Times the rows between two spikes for which a sensor may have spiked before a row showed it (19 in 20)."""
 SURE: Final = 0.5
 """A known cause as likely as all others, and none, together is the plant's own whatever failed."""
 WEIGHT: Final = 0.1
@@ -453,7 +451,7 @@ class Tracker(Course):
         if len(before) >= TWICE and min(before) <= RECENT:
             return True
         # the first one that a row shows is not the first one
-        return spikes.failing(period) == sensor and rows[0] - first <= UNSEEN * (rows[-1] - rows[0]) / (len(rows) - 1)
+        return spikes.failing(period) == sensor and rows[0] - first <= (rows[-1] - rows[0]) / (len(rows) - 1)
 
     def _others_leading(self) -> list[str]:
         """Those of them that had not failed."""
