@@ -136,7 +136,7 @@ class Scorer:
         else:
             member = self.members[number]
             if member.asset.clock != asset.clock and not back:
-                self._fresh[number] = member.model is not None
+                self._fresh[number], member.spikes = member.model is not None, None
             member.asset, member.layout = asset, layout
         self._plans.clear()
         self._clock_at[number] = layout.column.get(asset.clock, -1) if asset.clock else -1
@@ -180,7 +180,7 @@ class Scorer:
             return
         self._leave(number)
         self._plans.clear()
-        member.model, member.between = model, None
+        member.model, member.between, member.spikes = model, None, None
         self._fresh[number] = True
         self._due.pop(number, None)
         self._offset.pop(number, None)

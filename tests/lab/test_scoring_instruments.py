@@ -832,6 +832,22 @@ def test_which_sensors_failed_is_known_whatever_the_episodes_say(rig: Rig, size:
     assert rig.runtime.describe(number)["instruments"] == []
 
 
+def test_another_models_sensors_are_not_looked_for_in_what_failed_before(rig: Rig) -> None:
+    """A live frame is made also between the new model and the next row."""
+    x, number = record(400, 5), rig.declare(PUMP, CHANNELS)
+    x[[150, 180, 300], 5] += 200.0
+    rig.feed("pump-1", seconds(400), x)
+    assert [each[0] for each in rig.runtime.describe(number)["instruments"]] == [SENSORS[5]]
+    few = SENSORS[2:5]
+    save(refit("precursor", [record(600, 2)[:, 2:5]], few), rig.models / "pump.model")
+    rig.runtime._look()
+    assert rig.runtime.describe(number)["instruments"] == []
+    rig.commit()
+    rig.crash()
+    rig.open()
+    assert rig.runtime.describe(number)["instruments"] == []
+
+
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
     x = spiky(4, 8.0)
     for id, gap in (("pump-1", 0), ("pump-2", 60)):
