@@ -488,8 +488,8 @@ class Scorer:
             if self._fresh[number]:
                 self._begin(number, int(block.t[row]), "model", scored)
 
-    def _begin(self, number: int, t: int, reason: str, scored: Scored) -> None:
-        """Note that an asset begins anew; its open episode ends with the last row scored."""
+    def _begin(self, number: int, t: int, reason: str, scored: Scored, period: int = 0) -> None:
+        """Note that an asset begins anew with a row (its number); its open episode ends with the last row scored."""
         member = self.members[number]
         if reason == "model" and not member.begun:
             reason = "first"
@@ -505,7 +505,9 @@ class Scorer:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
             member.tracker = None
             self._open[number] = False
-        told = member.spikes.failures if member.spikes is not None and reason == "gap" else {}
+        told = member.spikes.failures if member.spikes is not None and reason != "clock" else {}
+        if any(each.last >= period for each in told.values()):  # the clock ran backwards as well
+            told = {}
         member.spikes = Spikes(told) if told else None
 
     def _score_group(self, group: Group, block: RowBlock, rows: Rows, single: bool, scored: Scored) -> None:
@@ -652,7 +654,9 @@ class Scorer:
             anew = np.flatnonzero(begins)
             for row in anew.tolist():
                 reason = REASONS[begins[row]]
-                self._begin(int(numbers[row]), int(block.t[rows[row, 0]]), reason, scored)
+                number, first = int(numbers[row]), rows[row, :1]
+                period = self._periods(number, block, first, group.model.detector.period_s)[0]
+                self._begin(number, int(block.t[first[0]]), reason, scored, period)
             group.reset(at[anew], begins[anew] == GAP)
             if self._offset:
                 for row in anew.tolist():
@@ -773,6 +777,8 @@ class Scorer:
         period_s = model.detector.period_s
         seconds = self._clock[number] if self._clocked[number] else self.last[number] / 1e9
         now = int(period_numbers(np.array([seconds]), period_s)[0])
+        if any(each.last > now for _, _, each in found):  # the clock ran backwards: it begins anew soon
+            return []
         told = [
             Finding(sensor, fault, each.times, (now - each.first) * period_s, (now - each.last) * period_s)
             for sensor, fault, each in found

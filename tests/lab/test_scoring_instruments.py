@@ -848,6 +848,38 @@ def test_another_models_sensors_are_not_looked_for_in_what_failed_before(rig: Ri
     assert rig.runtime.describe(number)["instruments"] == []
 
 
+def test_what_failed_outlives_what_was_accepted_and_undone(rig: Rig) -> None:
+    x, number = record(500, 5), rig.declare(PUMP, CHANNELS)
+    x[[150, 180, 300], 3] += 200.0
+    rig.feed("pump-1", seconds(400), x[:400])
+    told = rig.runtime.describe(number)["instruments"]
+    assert [each[:3] for each in told] == [["level", "spiking", 3]]
+    rig.runtime.accept("pump-1")
+    rig.feed("pump-1", seconds(50, 400), x[400:450])
+    rig.runtime.unaccept("pump-1")
+    assert [each[:3] for each in rig.runtime.describe(number)["instruments"]] == [["level", "spiking", 3]]
+    rig.feed("pump-1", seconds(50, 450), x[450:])
+    told = [["level", "spiking", 3, 348.0, 198.0]]
+    assert rig.runtime.describe(number)["instruments"] == told
+    rig.stop()
+    rig.open()
+    assert rig.runtime.describe(number)["instruments"] == told
+
+
+def test_a_clock_that_ran_back_leaves_nothing_in_the_future(rig: Rig) -> None:
+    """Not in the rows until it begins anew with the next period either, nor with a gap on top."""
+    channels = [*CHANNELS, Channel("clock", role="status")]
+    number = rig.declare(Asset("clocked", "pump", clock="clock"), channels)
+    x = np.column_stack([record(420, 5), np.arange(420.0)])
+    x[[150, 180, 300], 3] += 200.0
+    x[400:, 6] = [5.5, 5.7, *range(40, 58)]
+    for row in range(420):
+        rig.feed("clocked", seconds(1, row), x[row : row + 1])
+        told = rig.runtime.describe(number)["instruments"]
+        assert bool(told) == (151 <= row < 400), row
+        assert all(0 <= ago_s <= since_s for *_, since_s, ago_s in told)
+
+
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
     x = spiky(4, 8.0)
     for id, gap in (("pump-1", 0), ("pump-2", 60)):
