@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.groups import BURST, IS_SPIKING, LONGER, SPIKED
+from lab.groups import BURST, IS_SILENT, IS_SPIKING, LONGER, SPIKED
 from models.detector import Floats
 
 MEMORY: Final = 300
@@ -17,6 +17,10 @@ TWICE: Final = 2
 """So many spikes within them make a sensor suspected; where the normal record is short, chance makes one."""
 OFTEN: Final = 3
 """So many spikes within them, more than of all others together, make a sensor known to fail."""
+APART: Final = 5
+"""Stretches in which a sensor shows nothing are two if more rows lie between: some are missing, and clocks inexact."""
+LINE: Final = 4
+"""Where more than one in so many sensors went silent together, a line did, and no instrument."""
 
 
 class Failures(NamedTuple):
@@ -95,11 +99,21 @@ class Spikes:
 
     def lose(self, row: int, faults: NDArray[np.int8], runs: NDArray[np.int32]) -> None:
         """Take in which sensors (S,) show nothing in a row (`FAULTS`; 0 for those that do), and for how many rows."""
+        silent = np.sort(runs[faults == IS_SILENT])
         for sensor in np.flatnonzero(faults).tolist():
             self._fail(row, sensor)
-            key, first = (sensor, int(faults[sensor])), row - int(runs[sensor]) + 1
-            told = self.failures.get(key, Failures(0, first, first - 2))
-            self.failures[key] = Failures(told.times + (told.last < row - 1), told.first, row)
+            fault, run = int(faults[sensor]), int(runs[sensor])
+            if fault == IS_SILENT:
+                near = np.searchsorted(silent, [run - APART, run + APART + 1])
+                if near[1] - near[0] > max(1, len(faults) // LINE):
+                    continue
+            self.stay(row, sensor, fault, run)
+
+    def stay(self, row: int, sensor: int, fault: int, run: int) -> None:
+        """Count a sensor that shows nothing in a row (`FAULTS`), and did not in as many rows before as make `run`."""
+        first = row - run + 1
+        told = self.failures.get((sensor, fault), Failures(1, first, first))
+        self.failures[sensor, fault] = told._replace(times=told.times + (first - told.last > APART), last=row)
 
     def _fail(self, row: int, sensor: int) -> None:
         first, last = self.since.get(sensor, (row, row))

@@ -880,6 +880,14 @@ def test_a_clock_that_ran_back_leaves_nothing_in_the_future(rig: Rig) -> None:
         assert all(0 <= ago_s <= since_s for *_, since_s, ago_s in told)
 
 
+def test_a_gateway_that_is_not_on_the_second_makes_one_stretch_of_one(rig: Rig) -> None:
+    x, number = record(500, 5), rig.declare(PUMP, CHANNELS)
+    x[200:, 3] = x[199, 3]
+    late = (0.05 * SECOND * np.random.default_rng(1).normal(size=500)).astype(np.int64)
+    rig.feed("pump-1", seconds(500) + late, x)
+    assert [each[:3] for each in rig.runtime.describe(number)["instruments"]] == [["level", "frozen", 1]]
+
+
 def test_what_spiked_outlives_a_restart_and_not_a_gap(rig: Rig) -> None:
     x = spiky(4, 8.0)
     for id, gap in (("pump-1", 0), ("pump-2", 60)):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from lab.groups import BURST, IS_FROZEN, IS_SILENT, IS_SPIKING, LONGER
+from lab.groups import BURST, IS_BEYOND, IS_FROZEN, IS_SILENT, IS_SPIKING, LONGER
 from lab.spikes import MEMORY, Spikes
 
 
@@ -25,8 +25,8 @@ def test_failures_are_counted_by_what_was_wrong() -> None:
     spikes = Spikes()
     spikes.note(20, flags(1))
     spikes.glimpse(400, [1, 1])
-    for row in (30, 31, 32, 40):  # well for seven rows
-        spikes.lose(row, np.array([IS_FROZEN, 0, IS_SILENT], dtype=np.int8), np.array([row - 9, 0, 1], dtype=np.int32))
+    for row, run in ((30, 21), (31, 22), (32, 23), (40, 2)):  # well for six rows
+        spikes.lose(row, np.array([IS_FROZEN, 0, IS_SILENT], dtype=np.int8), np.array([run, 0, 1], dtype=np.int32))
     spikes = Spikes.restore(json.loads(json.dumps(spikes.dump())))
     assert spikes.failures == {
         (1, IS_SPIKING): (3, 20, 400, False),  # the first is forgotten by then, and two may be chance
@@ -35,6 +35,24 @@ def test_failures_are_counted_by_what_was_wrong() -> None:
     }
     spikes.glimpse(410, [1])
     assert spikes.failures[1, IS_SPIKING] == (4, 20, 410, True)
+
+
+def test_rows_that_are_missing_or_belong_to_no_alarm_end_no_stretch() -> None:
+    spikes = Spikes()
+    for row in (30, 32, 37, 60):  # frozen all the time, and it was looked at again with the next alarm
+        spikes.lose(row, np.array([IS_FROZEN, 0, 0], dtype=np.int8), np.array([row - 9, 0, 0], dtype=np.int32))
+    for row in (30, 32, 37, 38):  # of what is out of range only the row itself is known
+        spikes.lose(row, np.array([0, IS_BEYOND, 0], dtype=np.int8), np.ones(3, dtype=np.int32))
+    assert spikes.failures == {(0, IS_FROZEN): (1, 10, 60, True), (1, IS_BEYOND): (1, 30, 38, True)}
+
+
+def test_where_many_went_silent_together_a_line_did() -> None:
+    for runs, silent in (([30, 31, 0, 90], [0, 1, 3]), ([30, 90, 0, 60], [0, 1, 3]), ([30, 30, 0, 0], [0, 1])):
+        spikes, faults = Spikes(), np.zeros(4, dtype=np.int8)
+        faults[silent] = IS_SILENT
+        spikes.lose(100, faults, np.array(runs, dtype=np.int32))
+        alone = [at for at in silent if sum(abs(runs[at] - runs[other]) <= 1 for other in silent) == 1]
+        assert [sensor for sensor, _ in spikes.failures] == alone
 
 
 def test_who_moved_the_plant_counts_from_there() -> None:
