@@ -8,7 +8,7 @@ import numpy as np
 from devices.frame import Asset
 from lab.between import Between
 from lab.episodes import Change, Known, episode_id
-from lab.groups import IS_BEYOND, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
+from lab.groups import IS_BEYOND, IS_FROZEN, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
 from lab.tracker import SHOWN, Foreseen, Tracker
 from models.detector import Forecast, Model, Result
@@ -193,6 +193,8 @@ def follow(
             tracker.recall(spikes, period, fresh)
             if ill is not None and lost is not None:
                 spikes.lose(period, lost[row], ill.run[row])
+                if (resting := tracker.resting(ill, row)) is not None:
+                    spikes.stay(period, resting, IS_FROZEN, int(ill.run[row, resting]))
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)

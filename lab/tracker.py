@@ -267,6 +267,13 @@ class Tracker(Course):
             self.age = max(int(before[sensor]) - 1, 0)
             self.stuck = self.rows + HEARD if resting[sensor] else 0
 
+    def resting(self, ill: Ill, row: int) -> int | None:
+        """The sensor it is put down to as that rests where it never was, once nothing can take that back."""
+        if self.failed is None or not 0 < self.stuck < self.rows:
+            return None
+        at = self.sensors.index(self.failed[0])
+        return at if ill.fault[row, at] in (IS_STUCK, IS_RESTING) else None
+
     def began_with(self, burst: Floats, lone: Floats, echoes: NDArray[np.bool_]) -> None:
         """See whether it began with a burst or a spike of a sensor, while no other left its usual values.
 

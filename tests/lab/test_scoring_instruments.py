@@ -880,6 +880,16 @@ def test_a_clock_that_ran_back_leaves_nothing_in_the_future(rig: Rig) -> None:
         assert all(0 <= ago_s <= since_s for *_, since_s, ago_s in told)
 
 
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_a_transmitter_that_died_at_nothing_is_listed_once_that_is_sure(rig: Rig, size: int) -> None:
+    x, number = record(500, 5), rig.declare(PUMP, CHANNELS)
+    x[200:, 3] = 0.0
+    t = seconds(500)
+    for first in range(0, 500, size):
+        rig.feed("pump-1", t[first : first + size], x[first : first + size])
+    assert rig.runtime.describe(number)["instruments"] == [["level", "frozen", 1, 299.0, 0.0]]
+
+
 def test_a_gateway_that_is_not_on_the_second_makes_one_stretch_of_one(rig: Rig) -> None:
     x, number = record(500, 5), rig.declare(PUMP, CHANNELS)
     x[200:, 3] = x[199, 3]
