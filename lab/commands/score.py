@@ -221,7 +221,8 @@ def _tell(scores: "Scores", model: "Model", output: Path, as_json: bool) -> None
             typer.echo("  " + text("score.foretold", hours=hours))
     for sensor, fault, times, first, last in scores.failures:
         what = text(f"score.fault.{fault}")
-        typer.echo(text("score.instrument", sensor=sensor, fault=what, times=times, first=first + 1, last=last + 1))
+        key = "score.instrument_once" if times == 1 else "score.instrument"
+        typer.echo(text(key, sensor=sensor, fault=what, times=times, first=first + 1, last=last + 1))
     done = text(
         "score.done", scored=scores.scored, rows=len(scores.score), episodes=len(scores.episodes), output=output
     )

@@ -155,27 +155,46 @@ def test_a_sensor_that_failed_of_late_is_to_be_checked_first(visit: Open) -> Non
 
 
 @pytest.mark.parametrize(
-    ("locale", "spiking", "frozen"),
+    ("locale", "said"),
     [
-        ("en-US", "is spiking 12 times, the first 14 h 0 min ago, the last 9 min ago", "is frozen once, 2 h 0 min ago"),
-        ("ja-JP", "に突発的な異常値 12回（最初は14時間0分前、最後は9分前）", "の指示値が固着 1回（2時間0分前）"),
+        (
+            "en-US",
+            [
+                "Reactor level: spikes 12 times, the first 14 h 0 min ago, the last 9 min ago",
+                "A feed (stream 1): spikes once, 2 h 0 min ago",
+                "A and C feed (stream 4): frozen once, from 2 h 0 min ago until now",
+                "D feed (stream 2): no values once, from 5 h 0 min ago to 2 h 0 min ago",
+                "E feed (stream 3): out of range 3 times, the first 5 h 0 min ago, and now",
+            ],
+        ),
+        (
+            "ja-JP",
+            [
+                "突発的な異常値 12回（最初は14時間0分前、最後は9分前）",
+                "突発的な異常値 1回（2時間0分前）",
+                "指示値の固着 1回（2時間0分前から継続中）",
+                "値の途絶 1回（5時間0分前から2時間0分前まで）",
+                "測定範囲外 3回（最初は5時間0分前、現在も継続中）",
+            ],
+        ),
     ],
 )
-def test_instruments_that_failed_are_listed_whatever_the_episodes_say(
-    visit: Open, locale: str, spiking: str, frozen: str
-) -> None:
+def test_instruments_that_failed_are_listed_whatever_episodes_say(visit: Open, locale: str, said: list[str]) -> None:
     here = visit(locale=locale)
     page = open_asset(here)
     listed = page.locator(".instruments-panel")
     expect(listed).to_be_hidden()
     here.server.lab.plants[0].instruments = [
         ("xmeas_8", "spiking", 12, 50_400.0, 540.0),
+        ("xmeas_1", "spiking", 1, 7200.0, 7200.0),
         ("xmeas_4", "frozen", 1, 7200.0, 0.0),
+        ("xmeas_2", "silent", 1, 18_000.0, 7200.0),
+        ("xmeas_3", "range", 3, 18_000.0, 0.0),
     ]
-    expect(listed.locator("li")).to_have_count(2)
-    said = listed.inner_text().replace("\N{NO-BREAK SPACE}", " ")
-    assert spiking in said
-    assert frozen in said
+    expect(listed.locator("li")).to_have_count(5)
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in listed.locator("li").all_inner_texts()]
+    for line, end in zip(lines, said, strict=True):
+        assert line.endswith(end)
     assert here.errors == []
 
 

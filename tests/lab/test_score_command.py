@@ -488,7 +488,7 @@ def test_instruments_that_failed_are_told_whatever_the_episodes_say(tmp_path: Pa
     told = lab("score", "--normal", put(tmp_path / "n.csv", record(600, 1)), "--data", data, "-o", tmp_path / "s.csv")
     assert told.exit_code == 0, told.output
     assert "Instrument: level, spikes, 2 times (rows 151 to 401)" in told.output
-    assert "Instrument: level, frozen, 1 times (rows 500 to 700)" in told.output
+    assert "Instrument: level, frozen, once (rows 500 to 700)" in told.output
 
 
 def test_a_sensor_that_failed_without_an_alarm_is_in_the_file_too(tmp_path: Path) -> None:
