@@ -177,6 +177,8 @@ class Segment(NamedTuple):
     """It begins with what went before being taken for normal; the state goes on."""
     offset: bytes | None = None
     """What was accepted before its beginning."""
+    clock: bool = False
+    """It begins where the asset's clock ran backwards."""
 
 
 def segments(store: Store, asset: str, after: int) -> list[Segment]:
@@ -186,18 +188,25 @@ def segments(store: Store, asset: str, after: int) -> list[Segment]:
     (`after` is `NEVER`) they are the last beginning and what was accepted since.
     """
     rows = "SELECT t, model, reason, offset FROM run WHERE asset = ? ORDER BY t"
-    runs = [(t, model, reason == "accept", offset) for t, model, reason, offset in store.db.execute(rows, (asset,))]
-    begins = [at for at, (_, _, accept, _) in enumerate(runs) if not accept]
+    runs = [_run(*row) for row in store.db.execute(rows, (asset,))]
+    begins = [at for at, run in enumerate(runs) if not run[2]]
     if not begins:
         return []
     if after == NEVER:
         runs = runs[begins[-1] :]
     elif runs[0][0] <= after:
-        runs = [(after + 1, "", False, None), *(run for run in runs if run[0] > after)]
+        runs = [_run(after + 1, "", "", None), *(run for run in runs if run[0] > after)]
     return _joined(runs, None)
 
 
-def _joined(runs: Sequence[tuple[int, str | None, bool, bytes | None]], end: int | None) -> list[Segment]:
+_Run = tuple[int, str | None, bool, bytes | None, bool]
+
+
+def _run(t: int, model: str | None, reason: str, offset: bytes | None) -> _Run:
+    return t, model, reason == "accept", offset, reason == "clock"
+
+
+def _joined(runs: Sequence[_Run], end: int | None) -> list[Segment]:
     ends = [*(run[0] for run in runs), end][1:]
     return [Segment(run[0], end, *run[1:]) for run, end in zip(runs, ends, strict=True)]
 
@@ -231,8 +240,8 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
     declared, known = catalogued(store, asset)
     number = scorer.declare(declared, known)
     query = "SELECT t, model, reason, offset FROM run WHERE asset = ? AND t < ? ORDER BY t"
-    runs = [(t, of, reason == "accept", offset) for t, of, reason, offset in store.db.execute(query, (asset, t1))]
-    begins = [at for at, (t, _, accept, _) in enumerate(runs) if t <= t0 and not accept]
+    runs = [_run(*row) for row in store.db.execute(query, (asset, t1))]
+    begins = [at for at, run in enumerate(runs) if run[0] <= t0 and not run[2]]
     pieces = _joined(runs[begins[-1] if begins else 0 :], t1)
     parts: list[tuple[Times, Scored]] = []
     episodes: dict[str, Episode] = {}

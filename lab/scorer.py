@@ -189,6 +189,10 @@ class Scorer:
             if offset is not None:
                 self._offset[number] = offset
 
+    def forget(self, number: int) -> None:
+        """What is remembered of an asset's sensors has the rows of a clock that ran backwards before its next row."""
+        self.members[number].spikes = None
+
     def _join(self, number: int, model: Model) -> None:
         index = self._groups.get(model.id)
         if index is None:

@@ -887,6 +887,8 @@ class ScoringRuntime:
                 try:
                     model = None if piece.model is None else self._stored_model(piece.model)
                     self.scorer.use(number, model, piece.offset, again=True)
+                    if piece.clock:
+                        self.scorer.forget(number)
                 except ModelError as error:
                     log.warning("asset %s: %s", asset.id, error)
                     break

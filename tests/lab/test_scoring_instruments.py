@@ -880,6 +880,25 @@ def test_a_clock_that_ran_back_leaves_nothing_in_the_future(rig: Rig) -> None:
         assert all(0 <= ago_s <= since_s for *_, since_s, ago_s in told)
 
 
+@pytest.mark.parametrize(("clock", "listed"), [("clock", False), (None, True)])
+def test_what_failed_is_listed_alike_after_a_crash(rig: Rig, clock: str | None, listed: bool) -> None:
+    """The snapshot is from before the plant was reset, or its rows had a gap."""
+    channels = [*CHANNELS, Channel("clock", role="status")]
+    number = rig.declare(Asset("pump-9", "pump", clock=clock), channels)
+    x = np.column_stack([record(420, 5), np.r_[:200.0, 100:320.0]])
+    x[[50, 70, 90], 3] += 200.0
+    t = np.concatenate([seconds(200), seconds(220, 200 if clock else 260)])
+    rig.feed("pump-9", t[:190], x[:190])
+    rig.commit(force=True)
+    rig.feed("pump-9", t[190:], x[190:])
+    rig.commit()
+    told = rig.runtime.describe(number)["instruments"]
+    assert bool(told) is listed
+    rig.crash()
+    rig.open()
+    assert rig.runtime.describe(number)["instruments"] == told
+
+
 @pytest.mark.parametrize("size", [1, 7, 500])
 def test_a_transmitter_that_died_at_nothing_is_listed_once_that_is_sure(rig: Rig, size: int) -> None:
     x, number = record(500, 5), rig.declare(PUMP, CHANNELS)
