@@ -216,16 +216,18 @@ def likeness(header: str, table: TableName, exact: bool = False) -> list[tuple[s
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
-def _rank(header: str, column: Column) -> int:
-    """How far back a header stands among the names of a column."""
+def _rank(header: str, key: str, column: Column) -> int:
+    """How far back a header stands among the names of a column; its key is before them, but `id` may be any number."""
     written = {fold(header), fold(split_unit(header)[0])}
+    if key != "id" and fold(key) in written:
+        return -1
     return next((at for at, name in enumerate(column.names) if fold(name) in written), len(column.names))
 
 
 def propose(headers: list[str], table: TableName, exact: bool = False) -> dict[str, tuple[int, float]]:
     """Which header is which column of a table: by column, the header's position and the likeness; each used once."""
     pairs = [
-        (value, _rank(header, TABLES[table][key]), position, key)
+        (value, _rank(header, key, TABLES[table][key]), position, key)
         for position, header in enumerate(headers)
         if header
         for key, value in likeness(header, table, exact)

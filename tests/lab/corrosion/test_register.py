@@ -124,6 +124,17 @@ def test_a_sheet_of_both_takes_the_nominal_wall_from_its_own_column(write: Write
     assert read(write, "line,point,date,今回肉厚\nL-1,1,2024/4/1,6.1\n").inspections.reading.tolist() == [6.1]
 
 
+def test_a_clear_name_goes_before_one_that_may_mean_two_things(write: Write) -> None:
+    """A measured `wall thickness` is no nominal one beside `t_nom`; a climate's temperature none of the metal's."""
+    both = "line,point,date,t nom,wall thickness,t_op_c,temperature\nA,1,2020/4/1,7.1,6.5,90,16\n"
+    turned = "line,point,date,temperature,t_op_c,wall thickness,t nom\nA,1,2020/4/1,16,90,6.5,7.1\n"
+    for text in (both, turned):
+        found = read(write, text, text)
+        assert (found.lines.t_nom[0], found.lines.t_op[0], found.inspections.reading[0]) == (7.1, 90.0, 6.5)
+    actual = read(write, "line,point,date,wall thickness,t act\nL-1,1,2024/4/1,7.1,6.1\n")
+    assert actual.inspections.reading.tolist() == [6.1]
+
+
 @pytest.mark.parametrize("columns", ["2016年,2020年,2024年", "上,下,左"])
 def test_a_file_of_inspections_without_a_reading_is_refused(write: Write, columns: str) -> None:
     """A column a year or a side would leave every line unmeasured, and the report would look like one."""
