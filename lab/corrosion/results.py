@@ -78,6 +78,14 @@ def due_by_half_life(outcome: Outcome, k: int) -> str | None:
     return _after(date.fromisoformat(str(found.last_at[k])[:10]), ago + left)
 
 
+def due_by_chance(outcome: Outcome, k: int) -> str | None:
+    """The day of the probabilistic rule; where that is API 570's, the same day and not the one beside it."""
+    found = outcome.assessment
+    if found.interval_y[k] == found.half_life_y[k]:
+        return due_by_half_life(outcome, k)
+    return due(outcome, float(found.interval_y[k]))
+
+
 def _after(start: date, years: float) -> str | None:
     if not math.isfinite(years) or years >= 200:
         return None
@@ -135,7 +143,7 @@ def rows(outcome: Outcome, lang: str, only: Collection[int] | None = None) -> It
             "a_rt": number(found.a_rt[k]),
             "damage_factor": number(found.damage_factor[k]),
             "next_half_life": due_by_half_life(outcome, k),
-            "next_probabilistic": due(outcome, float(found.interval_y[k])),
+            "next_probabilistic": due_by_chance(outcome, k),
             "in_plan": chosen.get(k),
             "reasons": why(int(found.reasons[k]), lang),
         }

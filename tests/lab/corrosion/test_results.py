@@ -63,3 +63,16 @@ def test_half_life_counts_from_the_reading(found: Outcome, at: str) -> None:
     )
     (row,) = results.rows(changed, "en", {0})
     assert row["next_half_life"] == "2029-04-01"
+
+
+def test_the_probabilistic_day_is_never_after_the_half_life_day_that_bounds_it(found: Outcome) -> None:
+    """Both count the same years, one from the day of the assessment, the other from the reading."""
+    day = np.datetime64("2026-04-01", "ns")
+    last_at, half = found.assessment.last_at.copy(), found.assessment.half_life_y.copy()
+    interval = found.assessment.interval_y.copy()
+    for days in range(1, 1500, 7):
+        last_at[0], half[0] = day - np.timedelta64(days, "D"), 0.1 + days / 997
+        interval[0] = half[0]
+        changed = dataclasses.replace(found.assessment, at=day, last_at=last_at, half_life_y=half, interval_y=interval)
+        (row,) = results.rows(dataclasses.replace(found, assessment=changed), "en", {0})
+        assert row["next_probabilistic"] == row["next_half_life"]
