@@ -45,8 +45,9 @@ LEARNED_SHARE: Final = number("learned.share")
 """How far the rates follow the learned probability; the findings do the rest (chosen on simulated plants apart)."""
 CONTRADICTION: Final = number("reading.contradicts")
 UNKNOWN_AGE_Y: Final = float(row("assumed.age")[1])
-APART_Y: Final = number("api570.apart")
-"""Years that must lie between two readings for a rate."""
+APART_Y, LEAST_Y = row("api570.apart").tolist()
+"""Years that must lie between two readings for a rate, and where the loss between them is beyond their errors."""
+SURE: Final = number("api570.sure")
 
 
 class Physics(NamedTuple):
@@ -204,33 +205,41 @@ class Thickness(NamedTuple):
     first: Floats
     first_ago: Floats
     before: Floats
-    """The newest that is old enough to tell a rate: what was measured again within months differs by its errors."""
+    """The newest that tells a rate: what was measured again within months mostly differs by its errors."""
     before_ago: Floats
     last: Floats
     last_ago: Floats
     previous: Floats
     """Of the day before the last, however near."""
+    first_sigma: Floats
+    before_sigma: Floats
+    last_sigma: Floats
 
 
 def readings(evidence: Evidence, p: int) -> Thickness:
     """(P,) each; NaN where there are not so many."""
     rows = np.flatnonzero(np.isfinite(evidence.reading))
-    rows = rows[np.lexsort((-evidence.reading[rows], -evidence.ago_y[rows], evidence.point[rows]))]
+    keys = (evidence.sigma, -evidence.reading, -evidence.ago_y, evidence.point)
+    rows = rows[np.lexsort([key[rows] for key in keys])]
     # the thinnest of a day is the last of its run
     runs = np.stack([evidence.point[rows].astype(np.float64), evidence.ago_y[rows]])
     rows = rows[np.append((np.diff(runs) != 0).any(axis=0), True)] if len(rows) else rows
     point = evidence.point[rows]
     count = np.bincount(point, minlength=p)
     end = np.cumsum(count)
-    values = np.append(evidence.reading[rows], np.nan)
-    ago = np.append(evidence.ago_y[rows], np.nan)
+    values, ago, sigma = (np.append(each[rows], np.nan) for each in (evidence.reading, evidence.ago_y, evidence.sigma))
     none = len(rows)
     first = np.where(count > 0, end - count, none)
     last = np.where(count > 0, end - 1, none)
     previous = np.where(count > 1, end - 2, none)
-    old = np.bincount(point[ago[:-1] - ago[last][point] >= APART_Y], minlength=p)
-    before = np.where(old > 0, first + old - 1, none)
-    return Thickness(values[first], ago[first], values[before], ago[before], values[last], ago[last], values[previous])
+    newest = last[point]
+    apart, lost = ago[:-1] - ago[newest], values[:-1] - values[newest]
+    tells = (apart >= APART_Y) | ((apart >= LEAST_Y) & (lost >= SURE * np.hypot(sigma[:-1], sigma[newest])))
+    before = np.full(p, -1)
+    np.maximum.at(before, point[tells], np.flatnonzero(tells))
+    before = np.where(before >= 0, before, none)
+    return Thickness(values[first], ago[first], values[before], ago[before], values[last], ago[last], values[previous],
+                     sigma[first], sigma[before], sigma[last])  # fmt: skip
 
 
 def assess(
@@ -301,17 +310,15 @@ def assess_all(
     anew = np.zeros(p, dtype=np.bool_) if recoated is None else np.asarray(recoated, dtype=np.bool_)[points.line]
     ahead = forecast(prior, evidence, base.t_req, limit, anew, every_percent)
     read = readings(evidence, p)
-    total = read.first_ago - read.last_ago
-    rates = thickness.api570_rates(
-        read.first, read.before, read.last, np.where(total >= APART_Y, total, np.nan), read.before_ago - read.last_ago
-    )
+    total = np.where(np.isnan(read.before), np.nan, read.first_ago - read.last_ago)
+    rates = thickness.api570_rates(read.first, read.before, read.last, total, read.before_ago - read.last_ago)
     from_new = (base.prior.t_nom - read.last) / np.maximum(base.prior.age_y - read.last_ago, 0.1)
     governing = np.where(np.isnan(rates.governing), from_new, rates.governing)
     span = np.where(governing == rates.short_term, read.before_ago, read.first_ago) - read.last_ago
     error = _of_last(evidence, p)
     ahead = straight_on(
         ahead, runs_away(evidence, ahead.surprise, p), read.last, read.last_ago, rates.governing,
-        np.maximum(span, APART_Y), error, base.prior.t_nom, base.t_req, limit,
+        span, error, base.prior.t_nom, base.t_req, limit,
         np.where(anew, prior.life_y, 0.0),
     )  # fmt: skip
     grade = np.where(np.isin(lines.pipe_class, (1, 2, 3)), lines.pipe_class, 2)[points.line]

@@ -300,6 +300,17 @@ def test_two_readings_a_day_apart_are_no_rate() -> None:
     assert a.half_life_y[0] > 1.0  # 0.1 mm a day would be 36 mm/y: due at once
 
 
+@pytest.mark.parametrize(
+    ("apart", "lost", "tells"),
+    [(0.4, 0.5, True), (0.4, 0.15, False), (0.11, 0.5, True), (0.05, 0.5, False), (0.4, -0.5, False), (0.6, 0, True)],
+)
+def test_a_sure_loss_within_months_is_a_rate(apart: float, lost: float, tells: bool) -> None:
+    """Half a millimetre in five months at 0.05 mm of error is 1.2 mm/y: not to be lost for want of half a year."""
+    ago, values = np.array([1.0 + apart, 1.0]), np.array([6.9, 6.9 - lost])
+    evidence = Evidence(np.zeros(2, dtype=np.int64), ago, values, np.full(2, 0.05), np.zeros(2), np.full(2, np.nan))
+    assert bool(np.isfinite(readings(evidence, 1).before[0])) is tells
+
+
 def test_no_reading_is_believed_to_a_nanometre() -> None:
     here, _, (lines, points, inspections, weather) = built(1)
     sure = assess(lines, points, replace(inspections, sigma=np.full(len(inspections.at), 1e-9)), weather, here.at)
