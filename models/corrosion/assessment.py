@@ -34,7 +34,7 @@ from models.corrosion.tables import (
     Times,
     Weather,
 )
-from models.corrosion.trend import runs_away, straight_on
+from models.corrosion.trend import Pair, runs_away, straight_on
 
 YEAR_S: Final = 31_556_952.0
 NEXT_Y: Final = 2.0
@@ -314,13 +314,11 @@ def assess_all(
     rates = thickness.api570_rates(read.first, read.before, read.last, total, read.before_ago - read.last_ago)
     from_new = (base.prior.t_nom - read.last) / np.maximum(base.prior.age_y - read.last_ago, 0.1)
     governing = np.where(np.isnan(rates.governing), from_new, rates.governing)
-    span = np.where(governing == rates.short_term, read.before_ago, read.first_ago) - read.last_ago
-    error = _of_last(evidence, p)
-    ahead = straight_on(
-        ahead, runs_away(evidence, ahead.surprise, p), read.last, read.last_ago, rates.governing,
-        span, error, base.prior.t_nom, base.t_req, limit,
-        np.where(anew, prior.life_y, 0.0),
-    )  # fmt: skip
+    short = governing == rates.short_term
+    span = np.where(short, read.before_ago, read.first_ago) - read.last_ago
+    older = np.where(short, read.before_sigma, read.first_sigma)
+    pair = Pair(read.last, read.last_ago, read.last_sigma, rates.governing, span, older)
+    ahead = straight_on(ahead, runs_away(evidence, ahead.surprise, p), pair, prior, base.t_req, limit, anew)
     grade = np.where(np.isin(lines.pipe_class, (1, 2, 3)), lines.pipe_class, 2)[points.line]
     half = thickness.inspection_interval(thickness.remaining_life(read.last, base.t_req, governing), grade) - np.where(
         np.isnan(read.last_ago), 0.0, read.last_ago
@@ -415,17 +413,6 @@ def _at(ahead: Forecast, year: float) -> Floats:
 def _newest(evidence: Evidence, p: int) -> Floats:
     found = np.full(p, np.inf)
     np.minimum.at(found, evidence.point, evidence.ago_y)
-    return found
-
-
-def _of_last(evidence: Evidence, p: int) -> Floats:
-    """(P,) standard error of the newest reading, the largest of its day; NaN without one."""
-    read = np.isfinite(evidence.reading)
-    newest = np.full(p, np.inf)
-    np.minimum.at(newest, evidence.point[read], evidence.ago_y[read])
-    of_day = read & (evidence.ago_y <= newest[evidence.point])
-    found = np.full(p, np.nan)
-    np.fmax.at(found, evidence.point[of_day], evidence.sigma[of_day])
     return found
 
 
