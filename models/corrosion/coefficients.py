@@ -222,6 +222,7 @@ TABLE: Final[dict[str, Entry]] = {
     "reading.trend": Entry(
         (3.0, 1.0), "standard errors", "M", "readings that fall so surely against the model, and so without any one"
     ),
+    "reading.newest": Entry(4.0, "days", "M", "newest with a reading of a place; their trend counts alone as well"),
     "reading.contradicts": Entry(4.0, "standard errors", "M", "a reading this far from the others is told"),
     "screening.limit": Entry(
         (0.5, 0.64, 0.3, 0.64, 0.64, 1.27, 2.54),

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from models.corrosion.coefficients import row
+from models.corrosion.coefficients import number, row
 from models.corrosion.degradation import SHAPE, WEIBULL, Evidence, Forecast, Prior, crossing
 from models.corrosion.tables import LEVELS, Flags, Floats, Indices
 
 SURE, WITHOUT_ONE = row("reading.trend").tolist()
+NEWEST: Final = int(number("reading.newest"))
 LIVES: Final = (-np.log1p(-(np.arange(20) + 0.5) / 20)) ** (1.0 / WEIBULL)
 """Equally likely lives of a coating, in scales."""
 NORMAL: Final = ndtri((np.arange(20) + 0.5) / 20)
@@ -25,7 +26,7 @@ CHUNK: Final = 256
 
 
 def runs_away(evidence: Evidence, surprise: Floats, p: int) -> Flags:
-    """(P,) places whose readings fall against the model's wall, whichever one of them is left out.
+    """(P,) places whose readings, all or the newest, fall against the model's wall, whichever one of them is left out.
 
     Args:
         evidence: all findings.
@@ -33,6 +34,16 @@ def runs_away(evidence: Evidence, surprise: Floats, p: int) -> Flags:
         p: number of places.
     """
     rows = np.flatnonzero(np.isfinite(surprise))
+    keys = (evidence.sigma, evidence.reading, evidence.ago_y, evidence.point)
+    rows = rows[np.lexsort([key[rows] for key in keys])]
+    point = evidence.point[rows]
+    days = np.cumsum(np.diff(np.stack([point, evidence.ago_y[rows]]), axis=1, prepend=-1.0).any(axis=0))
+    # many years of a steady wall hide what began lately
+    newest = days - days[np.searchsorted(point, point)] < NEWEST
+    return _fall(evidence, surprise, rows, p) | _fall(evidence, surprise, rows[newest], p)
+
+
+def _fall(evidence: Evidence, surprise: Floats, rows: Indices, p: int) -> Flags:
     point, t, z = evidence.point[rows], -evidence.ago_y[rows], surprise[rows]
     weight = evidence.sigma[rows] ** -2.0
     columns = (weight, weight * t, weight * t**2, weight * z * evidence.sigma[rows])

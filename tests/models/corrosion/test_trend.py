@@ -103,6 +103,17 @@ def test_a_new_coating_may_fail_early() -> None:
     assert a.p_below[0, 0] + 0.01 < a.p_below[0, 5] < a.p_below[0, 8]
 
 
+def test_a_steady_past_does_not_hide_what_began_lately() -> None:
+    past = [(2000, 6.95), (2008, 6.9), (2012, 6.9)]
+    fall = [(2016, 6.8), (2020, 6.0), (2022, 5.2), (2024, 4.4)]
+    a = assessed(past + fall, coating=2)
+    assert a.rate[0, 1] == pytest.approx(0.4, abs=0.01)
+    assert a.life[0, 1] < 2.0
+    for slip in range(4):
+        steady = [(year, 6.9 - 0.02 * k - (2.0 if k == slip else 0.0)) for k, (year, _) in enumerate(fall)]
+        assert assessed(past + steady, coating=2).life[0, 0] > 10.0
+
+
 def test_both_readings_bring_their_own_errors() -> None:
     """A rough older reading makes the rate unsure though the newest is a fine one."""
     fine = assessed(RECENT, sigma={year: 0.05 for year, _ in RECENT})
