@@ -318,7 +318,8 @@ def assess_all(
     span = np.where(short, read.before_ago, read.first_ago) - read.last_ago
     older = np.where(short, read.before_sigma, read.first_sigma)
     pair = Pair(read.last, read.last_ago, read.last_sigma, rates.governing, span, older)
-    ahead = straight_on(ahead, runs_away(evidence, ahead.surprise, p), pair, prior, base.t_req, limit, anew)
+    steady = ahead
+    ahead = straight_on(steady, runs_away(evidence, steady.surprise, p), pair, prior, base.t_req, limit, anew)
     grade = np.where(np.isin(lines.pipe_class, (1, 2, 3)), lines.pipe_class, 2)[points.line]
     half = thickness.inspection_interval(thickness.remaining_life(read.last, base.t_req, governing), grade) - np.where(
         np.isnan(read.last_ago), 0.0, read.last_ago
@@ -339,6 +340,8 @@ def assess_all(
     newest = _newest(evidence, p)
     contradicts = np.zeros(p, dtype=np.bool_)
     np.logical_or.at(contradicts, evidence.point, np.nan_to_num(np.abs(ahead.surprise)) > CONTRADICTION)
+    # where the readings are followed it is the model that they contradict, not each other
+    contradicts &= (ahead.rate == steady.rate).all(axis=1)
     reasons = base.reasons | flags(
         prior_only=not learned.fitted,
         never_inspected=never,

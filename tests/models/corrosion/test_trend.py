@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lab.corrosion.register import NO_WEATHER, make_inspections, make_lines, make_points
+from models.corrosion import reasons
 from models.corrosion.assessment import assess
 from models.corrosion.tables import Assessment
 
@@ -85,6 +86,15 @@ def test_a_new_coating_stops_the_trend_while_it_holds() -> None:
 
 
 RECENT = [(2014, 6.9), (2016, 6.9), (2018, 6.8), (2020, 6.0), (2022, 5.2), (2024, 4.4)]
+
+
+def test_readings_that_are_followed_do_not_contradict_each_other() -> None:
+    grew = reasons.bit("reading_grew")
+    slip = [*STEADY[:2], (2020, 4.7), STEADY[3]]
+    a = assessed(RECENT, slip, coating=2)
+    assert a.rate[0, 1] == pytest.approx(0.4, abs=0.01)
+    assert not a.reasons[0] & grew
+    assert a.reasons[1] & grew
 
 
 def test_a_coating_put_on_after_the_newest_reading_stops_the_trend() -> None:
