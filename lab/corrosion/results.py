@@ -11,8 +11,7 @@ import numpy as np
 from lab.corrosion.register import Register
 from lab.text import text
 from models.corrosion import reasons
-from models.corrosion.assessment import YEAR_S
-from models.corrosion.tables import INSULATION, METHOD, PART, RANKS, Assessment, Floats, Plan
+from models.corrosion.tables import INSULATION, METHOD, PART, RANKS, YEAR_S, Assessment, Floats, Plan
 
 YEAR_D: Final = 365.25
 PROBABILITY_CLASSES: Final = (0.001, 0.01, 0.05, 0.2)

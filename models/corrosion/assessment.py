@@ -24,6 +24,7 @@ from models.corrosion.reasons import Bits, flags
 from models.corrosion.tables import (
     EFFECTIVENESS,
     PART,
+    YEAR_S,
     Assessment,
     Flags,
     Floats,
@@ -36,7 +37,6 @@ from models.corrosion.tables import (
 )
 from models.corrosion.trend import Pair, runs_away, straight_on
 
-YEAR_S: Final = 31_556_952.0
 NEXT_Y: Final = 2.0
 """Years until the next opportunity to strip (a shutdown)."""
 LEAST_RATE: Final = number("assumed.rate")

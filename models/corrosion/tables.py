@@ -17,6 +17,9 @@ Flags = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 """datetime64[ns], UTC."""
 
+YEAR_S: Final = 31_556_952.0
+"""The mean year of the calendar."""
+
 INSULATION: Final = (
     "none",
     "mineral_wool",
