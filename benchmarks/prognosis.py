@@ -52,6 +52,8 @@ PLAIN: Final = 400
 """Mishaps of the plainest kind for the levels alone: one thing that is off from one moment on, as a user makes it."""
 BATCHES: Final = 19
 """Of a hundred mishaps to learn from."""
+LOST_SEED: Final = 4_500_000
+"""Of what is lost of streams."""
 MADE_UP: Final = (5.0, 150.0)
 """Distances of made-up limits from normal, standard deviations."""
 HEAD: Final = '''"""Constants of `models.precursor.prognosis`; written by `python -m benchmarks.prognosis`."""
@@ -502,18 +504,36 @@ class Told(NamedTuple):
     run: NDArray[np.int64]
 
 
-def tell(prognosis: Prognosis, runs: Runs) -> Told:
+class Losses(NamedTuple):
+    """What of a stream is lost at random."""
+
+    rows: float = 0.0
+    """Part of the rows; never five running, after which an asset begins anew."""
+    values: float = 0.0
+    """Part of each sensor's values."""
+    counted: bool = True
+    """It is known how many rows are lost."""
+
+
+def tell(prognosis: Prognosis, runs: Runs, losses: Losses | None = None) -> Told:
     """Forecast runs as a stream, row by row, with every row in an episode."""
     parts = []
-    for run, record in enumerate(runs.records):
-        end = _end(runs, run)
-        _, forecast = prognosis.score(prognosis.initial(1), record[None, :end], each=True)
+    for run, whole in enumerate(runs.records):
+        end, record, there = _end(runs, run), whole, np.ones(len(whole), dtype=np.bool_)
+        if losses is not None:
+            rng = np.random.default_rng([LOST_SEED, run])
+            there = (rng.random(len(whole)) >= losses.rows) | (np.arange(len(whole)) % 5 == 0)
+            record = np.where(rng.random(whole.shape) < losses.values, np.nan, whole)
+        came = np.flatnonzero(there[:end])
+        elapsed = np.diff(came, prepend=-1).astype(np.int16)[None] if losses is not None and losses.counted else None
+        _, forecast = prognosis.score(prognosis.initial(1), record[None, came], each=True, elapsed=elapsed)
         assert forecast.each is not None
-        rows = np.arange(AT, end)
+        late = came >= AT
+        rows = came[late]
         for sensor, tag in enumerate(prognosis.sensors):
             code = int(runs.trip[run])
             hit = bool(code) and tep.TRIP_LIMITS[code - 1][1] == tag
-            median, low, high = (times[0, AT:end, sensor] / PERIOD_S for times in forecast.each)
+            median, low, high = (times[0, late, sensor] / PERIOD_S for times in forecast.each)
             time = runs.trip_row[run] - (rows + 1) if hit else np.full(len(rows), np.inf)
             parts.append(Told(time, median, low, high, np.full(len(rows), run)))
     return _told(parts)
@@ -546,6 +566,16 @@ def run() -> str:
                 f"{np.median(np.log(some.time[seen] / np.maximum(some.median[seen], 0.25))):+.2f}",
             )
         )
+    lossy = {
+        "nothing": Losses(),
+        "30 % of the rows": Losses(rows=0.3),
+        "60 % of the rows": Losses(rows=0.6),
+        "30 % of the values": Losses(values=0.3),
+        "60 % of the values": Losses(values=0.6),
+        "30 % of the rows, as if adjacent": Losses(rows=0.3, counted=False),
+        "60 % of the rows, as if adjacent": Losses(rows=0.6, counted=False),
+    }
+    lost = [(name, *_figures(tell(prognosis, sets["mishaps"], losses))) for name, losses in lossy.items()]
     runs = list(sets.values())
     tripped = sum(int((each.trip > 0).sum()) for each in runs)
     never = [(one, each) for one, each in zip(told.values(), runs, strict=True)]
@@ -566,6 +596,10 @@ def run() -> str:
             table(HEADS, rows),
             "",
             table(("time to the trip", "in sight", "interval holds", "median ln(true / told)"), by_time),
+            "",
+            "The mishaps with rows or values lost at random:",
+            "",
+            table(("lost", *HEADS[1:]), lost),
             "",
             f"{tripped} trips. With a time at least 10 min before: {sum(t * 3 >= 10 for t in announced)} of the "
             f"{_later(runs, 10)} that",

@@ -44,7 +44,9 @@ ONCE: Final = 0.5
 class Course:
     """What an episode has shown so far. `S` sensors."""
 
-    PLAIN: ClassVar[tuple[str, ...]] = ("start", "model", "period_s", "peak", "peak_at", "last", "rows", "library")
+    PLAIN: ClassVar[tuple[str, ...]] = (
+        *("start", "model", "period_s", "peak", "peak_at", "last", "rows", "periods", "library"),
+    )
     """What a snapshot keeps as it is."""
     ARRAYS: ClassVar[tuple[str, ...]] = (
         *("shares", "first", "outside", "lately", "moved", "away", "off", "last_known", "beyond", "recent"),
@@ -64,6 +66,8 @@ class Course:
         self.peak_at = self.last = start
         self.rows = 0
         """Rows since the start, those without a score too."""
+        self.periods = 0
+        """And periods, in which there may have been none."""
         self.shares: Floats = np.zeros(len(sensors))
         self.first: NDArray[np.bool_] = np.zeros(len(sensors), dtype=np.bool_)
         """(S,) beyond their usual values in the first row in which one was."""
@@ -102,11 +106,14 @@ class Course:
         deviation: NDArray[np.floating[Any]] | None = None,
         values: Floats | None = None,
         outside: Floats | None = None,
+        elapsed: int = 1,
     ) -> None:
         """Take in a row's score, the sensors' shares of it, deviations and values (S,); NaN where there is none.
 
-        `outside` (S,) is how far they are outside their usual values, in spans of these.
+        `outside` (S,) is how far they are outside their usual values, in spans of these; `elapsed` are the periods
+        since the row before.
         """
+        self.periods += elapsed if self.rows else 1
         self.rows += 1
         if outside is not None:
             enough = np.where(shares >= FOLLOWS * shares.max(), outside, 0.0)

@@ -53,8 +53,24 @@ class Known:
         return self._matchers[key]
 
 
+class Unseen(msgspec.Struct, frozen=True):
+    """A sensor with a limit that shows nothing: silent, or known to have failed; seconds of the asset's own clock."""
+
+    sensor: str
+    silent_s: float | None = None
+    """For how long it has had no value; None: it has one that tells nothing, or has had none for very long."""
+    time_s: float | None = None
+    """What was foretold by its last value, counted from that; nothing where no limit was in sight."""
+    low_s: float | None = None
+    high_s: float | None = None
+    limit: float | None = None
+
+
 class Outlook(msgspec.Struct, frozen=True):
-    """How long until a limit is reached, in seconds of the asset's own clock; nothing where that is not in sight."""
+    """How long until a limit is reached, in seconds of the asset's own clock; nothing where that is not in sight.
+
+    It is told of what is seen alone: of a sensor that shows nothing no limit is in sight, but none is out of it either.
+    """
 
     sensor: str | None
     """Whose limit; None: none in sight."""
@@ -72,6 +88,12 @@ class Outlook(msgspec.Struct, frozen=True):
     """From the episode's start until it was."""
     limit: float | None = None
     """Which of the limits of `sensor`, in its unit."""
+    silent_s: float | None = None
+    """For how long `sensor` has had no value: what was foretold by its last one goes on. None: it has one."""
+    unseen: list[Unseen] = []
+    """Sensors with a limit that show nothing; first those whose limit was in sight, the soonest first."""
+    watched: int | None = None
+    """How many others there are: 0 is that nothing is known. None: an older lab did not say."""
 
 
 class Episode(msgspec.Struct, frozen=True):

@@ -53,6 +53,8 @@ class Stretch(NamedTuple):
     """(S,) how far the operating point that was accepted is from the normal record's."""
     periods: list[int]
     """Numbers of the rows, in periods of the asset's clock."""
+    elapsed: list[int]
+    """Periods since the row before each."""
     ill: Ill | None
     over: Flags | None
     """(T, S) marked as beyond the measuring range; None for nowhere."""
@@ -176,7 +178,7 @@ def follow(
             if ended is not None and ended.alarmed:
                 tracker.succeed(ended)
         tracker.ended = False
-        tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row])
+        tracker.add(t, scores[row], shares[row], deviation[row], rows.values[row], outside[row], rows.elapsed[row])
         tracker.depart(rows.values[row], outside[row], (places.measured, group.moves))
         tracker.judge(ill, row, spikes, period)
         since = tracker.recent[-tracker.rows - 1 :] - rows.shift
@@ -201,7 +203,8 @@ def follow(
         if spikes is not None:
             tracker.report(spikes, period)
         if result.forecast is not None:
-            tracker.foresee(t, _ahead(result.forecast, rows.asset, row))
+            frozen = () if ill is None else np.flatnonzero(ill.fault[row] == IS_FROZEN).tolist()
+            tracker.foresee(t, _ahead(result.forecast, rows.asset, row), frozen)
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Counts = NDArray[np.int32]
+Elapsed = NDArray[np.int16]
+"""(A, T) periods since the row before, from 1."""
 
 SEEN: Final[Mapping[str, Any]] = {
     "last": np.float64,
@@ -342,11 +344,17 @@ class Group:
             mine[row] = array
 
     def look(
-        self, rows: slice | Rows, x: Floats, over: Flags | None, shown: Floats, read: Floats | None = None
+        self,
+        rows: slice | Rows,
+        x: Floats,
+        over: Flags | None,
+        shown: Floats,
+        read: Floats | None = None,
+        elapsed: Elapsed | None = None,
     ) -> "Seen":
         """Take in (A, T, S) of the assets in these rows: for the model, and as shown, beyond the measuring range too.
 
-        `over` goes through, `read` to the detector.
+        `over` goes through, `read` and `elapsed` to the detector.
         """
         outer, inner, prior = self.before[rows][:, None], self.last[rows][:, None], None
         if shown.shape[1] > 1:
@@ -356,9 +364,12 @@ class Group:
         leaps = self._leaps(jumps, outer, inner)
         spiked = self._spiked(rows, jumps, outer, inner, shown)
         same = self._unchanged(rows, inner, shown)
-        return Seen(x, same, over, shown, spiked, self.score(rows, x, read), leaps, self._dull(same, x), prior)
+        result = self.score(rows, x, read, elapsed)
+        return Seen(x, same, over, shown, spiked, result, leaps, self._dull(same, x), prior)
 
-    def score(self, rows: slice | Rows, x: Floats, read: Floats | None = None) -> Result:
+    def score(
+        self, rows: slice | Rows, x: Floats, read: Floats | None = None, elapsed: Elapsed | None = None
+    ) -> Result:
         """Score (A, T, S) of the assets in these rows, and keep their state."""
         if isinstance(rows, slice):
             key = rows.start, rows.stop
@@ -366,9 +377,9 @@ class Group:
                 if len(self._views) >= VIEWS:
                     self._views.clear()
                 self._views[key] = {name: array[rows] for name, array in self.state.items()}
-            return self.model.detector.advance(self._views[key], x, read)
+            return self.model.detector.advance(self._views[key], x, read, elapsed)
         state = {name: array[rows] for name, array in self.state.items()}
-        result = self.model.detector.advance(state, x, read)
+        result = self.model.detector.advance(state, x, read, elapsed)
         for name, array in state.items():
             self.state[name][rows] = array
         return result

@@ -32,7 +32,7 @@ from lab.blocks import (
 )
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
-from lab.groups import FAULTS, Group, Layout, NotPossible, Seen, together, unpacked
+from lab.groups import FAULTS, Elapsed, Group, Layout, NotPossible, Seen, together, unpacked
 from lab.spikes import Failures, Finding, Spikes
 from lab.tracker import Tracker
 from models.detector import Model
@@ -43,6 +43,8 @@ GAP_NS: Final = 5 * 10**9
 """A shorter jump is never one (a gateway that reads late)."""
 FOREVER_NS: Final = 2.0**62
 """And none is longer, whatever the period."""
+LOST: Final = 1.5
+"""Rows farther apart than so many periods have lost others between them."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 PARTS: Final = 3
@@ -379,22 +381,27 @@ class Scorer:
             return None
         plan = self._plan(block.asset)
         if isinstance(plan, Plan):
-            return self._by_plan(plan, block) if self._usual(plan, block) else None
+            since = self._usual(plan, block)
+            return None if since is None else self._by_plan(plan, block, since)
         if plan is None:
             return None
         parts = []
         for rows in plan:
             part = block.pick(rows)
             theirs = self._plan(part.asset)
-            if not isinstance(theirs, Plan) or not self._usual(theirs, part):
+            since = self._usual(theirs, part) if isinstance(theirs, Plan) else None
+            if not isinstance(theirs, Plan) or since is None:
                 return None
-            parts.append((theirs, part))
+            parts.append((theirs, part, since))
         return rejoined(plan, [self._by_plan(*each) for each in parts])
 
-    def _usual(self, plan: Plan, block: RowBlock) -> bool:
-        """Whether all rows are new and without a gap, and no asset begins anew or is in an episode."""
+    def _usual(self, plan: Plan, block: RowBlock) -> Times | None:
+        """Nanoseconds since the row before, by asset and row, if all rows are new and without a gap.
+
+        None where they are not, or where an asset begins anew or is in an episode.
+        """
         if np.logical_or.reduce(self._flags[plan.who], axis=None):
-            return False
+            return None
         if plan.rows is None:
             since = block.t - self.last[plan.who]
         else:
@@ -402,15 +409,17 @@ class Scorer:
             since = np.empty_like(times)
             np.subtract(times[:, 0], self.last[plan.who], out=since[:, 0])
             np.subtract(times[:, 1:], times[:, :-1], out=since[:, 1:])
-        return bool(np.minimum.reduce(since, axis=None) > 0 and np.maximum.reduce(since, axis=None) <= plan.longest)
+        new = np.minimum.reduce(since, axis=None) > 0 and np.maximum.reduce(since, axis=None) <= plan.longest
+        return since if new else None
 
-    def _by_plan(self, plan: Plan, block: RowBlock) -> Scored:
-        """Score such a block."""
+    def _by_plan(self, plan: Plan, block: RowBlock, since: Times) -> Scored:
+        """Score such a block, of rows so long after those before."""
         count = len(block.t)
         who, rows, group, places, at, flat = plan[:6]
         shape = (count, 1) if rows is None else rows.shape
         values = values_seen(block, flat, shape, places)
-        seen = group.look(at, *values, self._read(group, block.asset[flat].reshape(shape)[:, 0], *values))
+        elapsed = periods_between(since.reshape(shape), group.model.detector.period_s * 1e9)
+        seen = group.look(at, *values, self._read(group, block.asset[flat].reshape(shape)[:, 0], *values), elapsed)
         result = seen.result
         score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
         contributions = places.spread(result.contributions.reshape(count, -1), block.v.shape[1])
@@ -421,7 +430,7 @@ class Scorer:
         self.last[who] = block.t if rows is None else block.t[flat].reshape(shape)[:, -1]
         scored = Scored(score, alarm, plan.warm, plan.late, plan.limit, contributions, statistics, changes=[])
         if np.logical_or.reduce(alarm) or seen.dull is not None or seen.over is not None:
-            self._tell(group, block, np.arange(count)[:, None] if rows is None else rows, seen, scored)
+            self._tell(group, block, np.arange(count)[:, None] if rows is None else rows, seen, elapsed, scored)
         elif seen.spiked is not None or seen.leaps is not None:
             self._remember(group, block, np.arange(count)[:, None] if rows is None else rows, seen, None)
         return scored
@@ -520,8 +529,9 @@ class Scorer:
         scored.limit[rows] = model.detector.limit
         clocked = self._clocked[block.asset[rows]]
         if not clocked.any():
-            counted, begins = self._by_time(block, rows, model.detector.period_s, single)
-            self._score_selected(group, block, counted, begins, single, scored)
+            self._score_selected(
+                group, block, *self._by_time(block, rows, model.detector.period_s, single), single, scored
+            )
             return
         if not clocked.all():
             plain = self._by_time(block, rows[~clocked], model.detector.period_s, single)
@@ -529,10 +539,10 @@ class Scorer:
             rows = rows[clocked]
         numbers = block.asset[rows]
         was_open = self._open[numbers]
-        counted, begins = self._by_clock(block, rows, model.detector.period_s)
+        counted, begins, elapsed = self._by_clock(block, rows, model.detector.period_s)
         self._glimpse(group, block, rows, counted, begins)
         if len(counted):
-            self._score_selected(group, block, counted, begins, single, scored)
+            self._score_selected(group, block, counted, begins, elapsed, single, scored)
             self._glimpsed.clear()
         if len(counted) < len(rows):  # between the rows that count an episode stays on
             first = np.append(True, numbers[1:] != numbers[:-1])
@@ -542,13 +552,25 @@ class Scorer:
             scored.alarm[rows] = on[at]
 
     def _score_selected(
-        self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, single: bool, scored: Scored
+        self,
+        group: Group,
+        block: RowBlock,
+        rows: Rows,
+        begins: Reasons,
+        elapsed: Elapsed | None,
+        single: bool,
+        scored: Scored,
     ) -> None:
         """Score rows that are sorted by asset, as many together as have the same number of rows."""
+
+        def score(at: Rows, begin: Reasons) -> None:
+            """Score some of them (A, T)."""
+            self._score_rows(group, block, rows[at], begin, None if elapsed is None else elapsed[at], scored)
+
         if single:
             for first in range(0, len(rows), CACHED):
-                some = slice(first, first + CACHED)
-                self._score_rows(group, block, rows[some, None], begins[some], scored)
+                some = np.arange(first, min(first + CACHED, len(rows)))
+                score(some[:, None], begins[some])
             return
         numbers = block.asset[rows]
         firsts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
@@ -560,12 +582,17 @@ class Scorer:
         alone = np.isin(numbers[firsts], numbers[cuts])
         for count in np.unique(counts[~alone]).tolist():
             starts = firsts[~alone & (counts == count)]
-            self._score_rows(group, block, rows[starts[:, None] + np.arange(count)], begins[starts], scored)
+            score(starts[:, None] + np.arange(count), begins[starts])
         for start, count in zip(firsts[alone].tolist(), counts[alone].tolist(), strict=True):
-            self._score_rows(group, block, rows[None, start : start + count], begins[start : start + 1], scored)
+            score(start + np.arange(count)[None], begins[start : start + 1])
 
-    def _by_time(self, block: RowBlock, rows: Rows, period_s: float, single: bool) -> tuple[Rows, Reasons]:
-        """Rows sorted by asset (`single`: one of each), all of which count; which of them begin anew, and why."""
+    def _by_time(
+        self, block: RowBlock, rows: Rows, period_s: float, single: bool
+    ) -> tuple[Rows, Reasons, Elapsed | None]:
+        """Rows sorted by asset (`single`: one of each), all of which count; which of them begin anew, and why.
+
+        And how many periods each comes after the one before; None for one, everywhere.
+        """
         numbers, t = block.asset[rows], block.t[rows]
         before, fresh = self.last[numbers], self._fresh[numbers]
         if not single:
@@ -573,14 +600,14 @@ class Scorer:
             before, fresh = np.where(first, before, np.append(0, t[:-1])), first & fresh
         longest = _longest(period_s)
         begins = np.zeros(len(rows), dtype=np.int8)
-        if (before + longest >= t).all() and not fresh.any():
-            return rows, begins
-        begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
-        begins[fresh] = NEW_MODEL
-        return rows, begins
+        if not (before + longest >= t).all() or fresh.any():
+            begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
+            begins[fresh] = NEW_MODEL
+        since = np.where((begins > 0) | (before == NEVER), 0, t - before)
+        return rows, begins, periods_between(since, period_s * 1e9)
 
-    def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons]:
-        """Of rows sorted by asset the first in each period of the asset's clock; which begin anew, and why."""
+    def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons, Elapsed | None]:
+        """The same of the first row in each period of the asset's clock."""
         column = self._clock_at[block.asset[rows]]
         clock = np.where(is_bad(block.q[rows, column]), np.nan, block.v[rows, column])
         told = np.isfinite(clock)
@@ -601,7 +628,8 @@ class Scorer:
             self._settle(numbers, follows | multiple, first, begins, taken)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
-        return rows[taken], begins[taken]
+        since = np.where((begins > 0) | np.isnan(slot_before), 0.0, slot - slot_before)
+        return rows[taken], begins[taken], periods_between(since[taken], 1.0)
 
     def _glimpse(self, group: Group, block: RowBlock, rows: Rows, counted: Rows, begins: Reasons) -> None:
         """Look for spikes in rows that do not count, of rows sorted by asset of which some do, and some begin anew."""
@@ -650,7 +678,9 @@ class Scorer:
             if begins[row]:
                 self._sure.discard(number)
 
-    def _score_rows(self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, scored: Scored) -> None:
+    def _score_rows(
+        self, group: Group, block: RowBlock, rows: Rows, begins: Reasons, elapsed: Elapsed | None, scored: Scored
+    ) -> None:
         """Score rows (A, T) of A assets; `begins` (A,) says which begin anew at their first one."""
         numbers = block.asset[rows[:, 0]]
         at = self._row[numbers]
@@ -670,7 +700,7 @@ class Scorer:
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
         flat = together(rows.ravel())
         values = values_seen(block, flat, rows.shape, places)
-        seen = group.look(together(at), *values, self._read(group, numbers, *values))
+        seen = group.look(together(at), *values, self._read(group, numbers, *values), elapsed)
         result = seen.result
         scored.score[flat] = result.score.ravel()
         scored.alarm[flat] = result.alarm.ravel()
@@ -681,7 +711,7 @@ class Scorer:
         for name, chart in result.statistics.items():
             scored.statistics[name][flat] = chart.ravel()
         self._cold[numbers] &= ~np.isfinite(result.score).any(axis=1)
-        self._tell(group, block, rows, seen, scored)
+        self._tell(group, block, rows, seen, elapsed, scored)
 
     def _read(
         self, group: Group, numbers: NDArray[np.int32], x: Floats, over: Flags | None, shown: Floats
@@ -699,7 +729,9 @@ class Scorer:
             np.copyto(read[asset], shown[asset], where=measured)
         return read
 
-    def _tell(self, group: Group, block: RowBlock, rows: Rows, seen: Seen, scored: Scored) -> None:
+    def _tell(
+        self, group: Group, block: RowBlock, rows: Rows, seen: Seen, elapsed: Elapsed | None, scored: Scored
+    ) -> None:
         """What there is to say of rows (A, T) in alarm, and of their episodes."""
         numbers, result = block.asset[rows[:, 0]], seen.result
         busy = result.alarm.any(axis=1) | self._open[numbers]
@@ -731,6 +763,7 @@ class Scorer:
                 prior=group.before[self._row[number]] if seen.prior is None else seen.prior[asset],
                 shift=group.shift(int(self._row[number])),
                 periods=self._periods(number, block, rows[asset], group.model.detector.period_s),
+                elapsed=[1] * rows.shape[1] if elapsed is None else elapsed[asset].tolist(),
                 ill=ill,
                 over=over,
                 spiked=None if moved.spiked is None else moved.spiked[asset],
@@ -869,6 +902,13 @@ def _telling(channel: Channel) -> tuple[object, ...]:
     """What scoring and learning look at: assets alike in it share a layout."""
     limits = None if channel.limits is None else msgspec.structs.astuple(channel.limits)
     return channel.tag, channel.role, channel.lo, channel.hi, limits, channel.controlled
+
+
+def periods_between(since: Times | Floats, period: float) -> Elapsed | None:
+    """How many periods rows come after those before them, at least 1, from the time since; None for 1 everywhere."""
+    if np.maximum.reduce(since, axis=None, initial=0) < LOST * period:
+        return None
+    return np.clip(np.rint(since / period), 1, np.iinfo(np.int16).max).astype(np.int16)
 
 
 def _longest(period_s: float) -> int:

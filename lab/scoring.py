@@ -28,6 +28,7 @@ from lab.episodes import (
     Episode,
     Kind,
     Known,
+    Outlook,
     Word,
     find_episode,
     unpack,
@@ -71,7 +72,7 @@ TOLD: Final = 3
 TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 20
+SNAPSHOT_VERSION: Final = 21
 
 room(
     "scoring",
@@ -402,11 +403,11 @@ class ScoringRuntime:
     def _accept_lasting(self, after_s: float) -> None:
         for number in self.scorer.in_episode():
             tracker = self.scorer.tracker(number)
-            if tracker is None or tracker.instrument or tracker.rows * tracker.period_s < after_s:
+            if tracker is None or tracker.instrument or tracker.periods * tracker.period_s < after_s:
                 continue
             if tracker.beside is not None:  # what a failed sensor shows is no operating point
                 continue
-            if tracker.outlook is not None and tracker.outlook.sensor is not None:
+            if tracker.outlook is not None and in_sight(tracker.outlook):
                 continue
             asset = self.scorer.members[number].asset.id
             try:
@@ -934,6 +935,11 @@ class ScoringRuntime:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self._news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
+
+
+def in_sight(outlook: Outlook) -> bool:
+    """Whether a limit is in sight, or was when its sensor showed something last."""
+    return outlook.sensor is not None or any(each.time_s is not None for each in outlook.unseen)
 
 
 def _libraries_of(asset: Asset) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.course import FIRST, HEARD, LASTS, LEADING, PARTNER, Course, lost
-from lab.episodes import Change, Episode, Known, Outlook, episode_id, pack
+from lab.episodes import Change, Episode, Known, Outlook, Unseen, episode_id, pack
 from lab.groups import (
     FAIRLY,
     FAULTS,
@@ -56,7 +56,7 @@ HIGHER: Final = 1.01
 
 
 class Foreseen(NamedTuple):
-    """What a row says of one sensor's limits."""
+    """What one sensor's last value says of its limits; see `models.detector.Ahead`."""
 
     time_s: float
     """Median; inf: none is in sight."""
@@ -65,6 +65,17 @@ class Foreseen(NamedTuple):
     sensor: int
     limit: float = np.nan
     """The one that comes first, in its unit."""
+    silent_s: float = 0.0
+    """How long ago that was."""
+    unseen: bool = False
+    """So long that it says nothing of now."""
+
+    def now(self) -> "Foreseen":
+        """The same counted from now."""
+        if self.silent_s == 0.0:
+            return self
+        time, low, high = (max(each - self.silent_s, 0.0) for each in (self.time_s, self.low_s, self.high_s))
+        return self._replace(time_s=time, low_s=low, high_s=high)
 
 
 class Tracker(Course):
@@ -191,22 +202,31 @@ class Tracker(Course):
         if not self.peak >= score:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
-    def foresee(self, t: int, ahead: Sequence[Foreseen]) -> None:
+    def foresee(self, t: int, ahead: Sequence[Foreseen], blind: Sequence[int] = ()) -> None:
         """Take in what a row says of the limits, of each sensor that has one, the soonest first; at the end of it.
 
         What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold; nor will it,
         unless it spikes. What it seemed to have reached before that was known is taken back; of one that spikes, once
         it is back. Once a limit is reached the next to come is told: it may have been an alarm, and the trip follows.
+        Of a sensor that shows nothing it is told that it does not.
+
+        Args:
+            t: when.
+            ahead: what the sensors say.
+            blind: positions of those that are known to be frozen.
         """
         before = self.outlook or Outlook(None, None, None, None)
         own, fault = self.whose or self.beside or (None, None)
         spikes = fault == FAULTS[IS_SPIKING]
+        lost = {self.sensors[at] for at in blind} | (set() if own is None or spikes else {own})
+        hidden = [each for each in ahead if each.unseen or self.sensors[each.sensor] in lost]
+        shown = [each.now() for each in ahead if not each.unseen and self.sensors[each.sensor] not in lost]
         foretold = spikes and self.failed is None and self.blamed is not None and before.sensor == own
-        its = next((each for each in ahead if self.sensors[each.sensor] == own and each.time_s < np.inf), None)
-        mute = its is not None and not foretold and (its.time_s <= 0 or not spikes)
-        if self.failed is not None and before.reached == own and not (mute and spikes):
+        spike = next((each for each in shown if self.sensors[each.sensor] == own and each.time_s <= 0), None)
+        mute = spike is not None and not foretold
+        if self.failed is not None and before.reached == own and not mute:
             before, self.outlook = Outlook(None, None, None, None), None
-        rest = [each for each in ahead if not mute or each is not its]
+        rest = [each for each in shown if not mute or each is not spike]
         seen = [each for each in rest if each.time_s < np.inf]
         if mute and not seen and self.outlook is None:
             return
@@ -216,7 +236,7 @@ class Tracker(Course):
         name = self.sensors[first.sensor] if seen else None
         reached, lead_s = before.reached, before.lead_s
         if seen and first.time_s <= 0 and reached is None:
-            reached, lead_s = name, (self.rows - 1) * self.period_s
+            reached, lead_s = name, (self.periods - 1) * self.period_s
         self.outlook = Outlook(
             sensor=name,
             time_s=_number(first.time_s),
@@ -226,8 +246,19 @@ class Tracker(Course):
             first_s=round(first.time_s, 3) if seen and before.first_at is None else before.first_s,
             reached=reached,
             lead_s=lead_s,
-            limit=float(first.limit) if np.isfinite(first.limit) else None,
+            limit=_number(first.limit, None),
+            silent_s=_number(first.silent_s) if first.silent_s > 0 else None,
+            unseen=sorted((self._unseen(each) for each in hidden), key=_soonest),
+            watched=len(shown),
         )
+
+    def _unseen(self, each: Foreseen) -> Unseen:
+        """What is told of a sensor that shows nothing."""
+        name, silent_s = self.sensors[each.sensor], _number(each.silent_s) if each.silent_s > 0 else None
+        if silent_s is None or not np.isfinite(each.time_s):
+            return Unseen(name, silent_s)
+        time, low, high = (_number(of_it) for of_it in (each.time_s, each.low_s, each.high_s))
+        return Unseen(name, silent_s, time, low, high, _number(each.limit, None))
 
     def judge(self, ill: Ill | None, row: int, spikes: Spikes | None = None, period: int = 0) -> None:
         """See whether a sensor's failure explains the episode; after `add` of the same row.
@@ -562,5 +593,12 @@ def _alone(outside: Floats, part: float = PART, most: float = FAIRLY) -> NDArray
     return np.asarray(others <= allowed(outside, part, most))
 
 
-def _number(value: float) -> float | None:
-    return round(value, 3) if np.isfinite(value) else None
+def _number(value: float, digits: int | None = 3) -> float | None:
+    if not np.isfinite(value):
+        return None
+    return float(value) if digits is None else round(value, digits)
+
+
+def _soonest(unseen: Unseen) -> float:
+    """By when its limit was to be reached, from now; inf where that was not in sight."""
+    return np.inf if unseen.time_s is None else unseen.time_s - (unseen.silent_s or 0.0)

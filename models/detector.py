@@ -35,7 +35,7 @@ it has a fit)."""
 
 
 class Each(NamedTuple):
-    """Forecasts of every sensor that has a limit, (A, T, L), as in `Forecast`."""
+    """Forecasts of every sensor that has a limit, (A, T, L), as in `Forecast`; NaN where it is not seen (`Ahead`)."""
 
     time_s: Floats
     low_s: Floats
@@ -43,20 +43,28 @@ class Each(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Limits of each sensor that has one, in the `N` rows that were forecast; the soonest first, (N, L)."""
+    """Limits of each sensor that has one, in the `N` rows that were forecast, (N, L); by its last value.
+
+    The soonest first; those that are not seen last.
+    """
 
     row: NDArray[np.int64]
     """(A, T) which of the N a row of the block is; -1 for none."""
     time_s: Floats
+    """As in `Forecast`, but from its last value on."""
     low_s: Floats
     high_s: Floats
     sensor: NDArray[np.int64]
     """Its position among the columns of a block, in sight or not."""
     limit: Floats
+    silent_s: Floats
+    """Since then, seconds of the asset's clock: 0 for a value in this row; inf for none, or longer than is counted."""
+    unseen: NDArray[np.bool_]
+    """It has been silent for so long that what was foretold does not go on, or its time has come meanwhile."""
 
 
 class Forecast(NamedTuple):
-    """Of `A` assets and `T` rows: the limit that will be reached first."""
+    """Of `A` assets and `T` rows: the limit that will be reached first, of those sensors that are seen (`Ahead`)."""
 
     time_s: Floats
     """(A, T) median time until it is reached, seconds of the asset's clock; inf: none in sight."""
@@ -146,10 +154,16 @@ class Detector(Protocol):
             ValueError: the block's shape does not fit the model or the state.
         """
 
-    def advance(self, state: State, block: Floats, read: Floats | None = None) -> Result:
+    def advance(
+        self, state: State, block: Floats, read: Floats | None = None, elapsed: NDArray[np.int16] | None = None
+    ) -> Result:
         """`score` for who owns the state: its arrays are brought up to date in place, which spares copying them.
 
-        `read` (A, T, S) is the block with readings a little beyond the measuring range: what is foretold goes by them.
+        Args:
+            state: of the rows before.
+            block: as of `score`.
+            read: (A, T, S) the block with readings a little beyond the measuring range: what is foretold goes by them.
+            elapsed: (A, T) periods since the row before, from 1: more where rows are lost. None: one everywhere.
 
         Raises:
             ValueError: as `score`.

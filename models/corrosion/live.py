@@ -171,7 +171,9 @@ class PipingPoint:
         # a place has no usual level to deviate from
         return now, Result(score, alarm, share, charts, np.zeros(share.shape, dtype=np.float32))
 
-    def advance(self, state: State, block: Floats, read: Floats | None = None) -> Result:
+    def advance(
+        self, state: State, block: Floats, read: Floats | None = None, elapsed: NDArray[np.int16] | None = None
+    ) -> Result:
         """See `models.detector.Detector`."""
         after, result = self.score(state, block)
         for name, array in after.items():

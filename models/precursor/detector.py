@@ -119,7 +119,9 @@ class Precursor:
         after = {name: array.copy() for name, array in state.items()}
         return after, self.advance(after, block)
 
-    def advance(self, state: State, block: Floats, read: Floats | None = None) -> Result:
+    def advance(
+        self, state: State, block: Floats, read: Floats | None = None, elapsed: NDArray[np.int16] | None = None
+    ) -> Result:
         """The same, with the state brought up to date in place."""
         if block.ndim != 3 or block.shape[2] != len(self.sensors) or len(state["seen"]) != len(block):
             raise ValueError(
@@ -142,7 +144,8 @@ class Precursor:
         if self.prognosis is None:
             return result
         mine = {name.removeprefix(OF_LIMITS): array for name, array in state.items() if name.startswith(OF_LIMITS)}
-        after, forecast = self.prognosis.score(mine, block if read is None else read, result.alarm)
+        shown = block if read is None else read
+        after, forecast = self.prognosis.score(mine, shown, result.alarm, elapsed=elapsed)
         for name, array in after.items():
             mine[name][:] = array
         return result._replace(forecast=forecast)

@@ -12,7 +12,8 @@ not learn from (half of the weight on left-out kinds, half on plain ones), among
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from functools import cache
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,9 @@ FAR: Final = 300.0
 TOUCH: Final = 0.03
 """No distance to a limit counts as smaller, in parts of the way from normal to it."""
 HOLD: Final = 10
-"""Rows without a value after which a sensor has no forecast."""
+"""Paces without a value for which what was foretold of a sensor goes on."""
+BRIDGE: Final = 200
+"""Paces without a value after which a sensor begins anew: its longest average remembers no more."""
 AT_ONCE: Final = 65_536
 """Limits of rows that are foretold at once: a long record in alarm would need memory."""
 HUGE: Final = 1e100
@@ -53,6 +56,17 @@ TILE: Final = 64
 LAYERS: Final = "FIRST", "FIRST_BIAS", "SECOND", "SECOND_BIAS", "THIRD", "THIRD_BIAS"
 """Names of the networks' weights in `models.precursor.passage`."""
 FEATURES: Final = 6 + len(LADDER) - 1 + 2 * len(BUSY) + len(SHARES)
+
+
+class _Along(NamedTuple):
+    """What averages with some time constants become along a line of `n` rows, by `n`: (n, constants) each."""
+
+    keep: Floats
+    """How much of what they were is left."""
+    once: Floats
+    """By how much they move with its slope."""
+    square: Floats
+    """By how much averages of the square move with the square of its slope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,11 +110,27 @@ class Prognosis:
             "since": np.zeros((assets, len(SHARES), len(self.of)), dtype=np.int16),
             "high": np.zeros((assets, count)),
             "low": np.zeros((assets, count)),
+            "last": np.zeros((assets, count)),
             "missing": np.full((assets, count), -1, dtype=np.int16),
         }
 
+    @property
+    def hold(self) -> int:
+        """Periods without a value for which what was foretold of a sensor goes on."""
+        return int(min(HOLD * self.pace, LONG - 1))
+
+    @property
+    def bridge(self) -> int:
+        """Periods without a value after which a sensor begins anew."""
+        return int(min(BRIDGE * self.pace, LONG - 1))
+
     def score(
-        self, state: State, block: Floats, active: NDArray[np.bool_] | None = None, each: bool = False
+        self,
+        state: State,
+        block: Floats,
+        active: NDArray[np.bool_] | None = None,
+        each: bool = False,
+        elapsed: NDArray[np.int16] | None = None,
     ) -> tuple[State, Forecast]:
         """Forecast the rows of a block.
 
@@ -110,6 +140,7 @@ class Prognosis:
             active: (A, T) which rows want a forecast, usually those in an episode: the others cost little and have none
                 in sight. All of them if not given.
             each: also forecast every sensor.
+            elapsed: (A, T) periods since the row before, from 1: more where rows are lost. 1 everywhere if not given.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -121,49 +152,98 @@ class Prognosis:
             )
         if active is not None and active.shape != (assets, rows):
             raise ValueError(f"active rows of shape {active.shape}; want {(assets, rows)}")
+        if elapsed is not None and elapsed.shape != (assets, rows):
+            raise ValueError(f"elapsed periods of shape {elapsed.shape}; want {(assets, rows)}")
         after, parts, places, found, waiting = state, [], [], [np.zeros((0, 4, len(self.sensors)))], 0
+        silent = [np.zeros((0, len(self.sensors)), dtype=np.int16)]
         for row in range(rows):
             x = block[:, row, self.columns] - self.center
-            after = self._move(after, x)
+            after = self._move(after, x, None if elapsed is None else elapsed[:, row])
             which = np.arange(assets) if active is None else np.flatnonzero(active[:, row])
             if len(which) and len(self.of):
-                # where a pace is many rows, the first average is beyond the limit long after the reading is
-                now = np.where(np.abs(x) < HUGE, x, after["ladder"][:, 0])
-                parts.append(self._features(after, which, now))
+                parts.append(self._features(after, which))
                 places.append(which * rows + row)
+                silent.append(after["missing"][which])
                 waiting += len(which) * len(self.of)
             if waiting >= AT_ONCE or (parts and row == rows - 1):
                 found.append(self._first(self._quantiles(np.concatenate(parts))))
                 parts, waiting = [], 0
         at = np.concatenate([np.zeros(0, dtype=np.intp), *places])
-        return after, self._told(np.concatenate(found), at, (assets, rows), each)
+        return after, self._told(np.concatenate(found), np.concatenate(silent), at, (assets, rows), each)
 
-    def _told(self, times: Floats, at: NDArray[np.intp], shape: tuple[int, int], each: bool) -> Forecast:
-        """The forecast of a block (A, T), from times and limits (N, 4, L) of its rows `at` (N,)."""
+    def _told(
+        self, times: Floats, silent: NDArray[np.int16], at: NDArray[np.intp], shape: tuple[int, int], each: bool
+    ) -> Forecast:
+        """The forecast of a block (A, T), from what was foretold of its rows `at` (N,) by the last readings.
+
+        What was foretold goes on while a sensor is silent, until it is time or that has lasted for too long.
+
+        Args:
+            times: (N, 4, L) times and limits, counted from the last reading.
+            silent: (N, L) periods since then; -1 where there was none.
+            at: (N,) rows.
+            shape: A and T.
+            each: also of every sensor.
+        """
         rows, count = shape[0] * shape[1], len(self.sensors)
-        order = np.argsort(times[:, 0], axis=1, kind="stable")
-        soonest = np.take_along_axis(times, order[:, None], axis=2)
-        time, low, high, limit = (soonest[:, k] for k in range(4))
-        whole, sensor, row = np.full((4, rows), np.inf), np.full(rows, -1), np.full(rows, -1)
-        whole[3], row[at] = np.nan, np.arange(len(at))
+        unseen, left = np.zeros(silent.shape, dtype=np.bool_), times[:, :3]
+        silent_s = np.where((silent < 0) | (silent >= LONG), np.inf, silent * self.period_s)
+        if silent.any():
+            left = np.maximum(left - np.where(silent > 0, silent * self.period_s, 0.0)[:, None], 0.0)
+            unseen = (silent < 0) | (silent > self.hold) | ((left[:, 0] <= 0.0) & (times[:, 0] > 0.0))
+        order = np.lexsort((left[:, 0], unseen), axis=1)
+        then = [np.take_along_axis(times[:, k], order, axis=1) for k in range(4)]
+        ahead = Ahead(
+            row=np.full(shape, -1),
+            time_s=then[0],
+            low_s=then[1],
+            high_s=then[2],
+            sensor=self.columns[order],
+            limit=then[3],
+            silent_s=np.take_along_axis(silent_s, order, axis=1),
+            unseen=np.take_along_axis(unseen, order, axis=1),
+        )
+        ahead.row.ravel()[at] = np.arange(len(at))
+        time, low, high = (np.take_along_axis(left[:, k], order, axis=1) for k in range(3))
+        whole, sensor = np.full((4, rows), np.inf), np.full(rows, -1)
+        whole[3] = np.nan
         if len(at):
-            seen = np.isfinite(time[:, 0])
-            whole[:3, at] = time[:, 0], np.where(seen, low[:, 0], low.min(axis=1)), high[:, 0]
-            whole[3, at] = np.where(seen, limit[:, 0], np.nan)
+            seen = np.isfinite(time[:, 0]) & ~ahead.unseen[:, 0]
+            least = np.where(ahead.unseen, np.inf, low).min(axis=1)
+            whole[0, at] = np.where(seen, time[:, 0], np.inf)
+            whole[1, at] = np.where(seen, low[:, 0], least)
+            whole[2, at] = np.where(seen, high[:, 0], np.inf)
+            whole[3, at] = np.where(seen, ahead.limit[:, 0], np.nan)
             sensor[at] = np.where(seen, self.columns[order[:, 0]], -1)
         every = None
         if each:
             all_rows = np.full((3, rows, count), np.inf)
-            all_rows[:, at] = times[:, :3].swapaxes(0, 1)
+            all_rows[:, at] = np.where(unseen[:, None], np.nan, left).swapaxes(0, 1)
             every = Each(*all_rows.reshape(3, *shape, count))
-        ahead = Ahead(row.reshape(shape), time, low, high, self.columns[order], limit)
         time_s, low_s, high_s, which = whole.reshape(4, *shape)
         return Forecast(time_s, low_s, high_s, sensor.reshape(shape), which, every, ahead)
 
-    def _move(self, state: State, x: Floats) -> State:
-        """The state after one more row (A, L) of distances from normal; a missing value moves nothing."""
-        before, missing = state["ladder"], state["missing"]
+    def _move(self, state: State, x: Floats, elapsed: NDArray[np.int16] | None = None) -> State:
+        """The state after one more row (A, L) of distances from normal; a missing value moves nothing.
+
+        Where rows or values are missing before a value, the way to it counts as a straight line; a sensor of which
+        they were for very long begins anew.
+
+        Args:
+            state: before the row.
+            x: the row.
+            elapsed: (A,) periods since the row before; None: one.
+        """
         there = np.abs(x) < HUGE
+        late = elapsed is not None and bool((elapsed > 1).any())
+        waited = state["missing"].astype(np.int32) + (1 if elapsed is None else elapsed[:, None])
+        returns = there & (state["missing"] >= 0) & (waited > 1) if late or state["missing"].any() else None
+        if returns is not None:
+            anew = returns & (waited > self.bridge)
+            if anew.any():
+                state = self._without(state, anew)
+                returns &= ~anew
+        before, missing = state["ladder"], state["missing"]
         whole = bool(there.all())
         new = there & (missing < 0)
         if not whole:
@@ -198,23 +278,72 @@ class Prognosis:
         high, low = state["high"] * keep, state["low"] * keep
         np.maximum(high, ladder[:, 1], out=high)
         np.minimum(low, ladder[:, 1], out=low)
+        last = x
+        if not whole:
+            last = np.where(there, x, state["last"])
         if not whole or missing.any():
-            missing = np.where(there, 0, np.where(missing < 0, missing, np.minimum(missing + 1, HOLD + 1)))
-        return {
+            missing = np.where(there, 0, np.where(missing < 0, missing, np.minimum(waited, LONG)))
+        after = {
             "ladder": ladder,
             "square": square,
             "busy": busy,
             "since": since,
             "high": high,
             "low": low,
+            "last": last,
             "missing": missing.astype(np.int16),
         }
+        if returns is not None and returns.any():
+            self._return(state, after, returns, waited)
+        return after
 
-    def _features(self, state: State, which: NDArray[np.intp], now: Floats) -> Floats:
-        """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN).
+    def _without(self, state: State, these: NDArray[np.bool_]) -> State:
+        """The state with some sensors (A, L) that have not begun."""
+        where = {"ladder": these[:, None], "busy": these[:, None], "since": these[:, None, self.of]}
+        return {name: np.where(where.get(name, these), first, state[name]) for name, first in self.initial(1).items()}
 
-        `now` (A, L) is how far the readings are from normal.
+    def _return(
+        self, before: State, after: dict[str, NDArray[Any]], these: NDArray[np.bool_], waited: NDArray[np.int32]
+    ) -> None:
+        """Let sensors (A, L) that have a value again have come to it on a straight line; changes `after`.
+
+        Args:
+            before: the state at the last row.
+            after: with the value, as if it had come right after the last one.
+            these: (A, L) which sensors.
+            waited: (A, L) periods since their last value.
         """
+        asset, sensor = np.nonzero(these)
+        n = waited[asset, sensor]
+        start = before["last"][asset, sensor]
+        slope = (after["last"][asset, sensor] - start) / n
+        fast, usual, busy, peak = (_Along(*(table[n] for table in along)) for along in _alongs(self.pace, self.bridge))
+        ladder = before["ladder"][asset, :, sensor]
+        moved = fast.keep * ladder + (1.0 - fast.keep) * start[:, None] + fast.once * slope[:, None]
+        after["ladder"][asset, :, sensor] = moved
+        keep, once, square = (part[:, 0] for part in usual)
+        after["square"][asset, sensor] = (
+            keep * before["square"][asset, sensor]
+            + (1.0 - keep) * start**2
+            + 2.0 * once * start * slope
+            + square * slope**2
+        )
+        apart = [np.square(each[:, _FAST] - each[:, _SLOW]) for each in (ladder, moved)]
+        steps = before["busy"][asset, :, sensor]
+        after["busy"][asset, :, sensor] = busy.keep * steps + (1.0 - busy.keep) * (apart[0] + apart[1]) / 2.0
+        for name, farther in (("high", np.maximum), ("low", np.minimum)):
+            after[name][asset, sensor] = farther(before[name][asset, sensor] * peak.keep[:, 0], moved[:, 1])
+        for bound, whose in enumerate(self.of.tolist()):
+            its = sensor == whose
+            for k, (rung, part) in enumerate(SHARES):
+                held = before["since"][asset[its], k, bound].astype(np.int32)
+                beyond = moved[its, rung] * self.side[bound] >= part * self.way[bound]
+                # what came to be beyond meanwhile did so half way
+                count = np.minimum(held + np.where(held > 0, n[its], (n[its] + 1) // 2), LONG)
+                after["since"][asset[its], k, bound] = count * beyond
+
+    def _features(self, state: State, which: NDArray[np.intp]) -> Floats:
+        """Of some assets (N, B, FEATURES + 1); the last one: is the limit reached (1), not (0), or unknown (NaN)."""
         of, side = self.of, self.side
         ladder = np.moveaxis(state["ladder"][which][:, :, of], 1, 2) * side[:, None]
         peak = np.where(side > 0, state["high"][which][:, of], -state["low"][which][:, of])
@@ -222,9 +351,9 @@ class Prognosis:
         since = np.moveaxis(state["since"][which], 1, 2) / self.pace
         square = state["square"][which][:, of]
         found = features(ladder, square, busy, since, peak, self.far, self._room(), self.way)
-        missing = state["missing"][which][:, of]
-        reached = now[which][:, of] * side >= self._room()
-        last = np.where((missing < 0) | (missing > HOLD), np.nan, reached)
+        # where a pace is many rows, the first average is beyond the limit long after the reading is
+        reached = state["last"][which][:, of] * side >= self._room()
+        last = np.where(state["missing"][which][:, of] < 0, np.nan, reached)
         return np.concatenate([found, last[..., None]], axis=-1)
 
     def _room(self) -> Floats:
@@ -504,6 +633,18 @@ def _pace(records: Sequence[Floats]) -> float:
         for below in (curve[:, column] < height / np.e,)
     ]
     return max(1.0, float(np.floor(np.median(found) / MEMORY))) if found else 1.0
+
+
+@cache
+def _alongs(pace: float, most: int) -> tuple[_Along, _Along, _Along, _Along]:
+    """Of the ladder, the mean square, those of the differences and the largest excursion, up to so many rows."""
+    n, found = np.arange(most + 1.0)[:, None], []
+    for paces in (LADDER, [SQUARE], _BUSY_PACES, [PEAK]):
+        rate = np.minimum(1.0, 1.0 / (np.asarray(paces) * pace))
+        keep = (1.0 - rate) ** n
+        once = n - (1.0 - rate) / rate * (1.0 - keep)
+        found.append(_Along(keep, once, n * n - (1.0 - rate) / rate * (2.0 * once - 1.0 + keep)))
+    return found[0], found[1], found[2], found[3]
 
 
 _FAST, _SLOW = (np.array([pair[k] for pair in BUSY]) for k in range(2))

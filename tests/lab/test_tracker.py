@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.course import FIRST, HEARD, LASTS, SETTLED
-from lab.episodes import Known, Outlook, unpack
+from lab.episodes import Known, Outlook, Unseen, unpack
 from lab.groups import FAIRLY, FAULTS, IS_BEYOND, IS_RESTING, IS_STUCK, Ill
 from lab.spikes import MEMORY, Spikes
 from lab.tracker import QUIET_NS, RECENT, SHOWN, Foreseen, Tracker
@@ -568,7 +568,7 @@ def test_a_failed_sensor_hides_no_limit_that_another_will_reach() -> None:
     assert tracker.outlook.reached == "b"
     assert kind(tracker, 1, 1000) == "instrument"
     tracker.foresee(SECOND, [Foreseen(0.0, 0.0, 0.0, 1, 5.0), Foreseen(60.0, 10.0, 90.0, 2, 0.0001)])
-    told = Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0, limit=0.0001)
+    told = Outlook("c", 60.0, 10.0, 90.0, SECOND, 60.0, limit=0.0001, unseen=[Unseen("b")], watched=1)
     assert tracker.outlook == told, "what b seemed to reach is taken back"
     assert Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump()))).outlook == told
     tracker.foresee(2 * SECOND, [Foreseen(30.0, 10.0, 90.0, 1), Foreseen(50.0, 10.0, 90.0, 2)])
@@ -585,7 +585,7 @@ def test_once_a_limit_is_reached_the_next_one_is_told() -> None:
     assert (tracker.outlook.sensor, tracker.outlook.reached) == ("b", "b")
     for ahead in ([alarm, trip], [Foreseen(0.0, 0.0, 0.0, 0, 3.0), alarm, trip]):
         tracker.foresee(SECOND, ahead)
-        assert tracker.outlook == Outlook("c", 600.0, 100.0, 900.0, 0, 0.0, "b", 3.0, 7.0)
+        assert tracker.outlook == Outlook("c", 600.0, 100.0, 900.0, 0, 0.0, "b", 3.0, 7.0, watched=len(ahead))
     for other in (NOT, Foreseen(0.0, 0.0, 0.0, 2, 7.0)):
         tracker.foresee(2 * SECOND, [alarm, other])
         assert (tracker.outlook.sensor, tracker.outlook.time_s, tracker.outlook.limit) == ("b", 0.0, 5.0)
@@ -625,8 +625,43 @@ def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:
         assert (later.outlook == tracker.outlook) == carried
         assert (later.beside, later.episode().suspects) == (("b", "frozen"), [("b", "frozen")])
         later.foresee(10 * SECOND, [Foreseen(0.0, 0.0, 1.0, 1)])
-        reached = None if later.outlook is None else (later.outlook.sensor, later.outlook.reached)
-        assert reached == ((None, "a") if carried else None), "what it reads reaches no limit, and nothing is foretold"
+        assert later.outlook is not None
+        reached = later.outlook.sensor, later.outlook.reached
+        assert reached == (None, "a" if carried else None), "what it reads reaches no limit, and nothing is foretold"
+        assert later.outlook.unseen == [Unseen("b")]
+
+
+def test_what_a_silent_sensor_foretold_goes_on_and_then_is_not_known() -> None:
+    tracker = grown()
+    last = Foreseen(600.0, 20.0, 900.0, 1, 5.0)
+    tracker.foresee(0, [last._replace(silent_s=60.0), NOT])
+    assert tracker.outlook == Outlook("b", 540.0, 0.0, 840.0, 0, 540.0, limit=5.0, silent_s=60.0, watched=2)
+    passed = Foreseen(0.0, 0.0, 0.0, 0, 7.0, 700.0, True)
+    never = Foreseen(np.inf, np.inf, np.inf, 0, np.nan, np.inf, True)
+    for first in (passed, never):
+        tracker.foresee(SECOND, [NOT, last._replace(silent_s=660.0, unseen=True), first])
+        assert tracker.outlook is not None
+        assert (tracker.outlook.sensor, tracker.outlook.time_s, tracker.outlook.low_s) == (None, None, 900.0)
+        assert (tracker.outlook.reached, tracker.outlook.first_s) == (None, 540.0)
+        b = Unseen("b", 660.0, 600.0, 20.0, 900.0, 5.0)
+        a = Unseen("a", 700.0, 0.0, 0.0, 0.0, 7.0) if first is passed else Unseen("a")
+        assert tracker.outlook.unseen == ([a, b] if first is passed else [b, a]), "the soonest first"
+        again = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+        assert again.outlook == tracker.outlook
+    tracker.foresee(2 * SECOND, [last, NOT])
+    assert tracker.outlook == Outlook("b", 600.0, 20.0, 900.0, 0, 540.0, limit=5.0, watched=2)
+
+
+def test_of_a_frozen_or_failed_sensor_no_limit_is_said_to_be_out_of_sight() -> None:
+    tracker = grown()
+    tracker.foresee(0, [NOT, Foreseen(np.inf, 700.0, np.inf, 0)], blind=[0])
+    assert tracker.outlook == Outlook(None, None, 900.0, None, unseen=[Unseen("a")], watched=1)
+    tracker.foresee(SECOND, [Foreseen(30.0, 10.0, 90.0, 0), NOT], blind=[0])
+    assert tracker.outlook == Outlook(None, None, 900.0, None, unseen=[Unseen("a")], watched=1), "nor in sight"
+    assert kind(tracker, 1, 1000, "silent") == "instrument"
+    tracker.foresee(2 * SECOND, [Foreseen(30.0, 10.0, 90.0, 1, 5.0, 3.0), NOT])
+    unseen = [Unseen("b", 3.0, 30.0, 10.0, 90.0, 5.0)]
+    assert tracker.outlook == Outlook(None, None, 900.0, None, unseen=unseen, watched=1), "it was told to have failed"
 
 
 def test_no_failure_explains_what_the_plant_does_beside_it() -> None:
@@ -664,8 +699,18 @@ def test_what_is_foretold() -> None:
         tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]))
         tracker.foresee(row * SECOND, [Foreseen(time, low, high, sensor)])
         if row == 0:
-            assert tracker.episode().outlook == Outlook(None, None, 900.0, None)
-    assert tracker.episode().outlook == Outlook("b", 0.0, 0.0, 0.0, SECOND, 3600.0, "b", 540.0)
+            assert tracker.episode().outlook == Outlook(None, None, 900.0, None, watched=1)
+    assert tracker.episode().outlook == Outlook("b", 0.0, 0.0, 0.0, SECOND, 3600.0, "b", 540.0, watched=1)
+
+
+def test_a_lead_counts_periods_in_which_no_row_came_too() -> None:
+    tracker = Tracker("pump-1", "m", 0, ["a", "b"], period_s=180.0)
+    for row, elapsed in enumerate([9, 1, 3]):  # how long before it a row came does not matter
+        tracker.add(row * SECOND, 2.0, np.array([0.1, 1.9]), elapsed=elapsed)
+    tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    tracker.foresee(2 * SECOND, [Foreseen(0.0, 0.0, 0.0, 1)])
+    assert tracker.outlook is not None
+    assert tracker.outlook.lead_s == 4 * 180.0
 
 
 def test_causes_are_those_of_the_library() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.detector import Ahead, Floats
-from models.precursor.prognosis import FEATURES, HOLD, Forecast, Prognosis, fit
+from models.precursor.prognosis import BRIDGE, FEATURES, HOLD, LONG, Forecast, Prognosis, fit
 
 SENSORS = ("level", "flow", "pressure", "temperature")
 LIMITS = {"level": (20.0, 80.0), "pressure": (None, 120.0), "unknown": (0.0, 1.0)}
@@ -44,7 +45,7 @@ def run(prognosis: Prognosis, x: Floats, each: bool = True) -> Forecast:
 
 
 def ahead(forecast: Forecast) -> list[Floats]:
-    """Times, ends, sensors and limits (A, T, L), the soonest first, of a block all of which was forecast; or none."""
+    """Times, ends, sensors, limits and silence (A, T, L), the soonest first, of a block all of which was forecast."""
     assert forecast.ahead is not None
     if not forecast.ahead.time_s.shape[1]:
         return []
@@ -64,7 +65,8 @@ def in_order(fields: Sequence[Floats]) -> Ahead:
     """What gives these by `ahead`."""
     assets, rows, _ = fields[0].shape
     flat = [field.reshape(assets * rows, -1) for field in fields]
-    return Ahead(np.arange(assets * rows).reshape(assets, rows), *flat[:3], flat[3].astype(np.int64), flat[4])
+    row, seen = np.arange(assets * rows).reshape(assets, rows), flat[6].astype(np.bool_)
+    return Ahead(row, *flat[:3], flat[3].astype(np.int64), *flat[4:6], seen)
 
 
 def joined(parts: Sequence[Forecast]) -> Forecast:
@@ -126,10 +128,10 @@ def test_what_others_reach_is_told_beside_the_first(prognosis: Prognosis) -> Non
     alone = run(prognosis, np.where(np.arange(4) == 0, np.nan, x))  # the level has no values
     x[150:, 0] = 95.0
     told = run(prognosis, x)
-    for mine, theirs in zip(ahead(told), alone[:5], strict=True):
+    for mine, theirs in zip(ahead(told)[:5], alone[:5], strict=True):
         seen = np.isfinite(alone.time_s[0, 150:])
         np.testing.assert_array_equal(mine[0, 150:, 1][seen], theirs[0, 150:][seen])
-    time, _, _, sensor, _ = ahead(told)
+    time, _, _, sensor = ahead(told)[:4]
     assert (sensor[0, -1, 1], time[0, -1, 1]) == (2, 0.0)
     assert (np.diff(np.nan_to_num(time, posinf=1e300)) >= 0).all()
     none = run(fit(normal(1500, 1), SENSORS, {}, PERIOD_S), x).ahead
@@ -168,10 +170,12 @@ def test_blocks_of_any_size_give_the_same(prognosis: Prognosis, cuts: list[int])
     x[30:33, 2] = np.nan
     x[70:95] = np.nan
     x[100, 0] = np.inf
-    end, whole = prognosis.score(prognosis.initial(1), x[None], each=True)
+    elapsed = np.random.default_rng(3).choice([1, 1, 1, 2, 5], (1, len(x))).astype(np.int16)
+    elapsed[0, 150] = 300
+    end, whole = prognosis.score(prognosis.initial(1), x[None], each=True, elapsed=elapsed)
     state, parts = prognosis.initial(1), []
     for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(x)], strict=True):
-        state, part = prognosis.score(state, x[None, first:last], each=True)
+        state, part = prognosis.score(state, x[None, first:last], each=True, elapsed=elapsed[:, first:last])
         parts.append(part)
     same(joined(parts), whole)
     for name, array in end.items():
@@ -181,11 +185,14 @@ def test_blocks_of_any_size_give_the_same(prognosis: Prognosis, cuts: list[int])
 def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
     x = np.stack([rising(seed) for seed in range(70)])
     x[3, :20] = np.nan
-    _, together = prognosis.score(prognosis.initial(70), x, each=True)
+    x[69, 100:104] = np.nan
+    elapsed = np.ones(x.shape[:2], dtype=np.int16)
+    elapsed[3, 50:60], elapsed[4, 120] = 3, 250
+    _, together = prognosis.score(prognosis.initial(70), x, each=True, elapsed=elapsed)
     assert together.each is not None
-    for asset in (0, 3, 69):
+    for asset in (0, 3, 4, 69):
         some = slice(asset, asset + 1)
-        alone = run(prognosis, x[asset])
+        alone = prognosis.score(prognosis.initial(1), x[some], each=True, elapsed=elapsed[some])[1]
         every = type(together.each)(*(field[some] for field in together.each))
         mine = in_order([field[some] for field in ahead(together)])
         same(alone, Forecast(*(field[some] for field in together[:5]), each=every, ahead=mine))
@@ -202,13 +209,120 @@ def test_the_state_is_never_changed_in_place(prognosis: Prognosis) -> None:
         np.testing.assert_array_equal(state[name], array)
 
 
-def test_missing_values_are_waited_for_then_not_forecast(prognosis: Prognosis) -> None:
+def lossy(share: float, rows: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
+    """Which of some rows come, the first ones all; and of those that do the periods since the one before."""
+    there = np.random.default_rng(seed).random(rows) >= share
+    there[:2] = True
+    return there, np.diff(np.flatnonzero(there), prepend=-1).astype(np.int16)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_lost_rows_and_values_do_not_make_a_climb_steeper(prognosis: Prognosis, share: float) -> None:
+    logs: dict[str, list[Floats]] = {"rows": [], "values": [], "as if adjacent": []}
+    for seed in range(10, 18):
+        x = rising(seed, 400)
+        end = int(np.argmax(x[:, 2] >= 120.0))
+        whole = run(prognosis, x[:end])
+        there, elapsed = lossy(share, end, seed)
+        gaps = x[:end].copy()
+        gaps[~there, 2] = np.nan
+        _, rows = prognosis.score(prognosis.initial(1), x[None, :end][:, there], each=True, elapsed=elapsed[None])
+        told = {"rows": rows, "values": run(prognosis, gaps), "as if adjacent": run(prognosis, x[:end][there])}
+        for name, one in told.items():
+            assert one.each is not None
+            assert whole.each is not None
+            mine = one.each.time_s[0, :, 1][there if name == "values" else slice(None)]
+            theirs = whole.each.time_s[0, :, 1][there]
+            last = np.flatnonzero(np.isfinite(mine) & np.isfinite(theirs))[-30:]
+            logs[name].append(np.log(mine[last] / theirs[last]))
+    middle = {name: float(np.mean(np.concatenate(each))) for name, each in logs.items()}
+    assert abs(middle["rows"]) < 0.15
+    assert abs(middle["values"]) < 0.15
+    assert middle["as if adjacent"] < -0.25, "what comes of not counting them"
+
+
+def test_on_a_straight_line_nothing_is_lost_with_the_rows(prognosis: Prognosis) -> None:
+    x = np.full((300, 4), np.nan)
+    x[:, 2] = 101.0 + 0.05 * np.arange(300)
+    there = np.arange(300) % 7 < 4
+    gaps = np.where(there[:, None], x, np.nan)
+    elapsed = np.diff(np.flatnonzero(there), prepend=-1).astype(np.int16)
+    (whole, _), (rows, _), (values, _) = (
+        prognosis.score(prognosis.initial(1), block[None], elapsed=each)
+        for block, each in ((x[:298], None), (x[:298][there[:298]], elapsed[None]), (gaps[:298], None))
+    )
+    for name in whole:
+        np.testing.assert_array_equal(rows[name], values[name], err_msg=name)
+        if name not in ("busy", "since"):
+            np.testing.assert_allclose(rows[name], whole[name], rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(rows["busy"], whole["busy"], rtol=0.05)
+    assert np.abs(rows["since"] - whole["since"]).max() <= 2, "it came to be beyond while nothing was there"
+
+
+def test_what_returns_elsewhere_did_not_leap_there(prognosis: Prognosis) -> None:
+    x = normal(300, 5)
+    x[200:, 2] += 8.0
+    leapt = run(prognosis, x)
+    x[160:200, 2] = np.nan
+    came = run(prognosis, x)
+    assert leapt.each is not None
+    assert came.each is not None
+    assert (came.each.low_s[0, 200:205, 1] > leapt.each.low_s[0, 200:205, 1]).all()
+
+
+def test_what_was_foretold_goes_on_while_a_sensor_is_silent_but_not_for_long(prognosis: Prognosis) -> None:
+    told = run(prognosis, rising(6))
+    hold = HOLD * PERIOD_S
+    (soon,) = (told.low_s < hold) & (told.time_s > hold) & np.isfinite(told.time_s) & (told.sensor == 2)
+    n = int(np.flatnonzero(soon)[-1]) + 1
+    told = run(prognosis, np.concatenate([rising(6)[:n], np.full((HOLD + 5, 4), np.nan)]))
+    time, low, high = told.time_s[0, n - 1], told.low_s[0, n - 1], told.high_s[0, n - 1]
+    since = PERIOD_S * np.arange(1, HOLD + 1)
+    np.testing.assert_array_equal(told.time_s[0, n : n + HOLD], time - since)
+    np.testing.assert_array_equal(told.low_s[0, n : n + HOLD], np.maximum(low - since, 0.0))
+    np.testing.assert_array_equal(told.high_s[0, n : n + HOLD], high - since)
+    assert np.isinf(told.time_s[0, n + HOLD :]).all()
+    assert (told.sensor[0, n + HOLD :] == -1).all()
+    assert told.each is not None
+    assert np.isnan(told.each.time_s[0, n + HOLD :]).all(), "not: none in sight"
+    times, lows, highs, sensor, limit, silent, unseen = (field[0] for field in ahead(told))
+    assert not unseen[: n + HOLD].any()
+    assert unseen[n + HOLD :].all()
+    assert (times[-1, 0], lows[-1, 0], highs[-1, 0], limit[-1, 0]) == (time, low, high, 120.0), "as foretold then"
+    assert sensor[-1].tolist() == [2, 0]
+    assert silent[-1].tolist() == [(HOLD + 5) * PERIOD_S] * 2
+
+
+def test_a_silent_sensor_whose_time_has_come_is_not_seen(prognosis: Prognosis) -> None:
     x = rising(6)[:150]
-    gone = np.full((HOLD + 5, 4), np.nan)
-    told = run(prognosis, np.concatenate([x, gone]))
-    assert np.isfinite(told.time_s[0, 149 : 149 + HOLD + 1]).all()
-    assert np.isinf(told.time_s[0, 150 + HOLD :]).all()
-    assert np.isinf(run(prognosis, gone).time_s).all()
+    told = run(prognosis, np.concatenate([x, np.full((HOLD, 4), np.nan)]))
+    left = int(told.time_s[0, 149] / PERIOD_S)
+    assert 0 < left < HOLD
+    assert (told.time_s[0, 150 : 150 + left] > 0).all(), "nobody saw that it was reached"
+    assert np.isinf(told.time_s[0, 150 + left :]).all()
+    unseen = ahead(told)[6]
+    assert unseen[0, 150 + left :].any(axis=1).all()
+    reached = np.concatenate([x, np.full((1, 4), 125.0), np.full((2, 4), np.nan)])
+    assert (run(prognosis, reached).time_s[0, -2:] == 0.0).all(), "this one was seen"
+
+
+def test_what_has_no_value_yet_or_had_none_for_very_long_is_not_seen(prognosis: Prognosis) -> None:
+    gone, for_long = np.full((12, 4), np.nan), np.full((1, 12), LONG // 11, dtype=np.int16)
+    told = run(prognosis, gone)
+    assert np.isinf(told.time_s).all()
+    assert ahead(told)[6].all()
+    assert np.isinf(ahead(told)[5]).all()
+    state, _ = prognosis.score(prognosis.initial(1), normal(50, 1)[None])
+    state, told = prognosis.score(state, gone[None], each=True, elapsed=for_long)
+    assert np.isfinite(ahead(told)[5][0, 0]).all()
+    assert np.isinf(ahead(told)[5][0, -1]).all(), "it is not counted for how long"
+    fresh = prognosis.initial(1)
+    x = rising(3)[None, 80:]
+    same(prognosis.score(state, x, each=True)[1], prognosis.score(fresh, x, each=True)[1])
+    lost = np.full((1, 100), 1, dtype=np.int16)
+    lost[0, 0] = BRIDGE + 1
+    state, _ = prognosis.score(prognosis.initial(1), normal(50, 1)[None])
+    same(prognosis.score(state, x, each=True, elapsed=lost)[1], prognosis.score(fresh, x, each=True)[1])
 
 
 def test_permuted_columns_give_the_same(prognosis: Prognosis) -> None:
@@ -248,6 +362,10 @@ def test_a_fast_sampled_plant_is_forecast_at_its_own_pace() -> None:
     told = run(fast, whole[: crossed + 1])
     assert told.time_s[0, crossed - 1] > 0.0
     assert told.time_s[0, crossed] == 0.0, "a reading beyond its limit is, whatever its averages are"
+    gone = np.full((int(HOLD * fast.pace) + 1, 4), np.nan)
+    told = run(fast, np.concatenate([whole[: crossed + 1], gone]))
+    assert (told.time_s[0, crossed : crossed + HOLD * int(fast.pace)] == 0.0).all(), "and so it was when last seen"
+    assert np.isinf(told.time_s[0, -1])
 
 
 def test_constant_sensors_and_limits_inside_normal() -> None:
@@ -312,4 +430,6 @@ def test_bad_arguments(prognosis: Prognosis) -> None:
         prognosis.score(prognosis.initial(2), normal(10, 1)[None])
     with pytest.raises(ValueError, match="active rows"):
         prognosis.score(prognosis.initial(1), normal(10, 1)[None], np.ones((1, 9), dtype=np.bool_))
+    with pytest.raises(ValueError, match="elapsed periods"):
+        prognosis.score(prognosis.initial(1), normal(10, 1)[None], elapsed=np.ones((1, 9), dtype=np.int16))
     assert replace(prognosis, period_s=120.0).horizon_s == 480 * 120.0
