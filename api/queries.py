@@ -198,6 +198,20 @@ class _Names:
             "reached": outlook.reached,
             "lead_s": outlook.lead_s,
             "limit": outlook.limit,
+            "silent_s": outlook.silent_s,
+            "unseen": [
+                {
+                    "sensor": each.sensor,
+                    "name": self.of(each.sensor),
+                    "silent_s": each.silent_s,
+                    "time_s": each.time_s,
+                    "low_s": each.low_s,
+                    "high_s": each.high_s,
+                    "limit": each.limit,
+                }
+                for each in outlook.unseen
+            ],
+            "watched": outlook.watched,
         }
 
 

@@ -63,6 +63,9 @@ _EXPLAINED: Final = {
         "reached": None,
         "lead_s": None,
         "limit": 3000.0,
+        "silent_s": None,
+        "unseen": [],
+        "watched": 11,
     },
 }
 

@@ -114,8 +114,26 @@ class Failed(Answer):
     fault: Literal["frozen", "silent", "spiking", "range"]
 
 
+class Unseen(Answer):
+    """A sensor with a limit that shows nothing: silent for `silent_s`, or known to have failed.
+
+    The times are what was foretold by its last value, counted from that; null where no limit was in sight.
+    """
+
+    sensor: str
+    name: str
+    silent_s: Number
+    time_s: Number
+    low_s: Number
+    high_s: Number
+    limit: Number
+
+
 class Outlook(Answer):
     """How long until a limit is reached, seconds of the asset's own clock; no `sensor`: none in sight.
+
+    Told of the `watched` sensors with a limit that show something; those that do not are `unseen`. With `silent_s`
+    `sensor` has had no value for so long, and what was foretold by its last one goes on.
 
     `time_s` is the median, `low_s` to `high_s` hold it in 80 % of cases; where none is in sight `low_s` is what nine in
     ten such cases leave at least. `limit` is the one that `sensor` will reach, in its unit.
@@ -131,6 +149,9 @@ class Outlook(Answer):
     reached: str | None
     lead_s: Number
     limit: Number
+    silent_s: Number
+    unseen: list[Unseen]
+    watched: int | None
 
 
 class Instrument(Failed):

@@ -78,13 +78,15 @@ export function outlookText(asset, outlook) {
     return { head: t('page.outlook.unknown'), until: '', range: t(why) };
   }
   const passed = outlook.reached && tagName(asset, outlook.reached);
+  const unseen = unseenText(asset, outlook);
   if (passed && !comes(outlook)) {
     const range = outlook.lead_s == null ? '' : t('page.outlook.reached_after', { time: duration(outlook.lead_s) });
-    return { head: t('page.outlook.reached', { name: passed }), until: '', range, over: true };
+    return { head: t('page.outlook.reached', { name: passed }), until: '', range: sentences(range, unseen), over: true };
   }
   if (!outlook.sensor) {
-    const head = t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
-    return { head, until: '', range: outlook.low_s ? t('page.outlook.none_least', { low: roughly(outlook.low_s) }) : '' };
+    const lost = wasInSight(outlook);
+    const least = outlook.low_s && !lost ? t('page.outlook.none_least', { low: roughly(outlook.low_s) }) : '';
+    return { head: isOpen(outlook) ? t('page.outlook.open') : noneText(asset, outlook), until: '', range: sentences(least, unseen), over: lost };
   }
   const sensor = sensorOf(asset, outlook.sensor);
   const name = sensorName(asset.kind, sensor);
@@ -97,7 +99,43 @@ export function outlookText(asset, outlook) {
     ? t('page.outlook.beyond', { low })
     : t('page.outlook.between', { low, high: roughly(outlook.high_s) });
   const head = outlook.time_s < 60 ? t('page.outlook.soon_head') : t('page.outlook.about', { time: roughly(outlook.time_s) });
-  return { head, until, range: passed ? `${range} ${t('page.outlook.reached_too', { name: passed })}` : range, over: true };
+  const silent = outlook.silent_s ? t('page.outlook.silent', { name, time: duration(outlook.silent_s) }) : '';
+  const too = passed ? t('page.outlook.reached_too', { name: passed }) : '';
+  return { head, until, range: sentences(range, silent, too, unseen), over: true };
+}
+
+const sentences = (...parts) => parts.filter(Boolean).join(' ');
+
+/** Whether the limit of a sensor that shows nothing now was in sight when it last did. @param {any} outlook */
+const wasInSight = (outlook) => outlook.unseen?.[0]?.time_s != null;
+
+/** Whether nothing can be said: such a limit is to come, or no sensor with a limit shows anything. @param {any} outlook */
+const isOpen = (outlook) => !outlook.sensor && (wasInSight(outlook) || (outlook.watched === 0 && outlook.unseen.length > 0));
+
+/** That no limit is in sight, of what is seen. @param {import('./lab.js').Asset|undefined} asset @param {any} outlook */
+function noneText(asset, outlook) {
+  const trip = asset && anyTrip(asset);
+  if (outlook.unseen?.length) return t(trip ? 'page.outlook.none_seen' : 'page.outlook.none_seen_alarm');
+  return t(trip ? 'page.outlook.none' : 'page.outlook.none_alarm');
+}
+
+/**
+ * Of which sensors with a limit nothing is seen, and what was foretold of them; an empty text for none.
+ * @param {import('./lab.js').Asset} asset @param {any} outlook
+ */
+function unseenText(asset, outlook) {
+  const unseen = outlook.unseen ?? [];
+  const lost = unseen.filter((one) => one.time_s != null).map((one) => lostText(asset, one));
+  const names = unseen.filter((one) => one.time_s == null).map((one) => tagName(asset, one.sensor));
+  return sentences(...lost, names.length ? t('page.outlook.unseen', { names: names.join(t('page.suspect.and')) }) : '');
+}
+
+/** What was foretold of a sensor that shows nothing any more. @param {import('./lab.js').Asset} asset @param {any} one */
+function lostText(asset, one) {
+  const what = { name: tagName(asset, one.sensor), ago: duration(one.silent_s) };
+  if (one.time_s === 0) return t('page.outlook.lost_beyond', what);
+  const text = t('page.outlook.lost', { ...what, time: roughly(one.time_s), low: roughly(one.low_s ?? 0), high: roughly(one.high_s) });
+  return one.time_s <= one.silent_s ? sentences(text, t('page.outlook.lost_passed')) : text;
 }
 
 /** Whether a limit is to come: of another sensor, where one has reached its own. @param {any} outlook */
@@ -151,7 +189,7 @@ export function cardLine(asset) {
 function leftLine(asset, outlook) {
   if (!outlook) return null;
   if (outlook.reached && !comes(outlook)) return t('page.outlook.reached', { name: tagName(asset, outlook.reached) });
-  if (!outlook.sensor) return t(anyTrip(asset) ? 'page.outlook.none' : 'page.outlook.none_alarm');
+  if (!outlook.sensor) return isOpen(outlook) ? t('page.outlook.card_open') : noneText(asset, outlook);
   const { trip } = limitOf(sensorOf(asset, outlook.sensor), outlook.limit);
   return t(trip ? 'page.outlook.card_trip' : 'page.outlook.card_alarm', { time: plantTime(asset, roughly(outlook.time_s)) });
 }
@@ -175,5 +213,6 @@ export function leadText(asset, row) {
     return t('page.episode.lead_reached', { time: duration(outlook.lead_s ?? 0), name: tagName(asset, outlook.reached) });
   }
   if (row.end) return t('page.episode.not_reached');
-  return outlook.sensor ? t('page.episode.lead_left', { time: roughly(outlook.time_s) }) : t('page.outlook.none');
+  if (outlook.sensor) return t('page.episode.lead_left', { time: roughly(outlook.time_s) });
+  return isOpen(outlook) ? t('page.outlook.open') : noneText(asset, outlook);
 }

@@ -22,6 +22,7 @@ CAUSES = [("idv_1", 0.71), ("idv_13", 0.12), ("idv_7", 0.05)]
 OUTLOOK: dict[str, Any] = {
     "sensor": "xmeas_7", "name": "Reactor pressure", "time_s": 9300.0, "low_s": 4100.0, "high_s": 16200.0,
     "first_at": None, "first_s": 21000.0, "reached": None, "lead_s": None, "limit": 3000.0,
+    "silent_s": None, "unseen": [], "watched": 11,
 }  # fmt: skip
 NONE_IN_SIGHT: dict[str, Any] = OUTLOOK | dict.fromkeys(("sensor", "name", "time_s", "high_s", "first_s"))
 LEADING = [["xmeas_1", 0.58], ["xmv_3", 0.24], ["xmeas_7", 0.1], ["xmeas_13", 0.05], ["xmeas_10", 0.03]]

@@ -81,6 +81,37 @@ def test_beside_a_limit_that_was_reached_the_next_one_is_told(visit: Open) -> No
     assert here.errors == []
 
 
+def test_of_a_sensor_that_shows_nothing_it_is_not_said_that_no_trip_is_in_sight(visit: Open) -> None:
+    here = visit()
+    episode = here.server.lab.plants[0].episodes[-1]
+    episode["outlook"] = OUTLOOK | {"silent_s": 600.0}
+    page = open_asset(here)
+    limit = page.locator(".diagnosis .part").nth(1)
+    assert "in about 2 h 35 min" in part(page, 1)
+    assert "Reactor pressure has shown nothing for 10 min: this is told by its last reading." in part(page, 1)
+    names = "silent_s", "time_s", "low_s", "high_s", "limit"
+    pressure = {"sensor": "xmeas_7"} | dict(zip(names, (3600.0, 7200.0, 1200.0, 14400.0, 3000.0), strict=True))
+    level = {"sensor": "xmeas_8"} | dict.fromkeys(names)
+    episode["outlook"] = NONE_IN_SIGHT | {"unseen": [pressure, level]}
+    expect(limit).to_contain_text("Not known")
+    expect(limit).to_contain_text("Reactor pressure has shown nothing for 60 min. By its last reading it was 2 h away")
+    expect(limit).to_contain_text("between 20 min and 4 h). Not seen, so not in the forecast: Reactor level.")
+    expect(limit).not_to_contain_text("in sight")
+    expect(limit).not_to_contain_text("by now")
+    episode["outlook"] = NONE_IN_SIGHT | {"unseen": [pressure | {"silent_s": 9000.0}]}
+    expect(limit).to_contain_text("It may have been reached by now.")
+    episode["outlook"] = NONE_IN_SIGHT | {"unseen": [pressure | {"time_s": 0.0}]}
+    expect(limit).to_contain_text("It was beyond its limit when it was last seen.")
+    episode["outlook"] = NONE_IN_SIGHT | {"unseen": [level]}
+    expect(limit).to_contain_text("No trip in sight of the sensors that are seen")
+    expect(limit).to_contain_text("Not seen, so not in the forecast: Reactor level.")
+    episode["outlook"] = NONE_IN_SIGHT | {"unseen": [level], "low_s": None, "watched": 0}
+    expect(limit).to_contain_text("Not known")
+    here.open()
+    expect(page.locator(".card[data-key=tep-1] .card-note")).to_contain_text("Time to the limit not known")
+    assert here.errors == []
+
+
 def test_what_is_like_nothing_known_and_trips_nowhere_is_said_so(visit: Open) -> None:
     here = visit()
     explain(here.server.lab.plants[0].episodes[-1], [("idv_9", 0.02)], 0.97, NONE_IN_SIGHT)

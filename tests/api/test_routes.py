@@ -286,6 +286,7 @@ def test_what_an_episode_is_like_and_how_long_it_leaves(
     http: httpx.Client, server: Server, collector: Collector
 ) -> None:
     outlook = {"sensor": "xmeas_9", "time_s": 900.0, "low_s": 300.0, "high_s": 2000.0, "first_s": 4000.0}
+    outlook |= {"silent_s": 12.0, "watched": 3, "unseen": [{"sensor": "xmeas_7", "silent_s": 4000.0, "time_s": 900.0}]}
     id = collector.frame(
         episode="e9",
         episode_kind="process",
@@ -302,6 +303,10 @@ def test_what_an_episode_is_like_and_how_long_it_leaves(
     assert found["causes"][1] == {"cause": "strainer", "name": "strainer", "probability": 0.1}
     assert found["outlook"]["time_s"] == 900.0
     assert found["outlook"]["limit"] == 175.0
+    assert (found["outlook"]["silent_s"], found["outlook"]["watched"]) == (12.0, 3)
+    (unseen,) = found["outlook"]["unseen"]
+    assert (unseen["sensor"], unseen["name"], unseen["silent_s"]) == ("xmeas_7", "Reactor pressure", 4000.0)
+    assert (unseen["time_s"], unseen["limit"]) == (900.0, None)
     assert found["outlook"]["first_at"].startswith("2025-11-24")
     japanese = get(http, "assets/tep-1", schema.AssetDetail, lang="ja")
     assert japanese["causes"][0]["name"] != found["causes"][0]["name"]
