@@ -511,6 +511,8 @@ class Losses(NamedTuple):
     """Part of the rows; never five running, after which an asset begins anew."""
     values: float = 0.0
     """Part of each sensor's values."""
+    hours: bool = False
+    """An hour of every five."""
     counted: bool = True
     """It is known how many rows are lost."""
 
@@ -523,6 +525,8 @@ def tell(prognosis: Prognosis, runs: Runs, losses: Losses | None = None) -> Told
         if losses is not None:
             rng = np.random.default_rng([LOST_SEED, run])
             there = (rng.random(len(whole)) >= losses.rows) | (np.arange(len(whole)) % 5 == 0)
+            if losses.hours:
+                there = (np.arange(len(whole)) + rng.integers(100)) % 100 >= 20
             record = np.where(rng.random(whole.shape) < losses.values, np.nan, whole)
         came = np.flatnonzero(there[:end])
         elapsed = np.diff(came, prepend=-1).astype(np.int16)[None] if losses is not None and losses.counted else None
@@ -572,6 +576,7 @@ def run() -> str:
         "60 % of the rows": Losses(rows=0.6),
         "30 % of the values": Losses(values=0.3),
         "60 % of the values": Losses(values=0.6),
+        "an hour of every five": Losses(hours=True),
         "30 % of the rows, as if adjacent": Losses(rows=0.3, counted=False),
         "60 % of the rows, as if adjacent": Losses(rows=0.6, counted=False),
     }

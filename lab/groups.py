@@ -317,6 +317,24 @@ class Group:
         if start != len(content):
             raise ValueError("what was accepted with another model")
 
+    def trend(self, row: int) -> bytes:
+        """What of an asset goes on after a gap; nothing for a model without such."""
+        return b"".join(self.state[name][row].tobytes() for name in self.model.detector.trend)
+
+    def put_trend(self, row: int, content: bytes) -> None:
+        """Give an asset what `trend` told.
+
+        Raises:
+            ValueError: it is not of this model.
+        """
+        start = 0
+        for name in self.model.detector.trend:
+            part = self.state[name][row : row + 1]
+            part[...] = np.frombuffer(content, part.dtype, part.size, start).reshape(part.shape)
+            start += part.nbytes
+        if start != len(content):
+            raise ValueError("the trend of another model")
+
     def accept(self, row: int) -> None:
         """Take where an asset stands for normal.
 

@@ -179,6 +179,8 @@ class Segment(NamedTuple):
     """What was accepted before its beginning."""
     clock: bool = False
     """It begins where the asset's clock ran backwards."""
+    trend: bytes | None = None
+    """What went on after the gap with which it begins (`lab.scorer.Run`)."""
 
 
 def segments(store: Store, asset: str, after: int) -> list[Segment]:
@@ -187,7 +189,7 @@ def segments(store: Store, asset: str, after: int) -> list[Segment]:
     The first segment has the model "" when it goes on with whatever was in use at `after`. Without anything before
     (`after` is `NEVER`) they are the last beginning and what was accepted since.
     """
-    rows = "SELECT t, model, reason, offset FROM run WHERE asset = ? ORDER BY t"
+    rows = "SELECT t, model, reason, offset, trend FROM run WHERE asset = ? ORDER BY t"
     runs = [_run(*row) for row in store.db.execute(rows, (asset,))]
     begins = [at for at, run in enumerate(runs) if not run[2]]
     if not begins:
@@ -195,15 +197,15 @@ def segments(store: Store, asset: str, after: int) -> list[Segment]:
     if after == NEVER:
         runs = runs[begins[-1] :]
     elif runs[0][0] <= after:
-        runs = [_run(after + 1, "", "", None), *(run for run in runs if run[0] > after)]
+        runs = [_run(after + 1, "", ""), *(run for run in runs if run[0] > after)]
     return _joined(runs, None)
 
 
-_Run = tuple[int, str | None, bool, bytes | None, bool]
+_Run = tuple[int, str | None, bool, bytes | None, bool, bytes | None]
 
 
-def _run(t: int, model: str | None, reason: str, offset: bytes | None) -> _Run:
-    return t, model, reason == "accept", offset, reason == "clock"
+def _run(t: int, model: str | None, reason: str, offset: bytes | None = None, trend: bytes | None = None) -> _Run:
+    return t, model, reason == "accept", offset, reason == "clock", trend
 
 
 def _joined(runs: Sequence[_Run], end: int | None) -> list[Segment]:
@@ -239,7 +241,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
     scorer = Scorer(library)
     declared, known = catalogued(store, asset)
     number = scorer.declare(declared, known)
-    query = "SELECT t, model, reason, offset FROM run WHERE asset = ? AND t < ? ORDER BY t"
+    query = "SELECT t, model, reason, offset, trend FROM run WHERE asset = ? AND t < ? ORDER BY t"
     runs = [_run(*row) for row in store.db.execute(query, (asset, t1))]
     begins = [at for at, run in enumerate(runs) if run[0] <= t0 and not run[2]]
     pieces = _joined(runs[begins[-1] if begins else 0 :], t1)
@@ -251,7 +253,7 @@ def replay_scores(historian: Historian, store: Store, asset: str, t0: int, t1: i
                 episodes[change.episode.id] = change.episode
         else:
             model = None if piece.model is None else stored_model(store, piece.model)
-            scorer.use(number, model, piece.offset, again=True)
+            scorer.use(number, model, piece.offset, again=True, trend=piece.trend)
         for start, end, its, channels in stretches(store, declared, known, piece.start, piece.end):
             scorer.declare(its, channels)
             for t, v, q in stored_rows(historian, store, asset, channels, start, end):

@@ -70,6 +70,26 @@ class Run(NamedTuple):
     """first, model, clock (it ran backwards), gap; accept: the state goes on, where it stands is taken for normal."""
     offset: bytes | None = None
     """What was accepted before and goes on (`Group.lasting`)."""
+    trend: bytes | None = None
+    """Of a gap in an episode: how long it was and what goes on after it (`Trend`)."""
+
+
+class Trend(NamedTuple):
+    """What of an asset in an episode goes on after a gap."""
+
+    elapsed: int
+    """Periods from the last row before it to the first one after it."""
+    content: bytes
+    """See `Group.trend`."""
+
+    def packed(self) -> bytes:
+        """As bytes."""
+        return self.elapsed.to_bytes(2, "little") + self.content
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Trend":
+        """What gave these `packed()`."""
+        return cls(int.from_bytes(packed[:2], "little"), packed[2:])
 
 
 class Scorer:
@@ -111,6 +131,10 @@ class Scorer:
         """Assets whose next row is known to be the first of its period."""
         self._offset: dict[int, bytes] = {}
         """What an asset that begins anew is to go on with."""
+        self._trend: dict[int, Trend] = {}
+        """The same, after a gap in an episode."""
+        self._waited: dict[int, int] = {}
+        """Periods between the last row that counted before a gap and the one after which an asset is due."""
         self._flags: Flags = np.zeros((0, 4), dtype=np.bool_)
         """By number: begins anew with its next row, had no score since, is in an episode, has a clock of its own."""
         self._fresh, self._cold, self._open, self._clocked = self._flags.T
@@ -159,7 +183,14 @@ class Scorer:
         self._flags = np.concatenate([self._flags, np.tile([False, True, False, False], (more, 1))])
         self._fresh, self._cold, self._open, self._clocked = self._flags.T
 
-    def use(self, number: int, model: Model | None, offset: bytes | None = None, again: bool = False) -> None:
+    def use(
+        self,
+        number: int,
+        model: Model | None,
+        offset: bytes | None = None,
+        again: bool = False,
+        trend: bytes | None = None,
+    ) -> None:
         """Score an asset with this model from its next row on (None: not any more).
 
         Args:
@@ -167,8 +198,10 @@ class Scorer:
             model: the model.
             offset: what was accepted before (`Run.offset`), to go on with.
             again: the next row is one with which a run began, be it with the model in use.
+            trend: what went on then (`Run.trend`).
         """
         member = self.members[number]
+        self._trend.pop(number, None)
         if again and model is not None:
             self._sure.add(number)
             self._fresh[number] = True
@@ -179,17 +212,22 @@ class Scorer:
                 self._offset[number] = offset
             elif again:
                 self._offset.pop(number, None)
+            if trend is not None and self._fresh[number]:
+                self._trend[number] = Trend.unpacked(trend)
             return
         self._leave(number)
         self._plans.clear()
         member.model, member.between, member.spikes = model, None, None
         self._fresh[number] = True
         self._due.pop(number, None)
+        self._waited.pop(number, None)
         self._offset.pop(number, None)
         if model is not None:
             self._join(number, model)
             if offset is not None:
                 self._offset[number] = offset
+            if trend is not None:
+                self._trend[number] = Trend.unpacked(trend)
 
     def forget(self, number: int) -> None:
         """What is remembered of an asset's sensors has the rows of a clock that ran backwards before its next row."""
@@ -271,6 +309,7 @@ class Scorer:
             raise NotPossible("not_scored", f"asset {member.asset.id} is not scored yet")
         self._fresh[number], self._cold[number] = True, True
         self._offset.pop(number, None)
+        self._trend.pop(number, None)
         self.runs.append(Run(member.asset.id, int(self.last[number]) + 1, member.model.id, "model"))
         return self._close(number)
 
@@ -501,7 +540,7 @@ class Scorer:
             if self._fresh[number]:
                 self._begin(number, int(block.t[row]), "model", scored)
 
-    def _begin(self, number: int, t: int, reason: str, scored: Scored, period: int = 0) -> None:
+    def _begin(self, number: int, t: int, reason: str, scored: Scored, period: int = 0, elapsed: int = 1) -> None:
         """Note that an asset begins anew with a row (its number); its open episode ends with the last row scored."""
         member = self.members[number]
         if reason == "model" and not member.begun:
@@ -509,10 +548,15 @@ class Scorer:
         member.begun = True
         offset = None
         if reason == "gap" and member.model is not None:
-            offset = self._listed[int(self._group[number])].lasting(int(self._row[number]))
+            group, at = self._listed[int(self._group[number])], int(self._row[number])
+            offset = group.lasting(at)
+            self._trend.pop(number, None)
+            if member.tracker is not None and member.tracker.alarmed and (content := group.trend(at)):
+                self._trend[number] = Trend(elapsed, content)
         elif reason != "clock":
             offset = self._offset.get(number)
-        self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason, offset))
+        trend = self._trend[number].packed() if number in self._trend and reason != "clock" else None
+        self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason, offset, trend))
         self._fresh[number], self._cold[number] = False, True
         if member.tracker is not None:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
@@ -603,7 +647,7 @@ class Scorer:
         if not (before + longest >= t).all() or fresh.any():
             begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
             begins[fresh] = NEW_MODEL
-        since = np.where((begins > 0) | (before == NEVER), 0, t - before)
+        since = np.where(fresh | (before == NEVER), 0, t - before)
         return rows, begins, periods_between(since, period_s * 1e9)
 
     def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons, Elapsed | None]:
@@ -622,13 +666,13 @@ class Scorer:
         begins[clock < before] = CLOCK_BACK
         begins[first & self._fresh[numbers]] = NEW_MODEL
         taken = (begins > 0) | (slot != slot_before)
+        since = np.where(np.isnan(slot_before), 0.0, slot - slot_before)
         if self._due or begins.any():
             follows = (slot > slot_before) & (slot - slot_before <= GAP_PERIODS)
             multiple = (clock + 1e-6) % period_s <= 0.01 * period_s
-            self._settle(numbers, follows | multiple, first, begins, taken)
+            self._settle(numbers, follows | multiple, first, begins, taken, since)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
-        since = np.where((begins > 0) | np.isnan(slot_before), 0.0, slot - slot_before)
         return rows[taken], begins[taken], periods_between(since[taken], 1.0)
 
     def _glimpse(self, group: Group, block: RowBlock, rows: Rows, counted: Rows, begins: Reasons) -> None:
@@ -653,10 +697,18 @@ class Scorer:
             for row, sensors in member.between.take(group, x[some], counts[some], measured).items():
                 self._glimpsed[int(rows[first + row])] = sensors
 
-    def _settle(self, numbers: NDArray[np.int32], on_time: Flags, first: Flags, begins: Reasons, taken: Flags) -> None:
+    def _settle(
+        self,
+        numbers: NDArray[np.int32],
+        on_time: Flags,
+        first: Flags,
+        begins: Reasons,
+        taken: Flags,
+        since: Floats,
+    ) -> None:
         """Let assets begin with the first row of a period: one in its middle would be as if time had jumped.
 
-        Changes `begins` and `taken`.
+        Changes `begins`, `taken` and `since`.
 
         Args:
             numbers: (M,) of the assets, sorted.
@@ -664,6 +716,7 @@ class Scorer:
             first: (M,) first rows of the assets.
             begins: (M,) which begin anew, and why.
             taken: (M,) which count.
+            since: (M,) periods since the row before.
         """
         concerned = np.union1d(numbers[begins > 0], np.fromiter(self._due, dtype=np.int32, count=len(self._due)))
         for row in np.flatnonzero(taken & np.isin(numbers, concerned)).tolist():
@@ -672,9 +725,11 @@ class Scorer:
             if reason and not on_time[row] and not (first[row] and number in self._sure):
                 self._due[number] = NEW_MODEL if NEW_MODEL in reasons else reason
                 begins[row], taken[row] = 0, False
+                self._waited[number] = self._waited.get(number, 0) + int(since[row])
                 continue
             if self._due.pop(number, None) is not None:
                 begins[row] = NEW_MODEL if NEW_MODEL in reasons else max(reasons)
+            since[row] += self._waited.pop(number, 0)
             if begins[row]:
                 self._sure.discard(number)
 
@@ -690,13 +745,20 @@ class Scorer:
                 reason = REASONS[begins[row]]
                 number, first = int(numbers[row]), rows[row, :1]
                 period = self._periods(number, block, first, group.model.detector.period_s)[0]
-                self._begin(number, int(block.t[first[0]]), reason, scored, period)
+                since = 1 if elapsed is None else int(elapsed[row, 0])
+                self._begin(number, int(block.t[first[0]]), reason, scored, period, since)
             group.reset(at[anew], begins[anew] == GAP)
             if self._offset:
                 for row in anew.tolist():
                     content = self._offset.pop(int(numbers[row]), None)
                     if content is not None and begins[row] == NEW_MODEL:
                         group.put_lasting(int(at[row]), content)
+            for row in anew.tolist() if self._trend else ():
+                trend = self._trend.pop(int(numbers[row]), None)
+                if trend is not None and begins[row] != CLOCK_BACK:
+                    group.put_trend(int(at[row]), trend.content)
+                    elapsed = np.ones(rows.shape, dtype=np.int16) if elapsed is None else elapsed
+                    elapsed[row, 0] = trend.elapsed
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all
         flat = together(rows.ravel())
         values = values_seen(block, flat, rows.shape, places)
@@ -849,7 +911,9 @@ class Scorer:
                 "begun": member.begun,
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
+                "trend": self._trend[number].packed().hex() if number in self._trend else None,
                 "due": self._due.get(number),
+                "waited": self._waited.get(number),
                 "spikes": member.spikes.dump() if member.spikes else None,
                 "between": member.between.dump() if member.between else None,
             }
@@ -893,8 +957,12 @@ class Scorer:
         self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]
         if head["offset"] is not None:
             self._offset[number] = bytes.fromhex(head["offset"])
+        if head["trend"] is not None:
+            self._trend[number] = Trend.unpacked(bytes.fromhex(head["trend"]))
         if head["due"] is not None:
             self._due[number] = head["due"]
+        if head["waited"] is not None:
+            self._waited[number] = head["waited"]
         self._open[number] = member.tracker is not None
 
 

@@ -88,6 +88,7 @@ room(
     """CREATE TABLE former (
         asset TEXT NOT NULL, t INTEGER NOT NULL, clock TEXT, channels BLOB NOT NULL, PRIMARY KEY (asset, t)
     ) WITHOUT ROWID""",
+    "ALTER TABLE run ADD COLUMN trend BLOB",
 )
 
 
@@ -767,7 +768,7 @@ class ScoringRuntime:
             db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
             libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
             db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
-            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", news.runs)
+            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?)", news.runs)
             for id, word in news.labels.items():
                 write_label(db, id, word)
             db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
@@ -887,7 +888,7 @@ class ScoringRuntime:
             elif piece.model != "":
                 try:
                     model = None if piece.model is None else self._stored_model(piece.model)
-                    self.scorer.use(number, model, piece.offset, again=True)
+                    self.scorer.use(number, model, piece.offset, again=True, trend=piece.trend)
                     if piece.clock:
                         self.scorer.forget(number)
                 except ModelError as error:

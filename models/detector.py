@@ -141,6 +141,10 @@ class Detector(Protocol):
         """Parts of the state that outlive a gap, where `accept` keeps an operating point; none if it cannot."""
 
     @property
+    def trend(self) -> tuple[str, ...]:
+        """Parts of the state that go on after a gap in an episode, as it is known how long that was (`advance`)."""
+
+    @property
     def usual(self) -> "Usual":
         """What each sensor did in the normal record, by which a frozen or silent one is told from a healthy one."""
 

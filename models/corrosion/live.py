@@ -94,6 +94,11 @@ class PipingPoint:
         return Usual(LOW, HIGH, np.where(MOVES, day, never), never, np.full(len(SENSORS), np.inf))
 
     @property
+    def trend(self) -> tuple[str, ...]:
+        """See `models.detector.Detector`."""
+        return ()
+
+    @property
     def lasting(self) -> tuple[str, ...]:
         return ()
 

@@ -78,6 +78,11 @@ class Precursor:
         return 1.0
 
     @property
+    def trend(self) -> tuple[str, ...]:
+        """What the prognosis knows of the sensors."""
+        return () if self.prognosis is None else tuple(f"{OF_LIMITS}{name}" for name in self.prognosis.initial(0))
+
+    @property
     def lags(self) -> int:
         """Rows before the current one that are looked at."""
         return (self.weights.shape[1] - 1) // max(1, len(self.moving)) - 1 if len(self.moving) else 0

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from lab.episodes import Outlook, list_episodes
+from lab.scorer import Trend
 from models.detector import load, save
 from models.precursor import Precursor, fit
-from models.precursor.prognosis import HOLD
+from models.precursor.prognosis import BRIDGE, HOLD
 from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, seconds
 from tests.models.plants import SENSORS, record
 
@@ -108,6 +109,74 @@ def test_with_lost_rows_live_is_replay_and_a_restart_changes_nothing(rig: Rig, c
     assert first == second == third
     for asset in ("once", "row by row", "restarted"):
         check_replay(rig, asset)
+
+
+@pytest.mark.parametrize("clocked", [False, True])
+def test_after_a_longer_gap_in_an_episode_the_forecast_goes_on(rig: Rig, clocked: bool) -> None:
+    pumps(rig, "whole", "gap", "row by row", "restarted", clocked=clocked)
+    x = falling()
+    gap = np.delete(np.arange(450), np.arange(320, 350))
+    feed(rig, "whole", np.arange(370), x, clocked)
+    feed(rig, "gap", gap[:340], x, clocked)
+    theirs, mine = told(rig, "whole"), told(rig, "gap")
+    assert mine["sensor"] == "pressure"
+    assert abs(np.log(mine["time_s"] / theirs["time_s"])) < 0.3
+    feed(rig, "gap", gap[340:], x, clocked)
+    for at in gap.tolist():
+        feed(rig, "row by row", np.array([at]), x, clocked)
+    feed(rig, "restarted", gap[:330], x, clocked)
+    rig.commit()
+    rig.crash()
+    rig.open()  # from the row after the gap on, without a snapshot
+    feed(rig, "restarted", gap[330:340], x, clocked)
+    rig.stop()
+    rig.open()
+    feed(rig, "restarted", gap[340:], x, clocked)
+    assert told(rig, "gap")["reached"] == "pressure"
+    assert told(rig, "gap") == told(rig, "row by row") == told(rig, "restarted")
+    for asset in ("gap", "row by row", "restarted"):
+        check_replay(rig, asset)
+    trends = "SELECT reason, trend IS NOT NULL FROM run WHERE asset = 'restarted' ORDER BY t"
+    assert rig.store.db.execute(trends).fetchall() == [("first", 0), ("gap", 1)]
+
+
+def test_a_gap_in_normal_operation_and_one_for_very_long_begin_anew(rig: Rig) -> None:
+    pumps(rig, "early", "fresh", "late", "new", clocked=False)
+    x = falling()
+    feed(rig, "early", np.delete(np.arange(340), np.arange(60, 90)), x, clocked=False)
+    feed(rig, "fresh", np.arange(90, 340), x, clocked=False)
+    assert told(rig, "early") == told(rig, "fresh")
+    feed(rig, "late", np.arange(300), x, clocked=False)
+    later = START + (np.arange(300, 340) + BRIDGE) * SECOND
+    for asset in ("late", "new"):
+        rig.feed(asset, later, x[300:340])
+    assert told(rig, "late")["sensor"] == "pressure"
+    assert told(rig, "late") == told(rig, "new")
+    rig.commit()
+    trends = "SELECT reason, trend IS NOT NULL FROM run WHERE asset = ? ORDER BY t"
+    assert rig.store.db.execute(trends, ("early",)).fetchall() == [("first", 0), ("gap", 0)]
+    check_replay(rig, "early")
+    check_replay(rig, "late")
+
+
+@pytest.mark.parametrize("step", [0.25, 1.0])
+def test_a_clock_that_is_read_in_the_middle_of_a_period_after_a_gap_tells_how_long_it_was(
+    rig: Rig, step: float
+) -> None:
+    pumps(rig, "plant", clocked=True)
+    x = falling()
+    clock = np.concatenate([np.arange(0.0, 320.0, step), np.arange(350.5, 420.0, step)])
+    values = np.concatenate([x[clock.astype(int)], clock[:, None]], axis=1)
+    t = START + (clock * SECOND).astype(np.int64)
+    cut = int(np.argmax(clock == 350.5)) + 1
+    rig.feed("plant", t[:cut], values[:cut])
+    rig.stop()
+    rig.open()
+    rig.feed("plant", t[cut:], values[cut:])
+    rig.commit()
+    (trend,) = rig.store.db.execute("SELECT trend FROM run WHERE trend IS NOT NULL").fetchone()
+    assert Trend.unpacked(trend).elapsed == 351 - 319
+    check_replay(rig, "plant")
 
 
 def test_many_assets_that_lose_different_rows_are_told_as_each_alone(rig: Rig) -> None:

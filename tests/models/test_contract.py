@@ -66,6 +66,8 @@ def test_every_kind_has_its_fit(kind: str) -> None:
     assert model.sensors == SENSORS
     assert model.period_s == 1.0
     assert model.usual.same.tolist() == [1] * len(SENSORS)
+    assert {*model.lasting, *model.trend} <= model.initial(1).keys()
+    assert not {*model.lasting} & {*model.trend}
 
 
 @settings(max_examples=25, deadline=None)
@@ -183,6 +185,20 @@ def test_in_place_it_gives_the_same(kind: str) -> None:
         same(model.advance(mine, x[:, first:last]), expected)
         for name, array in theirs.items():
             np.testing.assert_array_equal(mine[name], array, err_msg=name)
+
+
+def test_what_is_known_of_lost_rows_changes_no_score(kind: str) -> None:
+    model = fitted(kind)
+    x = np.stack([faulty(100, seed=seed) for seed in range(3)])
+    elapsed = np.ones((3, 100), dtype=np.int16)
+    elapsed[1, 60] = 4
+    whole, lost = ({name: array.copy() for name, array in model.initial(3).items()} for _ in range(2))
+    first, second = model.advance(whole, x), model.advance(lost, x, elapsed=elapsed)
+    same(first._replace(forecast=None), second._replace(forecast=None))
+    for name, array in whole.items():
+        if name not in model.trend:
+            np.testing.assert_array_equal(lost[name], array, err_msg=name)
+        np.testing.assert_array_equal(lost[name][[0, 2]], array[[0, 2]], err_msg=name)
 
 
 def test_contributions_are_shares_of_the_score(kind: str) -> None:
