@@ -204,7 +204,8 @@ def follow(
             tracker.report(spikes, period)
         if result.forecast is not None:
             frozen = () if ill is None else np.flatnonzero(ill.fault[row] == IS_FROZEN).tolist()
-            tracker.foresee(t, _ahead(result.forecast, rows.asset, row), frozen)
+            back = () if fresh is None else np.flatnonzero(fresh).tolist()
+            tracker.foresee(t, _ahead(result.forecast, rows.asset, row), frozen, back)
         watch(tracker, row)
     member.tracker = tracker
     if tracker is not None and (change := tracker.update()):

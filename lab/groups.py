@@ -14,7 +14,7 @@ Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Counts = NDArray[np.int32]
 Elapsed = NDArray[np.int16]
-"""(A, T) periods since the row before, from 1."""
+"""(A, T) periods since the row before."""
 
 SEEN: Final[Mapping[str, Any]] = {
     "last": np.float64,

@@ -45,6 +45,8 @@ FOREVER_NS: Final = 2.0**62
 """And none is longer, whatever the period."""
 LOST: Final = 1.5
 """Rows farther apart than so many periods have lost others between them."""
+OFTEN: Final = 0.5
+"""Rows less than so many periods apart come more often than the model's: not each of them is a period later."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 PARTS: Final = 3
@@ -457,7 +459,7 @@ class Scorer:
         who, rows, group, places, at, flat = plan[:6]
         shape = (count, 1) if rows is None else rows.shape
         values = values_seen(block, flat, shape, places)
-        elapsed = periods_between(since.reshape(shape), group.model.detector.period_s * 1e9)
+        elapsed = periods_between(since.reshape(shape), block.t[flat].reshape(shape), group.model.detector.period_s)
         seen = group.look(at, *values, self._read(group, block.asset[flat].reshape(shape)[:, 0], *values), elapsed)
         result = seen.result
         score, alarm, charts = result.score.ravel(), result.alarm.ravel(), result.statistics
@@ -648,7 +650,7 @@ class Scorer:
             begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
             begins[fresh] = NEW_MODEL
         since = np.where(fresh | (before == NEVER), 0, t - before)
-        return rows, begins, periods_between(since, period_s * 1e9)
+        return rows, begins, periods_between(since, t, period_s)
 
     def _by_clock(self, block: RowBlock, rows: Rows, period_s: float) -> tuple[Rows, Reasons, Elapsed | None]:
         """The same of the first row in each period of the asset's clock."""
@@ -673,7 +675,7 @@ class Scorer:
             self._settle(numbers, follows | multiple, first, begins, taken, since)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
-        return rows[taken], begins[taken], periods_between(since[taken], 1.0)
+        return rows[taken], begins[taken], _whole(since[taken])
 
     def _glimpse(self, group: Group, block: RowBlock, rows: Rows, counted: Rows, begins: Reasons) -> None:
         """Look for spikes in rows that do not count, of rows sorted by asset of which some do, and some begin anew."""
@@ -972,11 +974,30 @@ def _telling(channel: Channel) -> tuple[object, ...]:
     return channel.tag, channel.role, channel.lo, channel.hi, limits, channel.controlled
 
 
-def periods_between(since: Times | Floats, period: float) -> Elapsed | None:
-    """How many periods rows come after those before them, at least 1, from the time since; None for 1 everywhere."""
-    if np.maximum.reduce(since, axis=None, initial=0) < LOST * period:
+def periods_between(since: Times, t: Times, period_s: float) -> Elapsed | None:
+    """How many periods rows come after those before them; None for 1 everywhere.
+
+    At least 1, but for rows that come more often than once in a period: of these the first one in it has 1, others 0.
+
+    Args:
+        since: nanoseconds since the row before; 0 for none before.
+        t: (the same shape) UTC nanoseconds.
+        period_s: seconds.
+    """
+    period = period_s * 1e9
+    often = (since > 0) & (since < OFTEN * period)
+    if not np.logical_or.reduce(often, axis=None):
+        return _whole(since / period)
+    slot, slot_before = period_numbers(t / 1e9, period_s), period_numbers((t - since) / 1e9, period_s)
+    found = _whole(since / period)
+    return np.where(often, slot - slot_before, 1 if found is None else found).astype(np.int16)
+
+
+def _whole(since: Floats) -> Elapsed | None:
+    """The same of periods since the row before, at least 1."""
+    if np.maximum.reduce(since, axis=None, initial=0.0) < LOST:
         return None
-    return np.clip(np.rint(since / period), 1, np.iinfo(np.int16).max).astype(np.int16)
+    return np.clip(np.rint(since), 1, np.iinfo(np.int16).max).astype(np.int16)
 
 
 def _longest(period_s: float) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lab.course import FIRST, HEARD, LASTS, LEADING, PARTNER, Course, lost
 from lab.episodes import Change, Episode, Known, Outlook, Unseen, episode_id, pack
 from lab.groups import (
+    BURST,
     FAIRLY,
     FAULTS,
     IS_BEYOND,
@@ -98,7 +99,7 @@ class Tracker(Course):
 
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Course.PLAIN,
-        *("failed", "alarmed", "stuck", "followed", "age", "upset"),
+        *("failed", "alarmed", "stuck", "followed", "age", "upset", "hit", "over"),
         *("leads", "like", "beside", "blamed", "apart", "ended"),
     )
 
@@ -141,6 +142,10 @@ class Tracker(Course):
         self.ended = False
         """The stream has ended; should it go on, so does the episode."""
         self.outlook: Outlook | None = None
+        self.hit = 0
+        """The row in which a limit was reached first; 0 for none."""
+        self.over = 0
+        """For how many rows the sensor that spikes and that it is put down to has been beyond its limit."""
         self.told: tuple[float, tuple[bool, int, int], int] | None = None
         """Peak, verdict and last row of what was told."""
 
@@ -202,20 +207,26 @@ class Tracker(Course):
         if not self.peak >= score:
             self.peak, self.peak_at = (score if score == score else 0.0), t
 
-    def foresee(self, t: int, ahead: Sequence[Foreseen], blind: Sequence[int] = ()) -> None:
+    def foresee(self, t: int, ahead: Sequence[Foreseen], blind: Sequence[int] = (), back: Sequence[int] = ()) -> None:
         """Take in what a row says of the limits, of each sensor that has one, the soonest first; at the end of it.
 
-        What a failed sensor reads reaches none, unless it spikes, is only blamed, and that was foretold; nor will it,
-        unless it spikes. What it seemed to have reached before that was known is taken back; of one that spikes, once
-        it is back. Once a limit is reached the next to come is told: it may have been an alarm, and the trip follows.
-        Of a sensor that shows nothing it is told that it does not.
+        What a failed sensor reads reaches none, unless it spikes and is only blamed, and that was foretold, or has been
+        there for longer than a spike is; nor will it, unless it spikes. What it seemed to have reached before that was
+        known is taken back; of one that spikes, once it is back. So is what a single spike of any sensor reached. Once
+        a limit is reached the next to come is told: it may have been an alarm, and the trip follows. Of a sensor that
+        shows nothing it is told that it does not.
 
         Args:
             t: when.
             ahead: what the sensors say.
             blind: positions of those that are known to be frozen.
+            back: positions of those that spiked in the row before, as this one shows.
         """
         before = self.outlook or Outlook(None, None, None, None)
+        if self.hit == self.rows - 1 and before.reached in [self.sensors[at] for at in back]:
+            before = msgspec.structs.replace(before, reached=None, lead_s=None)
+            if before.first_s == 0.0:
+                before = msgspec.structs.replace(before, first_at=None, first_s=None)
         own, fault = self.whose or self.beside or (None, None)
         spikes = fault == FAULTS[IS_SPIKING]
         lost = {self.sensors[at] for at in blind} | (set() if own is None or spikes else {own})
@@ -223,20 +234,20 @@ class Tracker(Course):
         shown = [each.now() for each in ahead if not each.unseen and self.sensors[each.sensor] not in lost]
         foretold = spikes and self.failed is None and self.blamed is not None and before.sensor == own
         spike = next((each for each in shown if self.sensors[each.sensor] == own and each.time_s <= 0), None)
-        mute = spike is not None and not foretold
-        if self.failed is not None and before.reached == own and not mute:
+        self.over = 0 if spike is None else self.over + 1
+        mute = spike is not None and not foretold and self.over <= BURST
+        if self.failed is not None and before.reached == own and spike is None:
             before, self.outlook = Outlook(None, None, None, None), None
         rest = [each for each in shown if not mute or each is not spike]
+        hidden += [each for each in shown if mute and each is spike]
         seen = [each for each in rest if each.time_s < np.inf]
-        if mute and not seen and self.outlook is None:
-            return
         first = seen[0] if seen else Foreseen(np.inf, min((each.low_s for each in rest), default=np.inf), np.inf, -1)
         if first.time_s <= 0 and before.reached is not None:
             first = next((each for each in seen if each.time_s > 0), first)
         name = self.sensors[first.sensor] if seen else None
         reached, lead_s = before.reached, before.lead_s
         if seen and first.time_s <= 0 and reached is None:
-            reached, lead_s = name, (self.periods - 1) * self.period_s
+            reached, lead_s, self.hit = name, (self.periods - 1) * self.period_s, self.rows
         self.outlook = Outlook(
             sensor=name,
             time_s=_number(first.time_s),
@@ -249,7 +260,7 @@ class Tracker(Course):
             limit=_number(first.limit, None),
             silent_s=_number(first.silent_s) if first.silent_s > 0 else None,
             unseen=sorted((self._unseen(each) for each in hidden), key=_soonest),
-            watched=len(shown),
+            watched=len(rest),
         )
 
     def _unseen(self, each: Foreseen) -> Unseen:

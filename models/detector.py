@@ -167,7 +167,8 @@ class Detector(Protocol):
             state: of the rows before.
             block: as of `score`.
             read: (A, T, S) the block with readings a little beyond the measuring range: what is foretold goes by them.
-            elapsed: (A, T) periods since the row before, from 1: more where rows are lost. None: one everywhere.
+            elapsed: (A, T) periods since the row before: more than 1 where rows are lost, 0 for one in the same period.
+                None: 1 everywhere.
 
         Raises:
             ValueError: as `score`.

@@ -140,7 +140,8 @@ class Prognosis:
             active: (A, T) which rows want a forecast, usually those in an episode: the others cost little and have none
                 in sight. All of them if not given.
             each: also forecast every sensor.
-            elapsed: (A, T) periods since the row before, from 1: more where rows are lost. 1 everywhere if not given.
+            elapsed: (A, T) periods since the row before: more than 1 where rows are lost, 0 for one in the same period,
+                which tells no more than whether a limit is reached. 1 everywhere if not given.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -235,6 +236,8 @@ class Prognosis:
             elapsed: (A,) periods since the row before; None: one.
         """
         there = np.abs(x) < HUGE
+        if elapsed is not None and not elapsed.all():
+            return self._move_some(state, x, there, elapsed)
         late = elapsed is not None and bool((elapsed > 1).any())
         waited = state["missing"].astype(np.int32) + (1 if elapsed is None else elapsed[:, None])
         returns = there & (state["missing"] >= 0) & (waited > 1) if late or state["missing"].any() else None
@@ -297,10 +300,25 @@ class Prognosis:
             self._return(state, after, returns, waited)
         return after
 
+    def _move_some(self, state: State, x: Floats, there: NDArray[np.bool_], elapsed: NDArray[np.int16]) -> State:
+        """The same where rows of some assets are in the period of those before them: these move no averages."""
+        still = (elapsed == 0)[:, None] & (state["missing"] >= 0)
+        after = dict(self._move(state, np.where(still, np.nan, x), np.maximum(elapsed, 1)))
+        for name, where in self._where(still).items():
+            after[name] = np.where(where, state[name], after[name])
+        after["last"] = np.where(still & there, x, after["last"])
+        after["missing"] = np.where(still & there, np.int16(0), after["missing"])
+        return after
+
+    def _where(self, these: NDArray[np.bool_]) -> Mapping[str, NDArray[np.bool_]]:
+        """Of which numbers of the state some sensors (A, L) are, by name."""
+        wide = {"ladder": these[:, None], "busy": these[:, None], "since": these[:, None, self.of]}
+        return {name: wide.get(name, these) for name in self.initial(0)}
+
     def _without(self, state: State, these: NDArray[np.bool_]) -> State:
         """The state with some sensors (A, L) that have not begun."""
-        where = {"ladder": these[:, None], "busy": these[:, None], "since": these[:, None, self.of]}
-        return {name: np.where(where.get(name, these), first, state[name]) for name, first in self.initial(1).items()}
+        fresh = self.initial(1)
+        return {name: np.where(where, fresh[name], state[name]) for name, where in self._where(these).items()}
 
     def _return(
         self, before: State, after: dict[str, NDArray[Any]], these: NDArray[np.bool_], waited: NDArray[np.int32]

@@ -86,6 +86,20 @@ def test_lost_rows_bring_no_limit_nearer(rig: Rig, clocked: bool) -> None:
     assert leads[2] < 0.75 * leads[0], "what comes of not counting them"
 
 
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_rows_that_come_more_often_than_the_model_put_no_limit_off(rig: Rig, size: int) -> None:
+    pumps(rig, "plain", "often", clocked=False)
+    x = falling(380)
+    feed(rig, "plain", np.arange(380), x, clocked=False)
+    quarter = np.arange(4 * 380 - 3)
+    for first in range(0, len(quarter), size):
+        some_of = quarter[first : first + size]
+        rig.feed("often", START + some_of * SECOND // 4, x[some_of // 4])
+    assert told(rig, "often")["sensor"] == "pressure"
+    assert told(rig, "often")["time_s"] == told(rig, "plain")["time_s"]
+    check_replay(rig, "often")
+
+
 @pytest.mark.parametrize("clocked", [False, True])
 def test_with_lost_rows_live_is_replay_and_a_restart_changes_nothing(rig: Rig, clocked: bool) -> None:
     pumps(rig, "once", "row by row", "restarted", clocked=clocked)
@@ -234,6 +248,19 @@ def test_while_a_sensor_is_silent_its_time_goes_on_and_then_is_not_known(rig: Ri
     assert (back["sensor"], back["silent_s"], back["unseen"]) == ("pressure", None, [])
     assert back["time_s"] == pytest.approx(before["time_s"] - 31.0, abs=0.7 * before["time_s"])
     rig.feed("pump-1", seconds(119, 331), x[331:])
+    check_replay(rig, "pump-1")
+
+
+def test_a_spike_beyond_a_limit_reaches_none(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    x = falling()
+    x[300, SENSORS.index("level")] = 400.0
+    rig.feed("pump-1", seconds(301), x[:301])
+    assert told(rig, "pump-1")["reached"] == "level"
+    rig.feed("pump-1", seconds(1, 301), x[301:302])
+    assert (told(rig, "pump-1")["reached"], told(rig, "pump-1")["lead_s"]) == (None, None)
+    rig.feed("pump-1", seconds(148, 302), x[302:])
+    assert told(rig, "pump-1")["reached"] == "pressure"
     check_replay(rig, "pump-1")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab.course import FIRST, HEARD, LASTS, SETTLED
 from lab.episodes import Known, Outlook, Unseen, unpack
-from lab.groups import FAIRLY, FAULTS, IS_BEYOND, IS_RESTING, IS_STUCK, Ill
+from lab.groups import BURST, FAIRLY, FAULTS, IS_BEYOND, IS_RESTING, IS_STUCK, Ill
 from lab.spikes import MEMORY, Spikes
 from lab.tracker import QUIET_NS, RECENT, SHOWN, Foreseen, Tracker
 from models.detector import State
@@ -612,6 +612,40 @@ def test_what_a_spike_reached_is_taken_back_once_it_is_back() -> None:
     assert (tracker.outlook.reached, tracker.outlook.sensor) == ("b", "c"), "it is still beyond the limit"
     tracker.foresee(2 * SECOND, [Foreseen(80.0, 10.0, 90.0, 1), NOT])
     assert (tracker.outlook.reached, tracker.outlook.sensor) == (None, "b"), "between its spikes it tells the truth"
+
+
+def test_what_a_single_spike_of_a_sensor_reached_is_taken_back() -> None:
+    for first, kept in ((NOT, None), (Foreseen(500.0, 10.0, 900.0, 1), 500.0)):
+        tracker = grown()
+        tracker.foresee(0, [first])
+        for row, each, back in ((1, Foreseen(0.0, 0.0, 0.0, 0), ()), (2, NOT._replace(sensor=0), (0,))):
+            tracker.add(row * SECOND, 2.0, np.array([0.0, 1.0, 0.0]))
+            tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+            tracker.foresee(row * SECOND, [each, first] if row == 1 else [first, each], back=back)
+            assert tracker.outlook is not None
+            assert tracker.outlook.reached == ("a" if row == 1 else None)
+        assert (tracker.outlook.lead_s, tracker.outlook.first_s) == (None, kept)
+    tracker.foresee(3 * SECOND, [Foreseen(0.0, 0.0, 0.0, 0)])
+    for row, back in ((4, ()), (5, (0,))):  # it had been there before it spiked
+        tracker.add(row * SECOND, 2.0, np.array([0.0, 1.0, 0.0]))
+        tracker.foresee(row * SECOND, [Foreseen(0.0, 0.0, 0.0, 0)], back=back)
+        assert tracker.outlook.reached == "a"
+
+
+def test_what_stays_beyond_its_limit_for_longer_than_a_spike_has_reached_it() -> None:
+    tracker = grown()
+    tracker.failed = "b", "spiking"
+    for row in range(BURST + 3):
+        tracker.foresee(row * SECOND, [Foreseen(0.0, 0.0, 0.0, 1, 5.0), NOT])
+        assert tracker.outlook is not None
+        assert tracker.outlook.reached == (None if row < BURST else "b")
+        assert tracker.outlook.unseen == ([Unseen("b")] if row < BURST else []), "not: none in sight"
+        assert tracker.outlook.lead_s == (None if row < BURST else 3.0)
+    tracker = Tracker.restore("pump-1", json.loads(json.dumps(tracker.dump())))
+    tracker.foresee(0, [Foreseen(60.0, 10.0, 90.0, 1, 5.0), NOT])
+    tracker.foresee(0, [Foreseen(0.0, 0.0, 0.0, 1, 5.0), NOT])
+    assert tracker.outlook is not None
+    assert tracker.outlook.reached is None, "it was back"
 
 
 def test_what_was_foretold_before_goes_on_beside_a_failed_sensor() -> None:

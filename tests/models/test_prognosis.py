@@ -170,7 +170,7 @@ def test_blocks_of_any_size_give_the_same(prognosis: Prognosis, cuts: list[int])
     x[30:33, 2] = np.nan
     x[70:95] = np.nan
     x[100, 0] = np.inf
-    elapsed = np.random.default_rng(3).choice([1, 1, 1, 2, 5], (1, len(x))).astype(np.int16)
+    elapsed = np.random.default_rng(3).choice([0, 1, 1, 1, 2, 5], (1, len(x))).astype(np.int16)
     elapsed[0, 150] = 300
     end, whole = prognosis.score(prognosis.initial(1), x[None], each=True, elapsed=elapsed)
     state, parts = prognosis.initial(1), []
@@ -187,7 +187,7 @@ def test_many_assets_are_forecast_as_each_alone(prognosis: Prognosis) -> None:
     x[3, :20] = np.nan
     x[69, 100:104] = np.nan
     elapsed = np.ones(x.shape[:2], dtype=np.int16)
-    elapsed[3, 50:60], elapsed[4, 120] = 3, 250
+    elapsed[3, 50:60], elapsed[4, 120], elapsed[69, 99:130:2] = 3, 250, 0
     _, together = prognosis.score(prognosis.initial(70), x, each=True, elapsed=elapsed)
     assert together.each is not None
     for asset in (0, 3, 4, 69):
@@ -257,6 +257,26 @@ def test_on_a_straight_line_nothing_is_lost_with_the_rows(prognosis: Prognosis) 
             np.testing.assert_allclose(rows[name], whole[name], rtol=1e-9, err_msg=name)
     np.testing.assert_allclose(rows["busy"], whole["busy"], rtol=0.05)
     assert np.abs(rows["since"] - whole["since"]).max() <= 2, "it came to be beyond while nothing was there"
+
+
+def test_rows_within_a_period_move_nothing_but_show_what_is_reached(prognosis: Prognosis) -> None:
+    x = rising(6)[:150]
+    whole, told = prognosis.score(prognosis.initial(1), x[None], each=True)
+    often = np.repeat(x, 4, axis=0)
+    often[1::4] += 0.3
+    often[2::4] = np.nan
+    often[3::4] -= 0.3
+    elapsed = (np.arange(len(often)) % 4 == 0).astype(np.int16)[None]
+    state, of_often = prognosis.score(prognosis.initial(1), often[None], each=True, elapsed=elapsed)
+    np.testing.assert_array_equal(of_often.time_s[:, ::4], told.time_s)
+    for name in whole:
+        if name != "last":
+            np.testing.assert_array_equal(state[name], whole[name], err_msg=name)
+    beyond = x[-1:] + np.array([0.0, 0.0, 50.0, 0.0])
+    state, reached = prognosis.score(state, beyond[None], elapsed=np.zeros((1, 1), dtype=np.int16))
+    assert reached.time_s[0, 0] == 0.0
+    state, _ = prognosis.score(state, np.full((1, 1, 4), np.nan), elapsed=np.zeros((1, 1), dtype=np.int16))
+    assert (state["missing"] == 0).all(), "it is silent for no period yet"
 
 
 def test_what_returns_elsewhere_did_not_leap_there(prognosis: Prognosis) -> None:
