@@ -321,19 +321,16 @@ class Group:
         """What of an asset goes on after a gap; nothing for a model without such."""
         return b"".join(self.state[name][row].tobytes() for name in self.model.detector.trend)
 
-    def put_trend(self, row: int, content: bytes) -> None:
-        """Give an asset what `trend` told.
-
-        Raises:
-            ValueError: it is not of this model.
-        """
+    def put_trend(self, row: int, content: bytes) -> bool:
+        """Give an asset what `trend` told; False, and nothing is done, where that is of another lab."""
+        parts = [self.state[name][row : row + 1] for name in self.model.detector.trend]
+        if sum(part.nbytes for part in parts) != len(content):
+            return False
         start = 0
-        for name in self.model.detector.trend:
-            part = self.state[name][row : row + 1]
+        for part in parts:
             part[...] = np.frombuffer(content, part.dtype, part.size, start).reshape(part.shape)
             start += part.nbytes
-        if start != len(content):
-            raise ValueError("the trend of another model")
+        return True
 
     def accept(self, row: int) -> None:
         """Take where an asset stands for normal.

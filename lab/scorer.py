@@ -757,8 +757,9 @@ class Scorer:
                         group.put_lasting(int(at[row]), content)
             for row in anew.tolist() if self._trend else ():
                 trend = self._trend.pop(int(numbers[row]), None)
-                if trend is not None and begins[row] != CLOCK_BACK:
-                    group.put_trend(int(at[row]), trend.content)
+                if trend is None or begins[row] == CLOCK_BACK:
+                    continue
+                if group.put_trend(int(at[row]), trend.content):
                     elapsed = np.ones(rows.shape, dtype=np.int16) if elapsed is None else elapsed
                     elapsed[row, 0] = trend.elapsed
         places = self.members[int(numbers[0])].layout.places(group.model)  # in the same columns for all

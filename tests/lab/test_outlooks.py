@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from devices.frame import Asset, Channel
 from lab.episodes import Outlook, list_episodes
+from lab.rescoring import replay_scores
 from lab.scorer import Trend
 from models.detector import load, save
 from models.precursor import Precursor, fit
@@ -152,6 +153,20 @@ def test_after_a_longer_gap_in_an_episode_the_forecast_goes_on(rig: Rig, clocked
         check_replay(rig, asset)
     trends = "SELECT reason, trend IS NOT NULL FROM run WHERE asset = 'restarted' ORDER BY t"
     assert rig.store.db.execute(trends).fetchall() == [("first", 0), ("gap", 1)]
+
+
+def test_what_another_lab_knew_before_a_gap_is_left(rig: Rig) -> None:
+    pumps(rig, "pump-1", clocked=False)
+    x = falling()
+    feed(rig, "pump-1", np.delete(np.arange(360), np.arange(320, 350)), x, clocked=False)
+    rig.commit()
+    with rig.store.transaction() as db:
+        db.execute("UPDATE run SET trend = substr(trend, 1, 40) WHERE trend IS NOT NULL")
+    again = replay_scores(rig.memory, rig.store, "pump-1", START, START + 1000 * SECOND)
+    assert again.episodes[-1].outlook is not None
+    pumps(rig, "fresh", clocked=False)
+    feed(rig, "fresh", np.arange(350, 360), x, clocked=False)
+    assert msgspec.to_builtins(again.episodes[-1].outlook) == told(rig, "fresh")
 
 
 def test_a_gap_in_normal_operation_and_one_for_very_long_begin_anew(rig: Rig) -> None:
