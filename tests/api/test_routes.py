@@ -79,7 +79,10 @@ def test_the_model_in_use_is_that_of_the_newest_run(http: httpx.Client, config: 
     try:
         for t, model, offset in ((1, "first", b"x"), (2, "second", None), (3, None, None)):  # then its file is gone
             with sqlite3.connect(config.database) as db:
-                db.execute("INSERT INTO run VALUES ('tep-1', ?, ?, 'model', ?)", (t, model, offset))
+                db.execute(
+                    "INSERT INTO run (asset, t, model, reason, offset) VALUES ('tep-1', ?, ?, 'model', ?)",
+                    (t, model, offset),
+                )
             found = get(http, "assets/tep-1", schema.AssetDetail)
             assert (found["model"], found["accepted"]) == (model, offset is not None)
     finally:
