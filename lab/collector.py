@@ -39,6 +39,7 @@ from lab.inbox import Inbox
 from lab.intake import Intake
 from lab.ledger import Book
 from lab.live import Latency, Live, StoreState, build_status
+from lab.pending import forget
 from lab.quarantine import Quarantine
 from lab.running import Lock
 from lab.scoring import ScoringRuntime
@@ -596,7 +597,7 @@ class Collector:
             oldest = self.historian.stats().oldest
             if oldest is not None:
                 with self.store.transaction() as db:
-                    self.scoring.forget(db, oldest)
+                    forget(db, oldest)
         except (HistorianError, sqlite3.Error) as error:
             self._failed(error)
 

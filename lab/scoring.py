@@ -32,14 +32,13 @@ from lab.episodes import (
     find_episode,
     unpack,
     words_told,
-    write_episodes,
-    write_label,
 )
 from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
 from lab.naming import alike, as_known, tidied
+from lab.pending import Pending
 from lab.rescoring import (
     Behind,
     Replayed,
@@ -54,7 +53,7 @@ from lab.rescoring import (
     stretches,
 )
 from lab.scorer import NEVER, Run, Scorer
-from lab.store import Store, room
+from lab.store import Store
 from lab.tables import TableError
 from models.detector import Model, ModelError, State, dumps, loads, save
 from models.precursor import causes
@@ -72,51 +71,6 @@ TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
 SNAPSHOT_VERSION: Final = 20
-
-room(
-    "scoring",
-    """CREATE TABLE scoring_state (
-        asset TEXT PRIMARY KEY, model TEXT NOT NULL, t INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID""",
-    "CREATE TABLE late (asset TEXT NOT NULL, t INTEGER NOT NULL, PRIMARY KEY (asset, t)) WITHOUT ROWID",
-    """CREATE TABLE run (
-        asset TEXT NOT NULL, t INTEGER NOT NULL, model TEXT, reason TEXT NOT NULL, PRIMARY KEY (asset, t)
-    ) WITHOUT ROWID""",
-    "CREATE TABLE model (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
-    "ALTER TABLE run ADD COLUMN offset BLOB",
-    "CREATE TABLE library (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
-    """CREATE TABLE former (
-        asset TEXT NOT NULL, t INTEGER NOT NULL, clock TEXT, channels BLOB NOT NULL, PRIMARY KEY (asset, t)
-    ) WITHOUT ROWID""",
-)
-
-
-class _News:
-    """What is to be written to the database."""
-
-    def __init__(self) -> None:
-        self.episodes: dict[str, Episode] = {}
-        self.runs: list[Run] = []
-        self.models: dict[str, tuple[str, bytes]] = {}
-        """Name and content of the files of models that came into use, by id."""
-        self.libraries: dict[str, tuple[str, bytes]] = {}
-        """The same of libraries of causes, compressed."""
-        self.labels: dict[str, Word | None] = {}
-        """What the user said that episodes were; None: they took it back."""
-        self.late: list[tuple[str, int]] = []
-        self.former: list[tuple[str, int, str | None, bytes]] = []
-        """Assets with other channels by now: the last row that had those, their clock, and they (compressed JSON)."""
-
-    def then(self, later: "_News") -> "_News":
-        """This and what came after it."""
-        both = _News()
-        both.episodes = self.episodes | later.episodes
-        both.runs = self.runs + later.runs
-        both.models = self.models | later.models
-        both.libraries = self.libraries | later.libraries
-        both.labels = self.labels | later.labels
-        both.late = self.late + later.late
-        both.former = self.former + later.former
-        return both
 
 
 class ScoringRuntime:
@@ -152,9 +106,7 @@ class ScoringRuntime:
         """Models that no file holds, by kind."""
         self._learning: dict[int, Learner] = {}
         self._threads = ThreadPoolExecutor(1, "learn")
-        self._news = _News()
-        self._written: _News | None = None
-        """What stands in the transaction that is open."""
+        self.pending = Pending(store)
         self._again: set[tuple[int, int]] = set()
         """Rows scored from the store at the start: a gateway may send them once more."""
         self._snapshot_at = time.monotonic()
@@ -163,7 +115,6 @@ class ScoringRuntime:
         """Assets taken up from a snapshot that have not looked for a newer model yet."""
         self._unsaved: set[int] = set()
         """Assets whose learned model could not be written to its file."""
-        store.on_end(self._ended)
         self._look()
 
     def close(self) -> None:
@@ -182,7 +133,7 @@ class ScoringRuntime:
         member, last = self.scorer.members[number], int(self.scorer.last[number])
         if before is not None and last != NEVER and before != (member.asset.clock, member.layout):
             content = zlib.compress(msgspec.json.encode(before[1].channels))
-            self._news.former.append((asset.id, last, before[0], content))
+            self.pending.news.former.append((asset.id, last, before[0], content))
         self._learn_anew(number)
         if number not in self._declared:
             self._declared.add(number)
@@ -249,7 +200,7 @@ class ScoringRuntime:
                     library = read_library(self.models / name)
                     content = library.dumps()
                     known = Known(hashlib.blake2b(content, digest_size=6).hexdigest(), library)
-                    self._news.libraries[known.id] = name, zlib.compress(content)
+                    self.pending.news.libraries[known.id] = name, zlib.compress(content)
                 except LibraryError as error:
                     log.error("the causes cannot be used: %s", error)
                 self._libraries[name] = self._files[name], known
@@ -319,7 +270,7 @@ class ScoringRuntime:
 
             content = dumps(PipingPoint())
             self._ready[kind] = loads(content, kind)
-            self._news.models[self._ready[kind].id] = (f"{kind}.model", content)
+            self.pending.news.models[self._ready[kind].id] = (f"{kind}.model", content)
         return self._ready[kind]
 
     def _use(self, number: int, model: Model | None) -> None:
@@ -336,7 +287,7 @@ class ScoringRuntime:
             try:
                 content = (self.models / name).read_bytes()
                 model = loads(content, str(self.models / name))
-                self._news.models[model.id] = (name, content)
+                self.pending.news.models[model.id] = (name, content)
             except (OSError, ModelError) as error:
                 log.error("%s: the model cannot be used: %s", name, error)
             known = self._known[name] = (stamp, model)
@@ -395,8 +346,8 @@ class ScoringRuntime:
     def _turned(self, change: Change | None) -> None:
         """Note what came of a user's word on where an asset stands."""
         if change is not None:
-            self._news.episodes[change.episode.id] = change.episode
-        self._news.runs += self.scorer.runs
+            self.pending.news.episodes[change.episode.id] = change.episode
+        self.pending.news.runs += self.scorer.runs
         self.scorer.runs = []
 
     def _accept_lasting(self, after_s: float) -> None:
@@ -455,7 +406,7 @@ class ScoringRuntime:
                         self._take_out(id, self._libraries_there(set(_libraries_of(asset)) - {name}))
         except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
-        self._news.labels[id] = Word(cause, whose)
+        self.pending.news.labels[id] = Word(cause, whose)
         self._look()
         return name, cause
 
@@ -477,7 +428,7 @@ class ScoringRuntime:
         self._look()
         if before is None:
             return None
-        self._news.labels[id] = None
+        self.pending.news.labels[id] = None
         return before.cause
 
     def rename(self, asset: str, cause: str, name: str | None) -> tuple[str | None, int]:
@@ -525,7 +476,7 @@ class ScoringRuntime:
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
         its = {id: word for id, word in words.items() if word.cause in old}
-        self._news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
+        self.pending.news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
         self._look()
         return to, len(its)
 
@@ -535,7 +486,7 @@ class ScoringRuntime:
         Raises:
             KeyError: no such episode, or its asset is not here.
         """
-        found = self._news.episodes.get(id) or find_episode(self.store, id)
+        found = self.pending.episode(id)
         numbers = self._numbers()
         if found is None or found.asset not in numbers:
             raise KeyError(id)
@@ -545,8 +496,8 @@ class ScoringRuntime:
         """What users told of episodes of assets of a kind, by the episodes' ids, what is not written yet as well."""
         words = words_told(self.store, kind)
         assets = self._of_kind(kind)
-        for id, word in self._news.labels.items():
-            found = self._news.episodes.get(id) or find_episode(self.store, id)
+        for id, word in self.pending.news.labels.items():
+            found = self.pending.episode(id)
             if found is not None and found.asset in assets:
                 words.pop(id, None)
                 if word is not None:
@@ -587,7 +538,7 @@ class ScoringRuntime:
                     taken.add(id)
                     if noted is not None and noted.label != cause:
                         log.info("episode %s: what was told last is noted now: %s", id, cause)
-                        self._news.labels[id] = Word(cause, "instrument" if failed else "process")
+                        self.pending.news.labels[id] = Word(cause, "instrument" if failed else "process")
 
     def _stored_model(self, id: str) -> Model:
         """A model that is or was in use; thousands of assets share one.
@@ -701,7 +652,7 @@ class ScoringRuntime:
             stat = (self.models / name).stat()
             self._files[name] = (stat.st_mtime_ns, stat.st_size)
             self._known[name] = (self._files[name], model)
-        self._news.models[model.id] = (name, content)
+        self.pending.news.models[model.id] = (name, content)
         self._use(number, model)
         # the scorer has seen these rows pass by; they are not late for having waited
         self.scorer.last[number] = first.t[-1]
@@ -713,7 +664,7 @@ class ScoringRuntime:
 
     def _note(self, block: RowBlock, scored: Scored) -> None:
         """Keep for `save` what there is to tell."""
-        news = self._news
+        news = self.pending.news
         for _, episode in scored.changes:
             news.episodes[episode.id] = episode
         if self.scorer.runs:
@@ -742,7 +693,7 @@ class ScoringRuntime:
         """
         change = self.scorer.end(number)
         if change is not None:
-            self._news.episodes[change.episode.id] = change.episode
+            self.pending.news.episodes[change.episode.id] = change.episode
             log.info("asset %s has gone: its episode is closed", change.episode.asset)
 
     # the database
@@ -750,7 +701,7 @@ class ScoringRuntime:
     @property
     def waiting(self) -> bool:
         """Whether episodes or the user's word wait to be saved."""
-        return bool(self._news.episodes or self._news.runs or self._news.labels)
+        return self.pending.waiting
 
     def save(self, force: bool = False) -> None:
         """Write episodes, and at times snapshots, into the transaction that the caller has begun.
@@ -758,35 +709,14 @@ class ScoringRuntime:
         Args:
             force: snapshots in any case (at the end).
         """
-        news, self._news = self._news, _News()
-        self._written = news if self._written is None else self._written.then(news)
         with self.store.transaction() as db:
-            write_episodes(db, news.episodes.values())
-            models = [(id, name, content) for id, (name, content) in news.models.items()]
-            db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
-            libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
-            db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
-            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", news.runs)
-            for id, word in news.labels.items():
-                write_label(db, id, word)
-            db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
-            db.executemany("INSERT OR IGNORE INTO former VALUES (?, ?, ?, ?)", news.former)
+            self.pending.write(db)
             # many assets are many bytes: write them less often
             wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)
             if force or time.monotonic() - self._snapshot_at >= wait:
                 self._snapshot_at = time.monotonic()
                 self._again.clear()
                 self._snapshots(db)
-
-    def forget(self, db: sqlite3.Connection, oldest: int) -> None:
-        """Drop what is noted of rows from before the oldest that are kept. The caller has the transaction."""
-        db.execute("DELETE FROM late WHERE t < ?", (oldest,))
-        db.execute("DELETE FROM former WHERE t < ?", (oldest,))
-        db.execute(
-            "DELETE FROM run WHERE t < (SELECT max(t) FROM run AS later "
-            "WHERE later.asset = run.asset AND later.reason <> 'accept' AND later.t <= ?)",
-            (oldest,),
-        )
 
     def _snapshots(self, db: sqlite3.Connection) -> None:
         numbers = self.scorer.scored()
@@ -800,12 +730,6 @@ class ScoringRuntime:
         ids = [(self.scorer.members[number].asset.id,) for number in gone]
         db.executemany("DELETE FROM scoring_state WHERE asset = ?", ids)
         db.executemany("INSERT OR REPLACE INTO scoring_state VALUES (?, ?, ?, ?)", rows)
-
-    def _ended(self, committed: bool) -> None:
-        """What was committed needs no writing again; what was undone does."""
-        if self._written is not None and not committed:
-            self._news = self._written.then(self._news)
-        self._written = None
 
     def _restore(self, number: int, asset: Asset) -> bool:
         row = self.store.db.execute("SELECT model, t, state FROM scoring_state WHERE asset = ?", (asset.id,)).fetchone()
@@ -882,7 +806,7 @@ class ScoringRuntime:
         for piece in pieces:
             if piece.accept:
                 if change := self.scorer.accept_again(number, piece.offset):
-                    self._news.episodes[change.episode.id] = change.episode
+                    self.pending.news.episodes[change.episode.id] = change.episode
             elif piece.model != "":
                 try:
                     model = None if piece.model is None else self._stored_model(piece.model)
@@ -932,7 +856,7 @@ class ScoringRuntime:
                 self.ended(number)
         with self.store.transaction() as db:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
-                if id not in carried and id not in self._news.episodes:
+                if id not in carried and id not in self.pending.news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
 
 

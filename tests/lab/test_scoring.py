@@ -17,6 +17,7 @@ from lab.fitting import learn
 from lab.groups import Group
 from lab.historian import open_historian
 from lab.historian.base import Batch
+from lab.pending import forget
 from lab.scorer import Scorer
 from lab.scoring import replay_scores
 from models.detector import Model, dumps, load, loads, save
@@ -291,7 +292,7 @@ def test_what_is_noted_of_rows_that_are_not_kept_is_dropped(rig: Rig) -> None:
             del series[at]
     before = replay_scores(rig.memory, rig.store, "pump-1", int(t[600]), int(t[899]) + 1)
     with rig.store.transaction() as db:
-        rig.runtime.forget(db, oldest)
+        forget(db, oldest)
     runs = rig.store.db.execute("SELECT t, reason FROM run ORDER BY t").fetchall()
     assert runs == [(t[400], "gap"), (t[449] + 1, "accept"), (t[600], "gap")]
     assert rig.store.db.execute("SELECT count(*) FROM late").fetchone() == (8,)

@@ -194,7 +194,7 @@ def test_what_was_to_be_gone_on_with_ends_where_it_was_undone(rig: Rig) -> None:
     scorer, x = rig.runtime.scorer, moved(200, 5)
     rig.feed("pump-1", seconds(200), x)
     rig.runtime.accept("pump-1")
-    offset = rig.runtime._news.runs[-1].offset
+    offset = rig.runtime.pending.news.runs[-1].offset
     model = scorer.members[number].model
     scorer.use(number, model, offset, again=True)  # a run of the database that went on with it, of which no row is left
     scorer.use(number, model, None, again=True)  # and the next one, where it was undone
