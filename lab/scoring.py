@@ -4,10 +4,8 @@ What a model file says is copied into the database when it comes into use, with 
 `replay_scores` gives for stored readings exactly what was given live.
 """
 
-import hashlib
 import json
 import logging
-import os
 import sqlite3
 import time
 import zlib
@@ -22,7 +20,7 @@ import numpy as np
 
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
-from lab.causes import LibraryError, changing, library_there, read_library, write_library
+from lab.causes import LibraryError, changing, libraries_of, library_there, read_library, write_library
 from lab.episodes import (
     Change,
     Episode,
@@ -37,6 +35,7 @@ from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
+from lab.modelfiles import ModelFiles
 from lab.naming import alike, as_known, tidied
 from lab.pending import Pending
 from lab.rescoring import (
@@ -55,7 +54,7 @@ from lab.rescoring import (
 from lab.scorer import NEVER, Run, Scorer
 from lab.store import Store
 from lab.tables import TableError
-from models.detector import Model, ModelError, State, dumps, loads, save
+from models.detector import Model, ModelError, State
 from models.precursor import causes
 from models.precursor.causes import Library
 
@@ -63,8 +62,8 @@ __all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
 
 log = logging.getLogger("lab.scoring")
 
-LOOK_S: Final = 1.0
-"""How often the folder of models is looked at, and what is told once a second is found anew."""
+DRIFTS_S: Final = 1.0
+"""How often the drifts are found anew."""
 TOLD: Final = 3
 """Causes in the live frame."""
 TOGETHER: Final = 50_000
@@ -85,28 +84,18 @@ class ScoringRuntime:
             accept_after_s: take where an asset stands for normal when an episode of the process has lasted so long,
                 seconds of the asset's own clock, without a limit in sight; None: only when the user says so.
         """
-        self.models = models
         self.store = store
         self.accept_after_s = accept_after_s
+        self.pending = Pending(store)
+        self.files = ModelFiles(models, self.pending, self._choose_all)
         self.scorer = Scorer(self._library)
-        self._libraries: dict[str, tuple[tuple[int, int], Known | None]] = {}
-        """Libraries of causes read, by name, with time and size."""
         self._drifts: dict[int, float] = {}
-        self._drifts_at = -LOOK_S
+        self._drifts_at = -DRIFTS_S
         self._catching_up = False
         self._restored: dict[str, Known | None] = {}
         """Libraries of the episodes that are taken up at the start, by id."""
-        self._known: dict[str, tuple[tuple[int, int], Model | None]] = {}
-        """Model files read, by name, with time and size."""
-        self._files: dict[str, tuple[int, int]] = {}
-        self._looked = -LOOK_S
-        self._blind = False
-        """The folder of models could not be read at the last look."""
-        self._ready: dict[str, Model] = {}
-        """Models that no file holds, by kind."""
         self._learning: dict[int, Learner] = {}
         self._threads = ThreadPoolExecutor(1, "learn")
-        self.pending = Pending(store)
         self._again: set[tuple[int, int]] = set()
         """Rows scored from the store at the start: a gateway may send them once more."""
         self._snapshot_at = time.monotonic()
@@ -115,7 +104,7 @@ class ScoringRuntime:
         """Assets taken up from a snapshot that have not looked for a newer model yet."""
         self._unsaved: set[int] = set()
         """Assets whose learned model could not be written to its file."""
-        self._look()
+        self.files.look()
 
     def close(self) -> None:
         """End the learning thread; safe to call twice."""
@@ -147,7 +136,7 @@ class ScoringRuntime:
     def describe(self, number: int) -> dict[str, Any]:
         """What the live frame says of an asset beside its last row, see docs/architecture.md."""
         member = self.scorer.members[number]
-        if time.monotonic() - self._drifts_at >= LOOK_S:
+        if time.monotonic() - self._drifts_at >= DRIFTS_S:
             self._drifts, self._drifts_at = self.scorer.drifts(), time.monotonic()
         told: dict[str, Any] = {
             "limit": member.model.detector.limit if member.model else None,
@@ -185,62 +174,20 @@ class ScoringRuntime:
         """With what an episode that begins is compared; one that is in the database already, as it was then."""
         if self._catching_up and (noted := find_episode(self.store, id)) is not None:
             return None if noted.library is None else self._stored_library(noted.library)
-        return self._known_causes(number)
-
-    def _known_causes(self, number: int) -> Known | None:
-        """The library in use for an asset, of its model's sensors; of one that cannot be read, what it was before."""
         member = self.scorer.members[number]
-        sensors = member.model.detector.sensors if member.model is not None else ()
-        for name in _libraries_of(member.asset):
-            if name not in self._files:
-                continue
-            stamp, known = self._libraries.get(name, ((0, 0), None))
-            if stamp != self._files[name]:
-                try:
-                    library = read_library(self.models / name)
-                    content = library.dumps()
-                    known = Known(hashlib.blake2b(content, digest_size=6).hexdigest(), library)
-                    self.pending.news.libraries[known.id] = name, zlib.compress(content)
-                except LibraryError as error:
-                    log.error("the causes cannot be used: %s", error)
-                self._libraries[name] = self._files[name], known
-            if known is not None and known.library.knows(sensors):
-                return known
-        return None
+        return self.files.library(member.asset, member.model.detector.sensors if member.model is not None else ())
 
-    def _look(self) -> None:
-        """See which model files are there; assets whose file changed use it from their next row on.
-
-        While the folder cannot be read, what was there stays in use.
-        """
-        self._looked = time.monotonic()
-        files = {}
-        try:
-            with os.scandir(self.models) as entries:
-                for entry in entries:
-                    if entry.name.endswith((".model", ".causes.json")):
-                        with suppress(OSError):  # a link to nothing, or gone since it was listed
-                            stat = entry.stat()
-                            files[entry.name] = (stat.st_mtime_ns, stat.st_size)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if not self._blind:
-                log.error("%s: the folder of models cannot be read: %s", self.models, error.strerror)
-            self._blind = True
-            return
-        self._blind = False
-        if files != self._files:
-            self._files = files
-            for number in range(len(self.scorer.members)):
-                self._choose(number)
+    def _choose_all(self) -> None:
+        """Use what the files say from the assets' next rows on."""
+        for number in range(len(self.scorer.members)):
+            self._choose(number)
 
     def _choose(self, number: int) -> None:
         """Use the model that the files say, or learn one."""
         asset = self.scorer.members[number].asset
         for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
-            if name in self._files:
-                model = self._load(name)
+            if name in self.files.there:
+                model = self.files.model(name)
                 if model is None:
                     return  # unreadable: go on with what is there
                 if self.scorer.fits(number, model):
@@ -250,7 +197,7 @@ class ScoringRuntime:
                 log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
         if number in self._unsaved:
             return
-        if (model := self._made(asset.kind)) is not None and self.scorer.fits(number, model):
+        if (model := self.files.made(asset.kind)) is not None and self.scorer.fits(number, model):
             self._use(number, model)
             return
         self._use(number, None)
@@ -261,44 +208,17 @@ class ScoringRuntime:
         if (wanted := member.asset.learn_rows) and number not in self._learning:
             self._learning[number] = Learner(member.asset, wanted, member.layout.channels)
 
-    def _made(self, kind: str) -> Model | None:
-        """The model of a kind whose detector is made rather than fitted, where no file says otherwise."""
-        if kind != "piping":
-            return None
-        if kind not in self._ready:
-            from models.corrosion.live import PipingPoint
-
-            content = dumps(PipingPoint())
-            self._ready[kind] = loads(content, kind)
-            self.pending.news.models[self._ready[kind].id] = (f"{kind}.model", content)
-        return self._ready[kind]
-
     def _use(self, number: int, model: Model | None) -> None:
         member = self.scorer.members[number]
         if model is not None and (member.model is None or member.model.id != model.id):
             log.info("asset %s is scored with model %s", member.asset.id, model.id)
         self.scorer.use(number, model)
 
-    def _load(self, name: str) -> Model | None:
-        stamp = self._files[name]
-        known = self._known.get(name)
-        if known is None or known[0] != stamp:
-            model = None
-            try:
-                content = (self.models / name).read_bytes()
-                model = loads(content, str(self.models / name))
-                self.pending.news.models[model.id] = (name, content)
-            except (OSError, ModelError) as error:
-                log.error("%s: the model cannot be used: %s", name, error)
-            known = self._known[name] = (stamp, model)
-        return known[1]
-
     # rows
 
     def ingest(self, block: RowBlock) -> Scored:
         """Score a block of rows. Nothing of it is in the database before `save`."""
-        if time.monotonic() - self._looked >= LOOK_S:
-            self._look()
+        self.files.look_again()
         for number in self._undecided:
             self._choose(number)
         self._undecided.clear()
@@ -394,20 +314,20 @@ class ScoringRuntime:
         whose = kind or (before and before.kind) or found.kind
         try:
             sensors = self._model(number, found.model).detector.sensors
-            with changing(self.models):
+            with changing(self.files.folder):
                 name, library = self._library_to_tell(asset, sensors)
                 others = library.without_episode(id).causes  # who corrects the spelling does not want the old one
                 cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
                     library = library.with_example(cause, state, whose == "instrument", id)
-                    write_library(self.models / name, library)
+                    write_library(self.files.folder / name, library)
                     with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
-                        self._take_out(id, self._libraries_there(set(_libraries_of(asset)) - {name}))
+                        self._take_out(id, self._libraries_there(set(libraries_of(asset)) - {name}))
         except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self.pending.news.labels[id] = Word(cause, whose)
-        self._look()
+        self.files.look()
         return name, cause
 
     def take_back(self, id: str) -> str | None:
@@ -421,11 +341,11 @@ class ScoringRuntime:
         asset = self.scorer.members[number].asset
         before = self._words(asset.kind).get(id)
         try:
-            with changing(self.models):
-                self._take_out(id, self._libraries_there(_libraries_of(asset)))
+            with changing(self.files.folder):
+                self._take_out(id, self._libraries_there(libraries_of(asset)))
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
-        self._look()
+        self.files.look()
         if before is None:
             return None
         self.pending.news.labels[id] = None
@@ -455,11 +375,11 @@ class ScoringRuntime:
         if name is not None and not tidied(name):
             raise ValueError("the cause has no name")
         words, key = self._words(kind), alike(cause, kind)
-        files = {file for each in self._of_kind(kind) for file in _libraries_of(Asset(each, kind))}
-        self._look()
+        files = {file for each in self._of_kind(kind) for file in libraries_of(Asset(each, kind))}
+        self.files.look()
         try:
-            with changing(self.models):
-                libraries = self._libraries_there(sorted(files & self._files.keys()))
+            with changing(self.files.folder):
+                libraries = self._libraries_there(sorted(files & self.files.there.keys()))
                 told = {word.cause for word in words.values()}
                 told |= {each for library in libraries.values() for each in library.told_causes()}
                 old = {each for each in told if alike(each, kind) == key}
@@ -472,12 +392,12 @@ class ScoringRuntime:
                     for each in sorted(old & library.told_causes()):
                         changed = changed.without_cause(each) if to is None else changed.with_name(each, to)
                     if changed is not library:
-                        write_library(self.models / file, changed)
+                        write_library(self.files.folder / file, changed)
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
         its = {id: word for id, word in words.items() if word.cause in old}
         self.pending.news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
-        self._look()
+        self.files.look()
         return to, len(its)
 
     def _told_of(self, id: str) -> tuple[int, Episode]:
@@ -514,7 +434,7 @@ class ScoringRuntime:
         Raises:
             LibraryError: one cannot be read.
         """
-        there = {name: library_there(self.models / name) for name in names}
+        there = {name: library_there(self.files.folder / name) for name in names}
         return {name: library for name, library in there.items() if library is not None}
 
     def _take_out(self, episode: str, libraries: Mapping[str, Library]) -> None:
@@ -525,15 +445,15 @@ class ScoringRuntime:
         """
         for name, library in libraries.items():
             if episode in library.words():
-                write_library(self.models / name, library.without_episode(episode))
+                write_library(self.files.folder / name, library.without_episode(episode))
 
     def _take_up_words(self) -> None:
         """Note what a library was told just before the last collector died, without having noted it."""
-        files = sorted(name for name in self._files if name.endswith(".causes.json"))
+        files = sorted(name for name in self.files.there if name.endswith(".causes.json"))
         taken: set[str] = set()
         for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
             with suppress(LibraryError):  # it is told when it is to be used
-                for id, (cause, failed) in read_library(self.models / name).words().items():
+                for id, (cause, failed) in read_library(self.files.folder / name).words().items():
                     noted = None if id in taken else find_episode(self.store, id)
                     taken.add(id)
                     if noted is not None and noted.label != cause:
@@ -571,10 +491,10 @@ class ScoringRuntime:
         Raises:
             LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
         """
-        names = own, shared = _libraries_of(asset)
+        names = own, shared = libraries_of(asset)
         strange: dict[str, Library] = {}
         for name in names:
-            if (library := library_there(self.models / name)) is not None:
+            if (library := library_there(self.files.folder / name)) is not None:
                 if library.knows(sensors):
                     return name, library.with_sensors(sensors)
                 strange[name] = library
@@ -641,18 +561,9 @@ class ScoringRuntime:
             return None
         name = f"asset-{id}.model"
         about = {"rows": learner.wanted, "from": int(first.t[0]), "to": int(first.t[-1])}
-        content = dumps(detector, about)
-        model = loads(content, name)
-        try:
-            save(detector, self.models / name, about)
-        except ModelError as error:
-            log.error("the model that was learned cannot be kept: %s", error)
+        model, kept = self.files.add(name, detector, about)
+        if not kept:
             self._unsaved.add(number)
-        else:
-            stat = (self.models / name).stat()
-            self._files[name] = (stat.st_mtime_ns, stat.st_size)
-            self._known[name] = (self._files[name], model)
-        self.pending.news.models[model.id] = (name, content)
         self._use(number, model)
         # the scorer has seen these rows pass by; they are not late for having waited
         self.scorer.last[number] = first.t[-1]
@@ -858,11 +769,6 @@ class ScoringRuntime:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self.pending.news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
-
-
-def _libraries_of(asset: Asset) -> tuple[str, str]:
-    """Names of the libraries of causes for an asset: its own, and that of all of its kind."""
-    return f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
 
 
 def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:

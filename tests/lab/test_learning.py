@@ -170,7 +170,7 @@ def test_learning_after_a_deleted_model_goes_on_after_a_restart(rig: Rig) -> Non
     rig.feed("new", t[:100], x[:100])
     rig.commit(force=True)
     (rig.models / "pump.model").unlink()
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("new", t[100:150], x[100:150])
     rig.commit()
     rig.crash()

@@ -827,7 +827,7 @@ def test_which_sensors_failed_is_known_whatever_the_episodes_say(rig: Rig, size:
     rig.open()
     assert rig.runtime.describe(number)["instruments"] == [silent, spiking]
     save(refit("precursor", [record(600, 2)]), rig.models / "pump.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("pump-1", seconds(1, 600), x[:1])
     assert rig.runtime.describe(number)["instruments"] == []
 
@@ -840,7 +840,7 @@ def test_another_models_sensors_are_not_looked_for_in_what_failed_before(rig: Ri
     assert [each[0] for each in rig.runtime.describe(number)["instruments"]] == [SENSORS[5]]
     few = SENSORS[2:5]
     save(refit("precursor", [record(600, 2)[:, 2:5]], few), rig.models / "pump.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert rig.runtime.describe(number)["instruments"] == []
     rig.commit()
     rig.crash()

@@ -104,7 +104,7 @@ def test_what_was_accepted_outlives_a_gap_but_not_another_model(rig: Rig) -> Non
     assert only(rig).end == t[199]
     (rig.models / "pump.model").unlink()
     save(fitted("precursor"), rig.models / "pump.model", {"another": True})
-    rig.runtime._looked -= 10
+    rig.runtime.files._looked -= 10
     rig.feed("pump-1", t[700:], x[700:])
     rig.commit()
     assert len(list_episodes(rig.store, "pump-1")) == 2  # the new model was not asked to follow
@@ -166,7 +166,7 @@ def test_with_another_model_nothing_is_accepted_before_its_first_row_either(rig:
     rig.runtime.accept("pump-1")
     rig.feed("pump-1", t[200:], x[200:])
     save(fitted("precursor"), rig.models / "pump.model", {"another": True})
-    rig.runtime._look()
+    rig.runtime.files.look()
     with pytest.raises(ValueError, match="nothing was accepted"):
         rig.runtime.unaccept("pump-1")
 
@@ -306,7 +306,7 @@ def library_of(rig: Rig, name: str = "pump.causes.json") -> None:
             first = int(result.alarm[0].argmax())
             labelled.append(Labelled(cause, result.deviation[0, first:].astype(float), result.contributions[0, first:]))
     write_library(rig.models / name, learn(labelled, SENSORS))
-    rig.runtime._look()
+    rig.runtime.files.look()
 
 
 def test_an_episode_names_its_cause_and_a_replay_the_same(rig: Rig) -> None:
@@ -324,7 +324,7 @@ def test_an_episode_names_its_cause_and_a_replay_the_same(rig: Rig) -> None:
     assert episode.causes[0][0] == "leak"
     check_replay(rig, "pump-1")
     (rig.models / "pump.causes.json").unlink()  # what it was compared with is in the database
-    rig.runtime._look()
+    rig.runtime.files.look()
     check_replay(rig, "pump-1")
 
 
@@ -535,9 +535,9 @@ def test_a_broken_library_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.Log
     library_of(rig)
     number = rig.declare(PUMP, CHANNELS)
     rig.feed("pump-1", seconds(20), record(20, 1))
-    rig.runtime._known_causes(number)
+    rig.runtime.files.library(PUMP, SENSORS)
     (rig.models / "pump.causes.json").write_bytes(b"{}")
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("pump-1", seconds(130, 20), leaking()[:130])
     assert "pump.causes.json" in caplog.text
     assert rig.runtime.describe(number)["cause"] == "leak"
@@ -577,7 +577,7 @@ def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_
         rig.feed(asset, seconds(130, 300), leaking(300, 6)[:130])
         assert rig.runtime.describe(rig.numbers[asset])["causes"][0][0] == cause
     (rig.models / "asset-b.causes.json").unlink()
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("b", seconds(300, 430), leaking(300, 7))
     rig.commit()
     assert list_episodes(rig.store, "b")[0].library is None, "that of other sensors is passed over"
