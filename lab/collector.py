@@ -307,15 +307,15 @@ class Collector:
                     return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)
-                    library, cause = self.scoring.label(args.episode, args.cause, args.kind)
+                    library, cause = self.scoring.telling.label(args.episode, args.cause, args.kind)
                     return Reply(command.id, True, result={"episode": args.episode, "cause": cause, "library": library})
                 case "take_back":
                     episode = msgspec.convert(command.args, _TakeBack).episode
-                    before = self.scoring.take_back(episode)
+                    before = self.scoring.telling.take_back(episode)
                     return Reply(command.id, True, result={"episode": episode, "cause": before})
                 case "rename":
                     its = msgspec.convert(command.args, _Rename)
-                    name, episodes = self.scoring.rename(its.asset, its.cause, its.name)
+                    name, episodes = self.scoring.telling.rename(its.asset, its.cause, its.name)
                     return Reply(command.id, True, result={"cause": name, "episodes": episodes})
                 case _:
                     return Reply(

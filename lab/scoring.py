@@ -9,9 +9,8 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,23 +19,12 @@ import numpy as np
 
 from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Rows, Scored
-from lab.causes import LibraryError, changing, libraries_of, library_there, read_library, write_library
-from lab.episodes import (
-    Change,
-    Episode,
-    Kind,
-    Known,
-    Word,
-    find_episode,
-    unpack,
-    words_told,
-)
+from lab.episodes import Change, Known, find_episode
 from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learner, declared_limits, lesson
 from lab.modelfiles import ModelFiles
-from lab.naming import alike, as_known, tidied
 from lab.pending import Pending
 from lab.rescoring import (
     Behind,
@@ -53,10 +41,8 @@ from lab.rescoring import (
 )
 from lab.scorer import NEVER, Run, Scorer
 from lab.store import Store
-from lab.tables import TableError
-from models.detector import Model, ModelError, State
-from models.precursor import causes
-from models.precursor.causes import Library
+from lab.telling import Telling
+from models.detector import Model, ModelError
 
 __all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
 
@@ -89,6 +75,7 @@ class ScoringRuntime:
         self.pending = Pending(store)
         self.files = ModelFiles(models, self.pending, self._choose_all)
         self.scorer = Scorer(self._library)
+        self.telling = Telling(self.files, self.scorer, self.pending)
         self._drifts: dict[int, float] = {}
         self._drifts_at = -DRIFTS_S
         self._catching_up = False
@@ -243,7 +230,7 @@ class ScoringRuntime:
             KeyError: no such asset.
             NotPossible: it is not scored, or its model cannot.
         """
-        self._accept(self._numbers()[asset])
+        self._accept(self.scorer.number(asset))
         log.info("asset %s: where it stands is taken for normal", asset)
 
     def unaccept(self, asset: str) -> None:
@@ -253,12 +240,8 @@ class ScoringRuntime:
             KeyError: no such asset.
             NotPossible: nothing was accepted, or it is not scored yet.
         """
-        self._turned(self.scorer.unaccept(self._numbers()[asset]))
+        self._turned(self.scorer.unaccept(self.scorer.number(asset)))
         log.info("asset %s: what its model learnt is normal again", asset)
-
-    def _numbers(self) -> dict[str, int]:
-        """The assets' numbers, by their ids."""
-        return {member.asset.id: number for number, member in enumerate(self.scorer.members)}
 
     def _accept(self, number: int) -> None:
         self._turned(self.scorer.accept(number))
@@ -287,220 +270,6 @@ class ScoringRuntime:
             log.info(
                 "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
             )
-
-    def label(self, id: str, cause: str, kind: Kind | None = None) -> tuple[str, str]:
-        """Note that an episode was this, and compare those to come with it; gives the library's name and the cause's.
-
-        One of a sensor that failed without an alarm has nothing that could be compared, and is only noted.
-
-        Args:
-            id: of the episode.
-            cause: what it was; where it differs from the name of one known in case, width or blanks alone, that one.
-            kind: where that was; None for where it was told to be before, or else where the episode was put.
-
-        Raises:
-            KeyError: no such episode.
-            ValueError: the library cannot be read or written; it is left as it is, and nothing is noted.
-        """
-        number, found = self._told_of(id)
-        if not tidied(cause):
-            raise ValueError("the cause has no name")
-        asset = self.scorer.members[number].asset
-        tracker = self.scorer.tracker(number)
-        if tracker is not None and tracker.id == id:
-            found = tracker.episode()  # it is not written with every row
-        words = self._words(asset.kind)
-        before = words.pop(id, None)
-        whose = kind or (before and before.kind) or found.kind
-        try:
-            sensors = self._model(number, found.model).detector.sensors
-            with changing(self.files.folder):
-                name, library = self._library_to_tell(asset, sensors)
-                others = library.without_episode(id).causes  # who corrects the spelling does not want the old one
-                cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
-                if found.evidence or found.kind == "process":
-                    state = _in_order(unpack(found.evidence), sensors, library)
-                    library = library.with_example(cause, state, whose == "instrument", id)
-                    write_library(self.files.folder / name, library)
-                    with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
-                        self._take_out(id, self._libraries_there(set(libraries_of(asset)) - {name}))
-        except (LibraryError, ModelError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self.pending.news.labels[id] = Word(cause, whose)
-        self.files.look()
-        return name, cause
-
-    def take_back(self, id: str) -> str | None:
-        """Forget what was told of an episode; those to come are not compared with it. Gives what it was, if anything.
-
-        Raises:
-            KeyError: no such episode.
-            ValueError: a library cannot be read or written; nothing is forgotten.
-        """
-        number, _ = self._told_of(id)
-        asset = self.scorer.members[number].asset
-        before = self._words(asset.kind).get(id)
-        try:
-            with changing(self.files.folder):
-                self._take_out(id, self._libraries_there(libraries_of(asset)))
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self.files.look()
-        if before is None:
-            return None
-        self.pending.news.labels[id] = None
-        return before.cause
-
-    def rename(self, asset: str, cause: str, name: str | None) -> tuple[str | None, int]:
-        """Give what users told to be a cause another name, for all assets of a kind; None: forget that it was that.
-
-        What was learnt without being told (the simulated plant's faults) keeps its name, and what the lab itself made
-        of episodes before stays as it was.
-
-        Args:
-            asset: one of the kind.
-            cause: what was told, in any case and width.
-            name: the new name; where one like it is known, the two are one from now on.
-
-        Returns:
-            The name by now, and of how many episodes it was told.
-
-        Raises:
-            KeyError: no such asset, or nothing was told to be this.
-            ValueError: no name, or a library cannot be read or written; nothing is changed in the database.
-        """
-        kind = next((each.asset.kind for each in self.scorer.members if each.asset.id == asset), None)
-        if kind is None:
-            raise KeyError(asset)
-        if name is not None and not tidied(name):
-            raise ValueError("the cause has no name")
-        words, key = self._words(kind), alike(cause, kind)
-        files = {file for each in self._of_kind(kind) for file in libraries_of(Asset(each, kind))}
-        self.files.look()
-        try:
-            with changing(self.files.folder):
-                libraries = self._libraries_there(sorted(files & self.files.there.keys()))
-                told = {word.cause for word in words.values()}
-                told |= {each for library in libraries.values() for each in library.told_causes()}
-                old = {each for each in told if alike(each, kind) == key}
-                if not old:
-                    raise KeyError(cause)
-                known = told.union(*(each.causes for each in libraries.values())) - old
-                to = None if name is None else as_known(name, sorted(known), kind)
-                for file, library in libraries.items():
-                    changed = library
-                    for each in sorted(old & library.told_causes()):
-                        changed = changed.without_cause(each) if to is None else changed.with_name(each, to)
-                    if changed is not library:
-                        write_library(self.files.folder / file, changed)
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        its = {id: word for id, word in words.items() if word.cause in old}
-        self.pending.news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
-        self.files.look()
-        return to, len(its)
-
-    def _told_of(self, id: str) -> tuple[int, Episode]:
-        """An episode of which a user says something, and its asset's number.
-
-        Raises:
-            KeyError: no such episode, or its asset is not here.
-        """
-        found = self.pending.episode(id)
-        numbers = self._numbers()
-        if found is None or found.asset not in numbers:
-            raise KeyError(id)
-        return numbers[found.asset], found
-
-    def _words(self, kind: str) -> dict[str, Word]:
-        """What users told of episodes of assets of a kind, by the episodes' ids, what is not written yet as well."""
-        words = words_told(self.store, kind)
-        assets = self._of_kind(kind)
-        for id, word in self.pending.news.labels.items():
-            found = self.pending.episode(id)
-            if found is not None and found.asset in assets:
-                words.pop(id, None)
-                if word is not None:
-                    words[id] = word
-        return words
-
-    def _of_kind(self, kind: str) -> set[str]:
-        """Assets of a kind, those that have gone as well: their episodes and libraries are there still."""
-        return {id for (id,) in self.store.db.execute("SELECT id FROM asset WHERE kind = ?", (kind,))}
-
-    def _libraries_there(self, names: Iterable[str]) -> dict[str, Library]:
-        """Those of these libraries that there are, by name; to be `changing` meanwhile.
-
-        Raises:
-            LibraryError: one cannot be read.
-        """
-        there = {name: library_there(self.files.folder / name) for name in names}
-        return {name: library for name, library in there.items() if library is not None}
-
-    def _take_out(self, episode: str, libraries: Mapping[str, Library]) -> None:
-        """Write those of these libraries anew that were told something of an episode, without it.
-
-        Raises:
-            TableError: one cannot be written.
-        """
-        for name, library in libraries.items():
-            if episode in library.words():
-                write_library(self.files.folder / name, library.without_episode(episode))
-
-    def _take_up_words(self) -> None:
-        """Note what a library was told just before the last collector died, without having noted it."""
-        files = sorted(name for name in self.files.there if name.endswith(".causes.json"))
-        taken: set[str] = set()
-        for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
-            with suppress(LibraryError):  # it is told when it is to be used
-                for id, (cause, failed) in read_library(self.files.folder / name).words().items():
-                    noted = None if id in taken else find_episode(self.store, id)
-                    taken.add(id)
-                    if noted is not None and noted.label != cause:
-                        log.info("episode %s: what was told last is noted now: %s", id, cause)
-                        self.pending.news.labels[id] = Word(cause, "instrument" if failed else "process")
-
-    def _stored_model(self, id: str) -> Model:
-        """A model that is or was in use; thousands of assets share one.
-
-        Raises:
-            ModelError: it is not in the database, or cannot be read.
-        """
-        return self.scorer.model(id) or stored_model(self.store, id)
-
-    def _stored_library(self, id: str) -> Known | None:
-        """A library that episodes were compared with; at the start they share one as well."""
-        if id not in self._restored:
-            self._restored[id] = stored_library(self.store, id)
-        return self._restored[id]
-
-    def _model(self, number: int, id: str) -> Model:
-        """A model that an asset is or was scored with; the one in use may not be in the database yet.
-
-        Raises:
-            ModelError: there is none.
-        """
-        model = self.scorer.members[number].model
-        return model if model is not None and model.id == id else self._stored_model(id)
-
-    def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
-        """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
-
-        It has all the sensors. Where there is none that knows at least half of them, it is the asset's own.
-
-        Raises:
-            LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
-        """
-        names = own, shared = libraries_of(asset)
-        strange: dict[str, Library] = {}
-        for name in names:
-            if (library := library_there(self.files.folder / name)) is not None:
-                if library.knows(sensors):
-                    return name, library.with_sensors(sensors)
-                strange[name] = library
-        if not strange:
-            return shared, causes.none(sensors)
-        return own, strange.get(own, causes.none(sensors)).with_sensors(sensors)
 
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
@@ -642,6 +411,20 @@ class ScoringRuntime:
         db.executemany("DELETE FROM scoring_state WHERE asset = ?", ids)
         db.executemany("INSERT OR REPLACE INTO scoring_state VALUES (?, ?, ?, ?)", rows)
 
+    def _stored_model(self, id: str) -> Model:
+        """A model that is or was in use; thousands of assets share one.
+
+        Raises:
+            ModelError: it is not in the database, or cannot be read.
+        """
+        return self.scorer.model(id) or stored_model(self.store, id)
+
+    def _stored_library(self, id: str) -> Known | None:
+        """A library that episodes were compared with; at the start they share one as well."""
+        if id not in self._restored:
+            self._restored[id] = stored_library(self.store, id)
+        return self._restored[id]
+
     def _restore(self, number: int, asset: Asset) -> bool:
         row = self.store.db.execute("SELECT model, t, state FROM scoring_state WHERE asset = ?", (asset.id,)).fetchone()
         if row is None:
@@ -680,7 +463,7 @@ class ScoringRuntime:
         self._undecided.clear()
         self._restored.clear()
         self._end_lost_episodes()
-        self._take_up_words()
+        self.telling.take_up()
         return total
 
     def _goes_on(self, number: int) -> Behind | None:
@@ -769,11 +552,3 @@ class ScoringRuntime:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
                 if id not in carried and id not in self.pending.news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
-
-
-def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:
-    """Evidence of a model's sensors as that of a library's, found by name; of those that are not the model's, none."""
-    at = [sensors.index(name) if name in sensors else -1 for name in library.sensors]
-    there = np.array([position >= 0 for position in at])
-    ordered = {name: np.where(there, state[name][:, at], 0.0) for name in ("deviation", "share")}
-    return {"rows": state["rows"], **ordered}

@@ -190,7 +190,7 @@ def test_a_failed_sensor_is_told_without_an_alarm(rig: Rig, size: int) -> None:
         assert (episode.start, episode.end) == (START + first * SECOND, START + 300 * SECOND)
         assert episode.leading == [("current", 1.0)]
         assert 0.0 < episode.peak < 1.0
-        rig.runtime.label(episode.id, "cable")
+        rig.telling.label(episode.id, "cable")
         rig.commit()
         assert list_episodes(rig.store, episode.asset)[0].label == "cable"
         assert list(rig.models.glob("*.causes.json")) == []
@@ -479,7 +479,7 @@ def test_a_plant_that_moves_as_by_a_known_cause_does_not_do_so_because_of_a_sens
     x[300:, 0] += 30.0
     assert failed(rig, "known", x, size=size) == {None}
     (episode,) = list_episodes(rig.store, "known")
-    rig.runtime.label(episode.id, "strainer blocked")
+    rig.telling.label(episode.id, "strainer blocked")
     x[150:, 3] = x[149, 3]
     assert failed(rig, "both", x, size=size) == {("level", "frozen"), None}
     newest, oldest = list_episodes(rig.store, "both")
@@ -574,7 +574,7 @@ def test_what_a_user_told_of_a_failed_sensor_is_no_cause_in_the_process(rig: Rig
     for id, told in (("one", "level gauge stuck"), ("two", "level gauge stuck"), ("three", "strainer blocked")):
         assert failed(rig, id, x) == {("level", "frozen")}
         (episode,) = list_episodes(rig.store, id)
-        rig.runtime.label(episode.id, told)
+        rig.telling.label(episode.id, told)
     rig.stop()
     rig.open()
     assert failed(rig, "four", x) == {("level", "frozen")}
@@ -780,7 +780,7 @@ def test_what_is_like_a_known_cause_is_the_processs_whatever_failed(rig: Rig) ->
     x[400:, 0] += 20.0
     for id in ("one", "two", "three"):
         failed(rig, id, x, channels)
-        rig.runtime.label(list_episodes(rig.store, id)[0].id, "strainer blocked")
+        rig.telling.label(list_episodes(rig.store, id)[0].id, "strainer blocked")
     rig.stop()
     rig.open()
     x[200:, 5] = x[199, 5]
@@ -801,7 +801,7 @@ def test_a_user_says_whether_it_was_the_process(rig: Rig, kind: Kind) -> None:
     failed(rig, "one", x if kind == "process" else well, channels)
     told = list_episodes(rig.store, "one")[0]
     assert told.kind != kind, "so that the user's word differs"
-    rig.runtime.label(told.id, "strainer blocked", kind)
+    rig.telling.label(told.id, "strainer blocked", kind)
     rig.stop()
     rig.open()
     assert find_episode(rig.store, told.id) == msgspec.structs.replace(told, label="strainer blocked", label_kind=kind)
