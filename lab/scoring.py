@@ -10,7 +10,6 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +17,11 @@ import msgspec
 import numpy as np
 
 from devices.frame import Asset, Channel
-from lab.blocks import RowBlock, Rows, Scored
+from lab.blocks import RowBlock, Scored
 from lab.episodes import Change, Known, find_episode
-from lab.fitting import learn
 from lab.groups import Layout
 from lab.historian.base import Historian
-from lab.learning import Learner, declared_limits, lesson
+from lab.learning import Learned, Learning
 from lab.modelfiles import ModelFiles
 from lab.pending import Pending
 from lab.rescoring import (
@@ -81,8 +79,7 @@ class ScoringRuntime:
         self._catching_up = False
         self._restored: dict[str, Known | None] = {}
         """Libraries of the episodes that are taken up at the start, by id."""
-        self._learning: dict[int, Learner] = {}
-        self._threads = ThreadPoolExecutor(1, "learn")
+        self.learning = Learning()
         self._again: set[tuple[int, int]] = set()
         """Rows scored from the store at the start: a gateway may send them once more."""
         self._snapshot_at = time.monotonic()
@@ -95,7 +92,7 @@ class ScoringRuntime:
 
     def close(self) -> None:
         """End the learning thread; safe to call twice."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.learning.close()
 
     # assets and models
 
@@ -110,7 +107,7 @@ class ScoringRuntime:
         if before is not None and last != NEVER and before != (member.asset.clock, member.layout):
             content = zlib.compress(msgspec.json.encode(before[1].channels))
             self.pending.news.former.append((asset.id, last, before[0], content))
-        self._learn_anew(number)
+        self.learning.declare(number, member.asset, member.layout.channels)
         if number not in self._declared:
             self._declared.add(number)
             if self._restore(number, asset):
@@ -178,7 +175,7 @@ class ScoringRuntime:
                 if model is None:
                     return  # unreadable: go on with what is there
                 if self.scorer.fits(number, model):
-                    self._learning.pop(number, None)
+                    self.learning.drop(number)
                     self._use(number, model)
                     return
                 log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
@@ -188,12 +185,7 @@ class ScoringRuntime:
             self._use(number, model)
             return
         self._use(number, None)
-        self._begin_to_learn(number)
-
-    def _begin_to_learn(self, number: int) -> None:
-        member = self.scorer.members[number]
-        if (wanted := member.asset.learn_rows) and number not in self._learning:
-            self._learning[number] = Learner(member.asset, wanted, member.layout.channels)
+        self.learning.begin(number, asset, self.scorer.members[number].layout.channels)
 
     def _use(self, number: int, model: Model | None) -> None:
         member = self.scorer.members[number]
@@ -209,17 +201,57 @@ class ScoringRuntime:
         for number in self._undecided:
             self._choose(number)
         self._undecided.clear()
-        earlier = self.poll() if self._learning else []
-        learners = self._of_learners(block)
+        earlier = self.poll() if self.learning else []
+        learners = self.learning.rows_of(block)
         scored = self.scorer.ingest(block)
         for number, rows in learners:
             fresh = rows[~scored.late[rows]]
             if len(fresh):
-                self._learn(number, block.pick(fresh))
+                self.learning.add(number, block.pick(fresh))
         self._note(block, scored)
         if self.accept_after_s is not None and scored.alarm.any():
             self._accept_lasting(self.accept_after_s)
         return scored._replace(earlier=earlier) if earlier else scored
+
+    def poll(self) -> list[tuple[RowBlock, Scored]]:
+        """Take up models that were learned since; rows that had waited for them, with their scores."""
+        waited = []
+        for learned in self.learning.finished():
+            self._use_learned(learned)
+            if len(learned.rest.t):
+                scored = self.scorer.ingest(learned.rest)
+                self._note(learned.rest, scored)
+                waited.append((learned.rest, scored))
+        return waited
+
+    def _use_learned(self, learned: Learned) -> None:
+        number, first = learned.number, learned.first
+        about = {"rows": len(first.t), "from": int(first.t[0]), "to": int(first.t[-1])}
+        name = f"asset-{self.scorer.members[number].asset.id}.model"
+        model, kept = self.files.add(name, learned.detector, about)
+        if not kept:
+            self._unsaved.add(number)
+        self._use(number, model)
+        # the scorer has seen these rows pass by; they are not late for having waited
+        self.scorer.last[number] = first.t[-1]
+
+    def _note(self, block: RowBlock, scored: Scored) -> None:
+        """Keep for `save` what there is to tell."""
+        news = self.pending.news
+        for _, episode in scored.changes:
+            news.episodes[episode.id] = episode
+        if self.scorer.runs:
+            # what is scored again began as it says there
+            news.runs += [run for run in self.scorer.runs if not (self._catching_up and self._noted(run))]
+            self.scorer.runs = []
+        for row in np.flatnonzero(scored.late).tolist() if scored.late.any() else ():
+            key = (int(block.asset[row]), int(block.t[row]))
+            if key not in self._again:
+                news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
+
+    def _noted(self, run: Run) -> bool:
+        query = "SELECT 1 FROM run WHERE asset = ? AND t = ?"
+        return self.store.db.execute(query, (run.asset, run.t)).fetchone() is not None
 
     # the user's word
 
@@ -270,95 +302,6 @@ class ScoringRuntime:
             log.info(
                 "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
             )
-
-    def poll(self) -> list[tuple[RowBlock, Scored]]:
-        """Take up models that were learned since; rows that had waited for them, with their scores."""
-        done = []
-        for number, learner in list(self._learning.items()):
-            if learner.result is not None and learner.result.done():
-                del self._learning[number]
-                if (waited := self._learned(number, learner)) is not None:
-                    done.append(waited)
-        return done
-
-    def _of_learners(self, block: RowBlock) -> list[tuple[int, Rows]]:
-        if not self._learning:
-            return []
-        present = np.unique(block.asset).tolist()
-        return [(number, np.flatnonzero(block.asset == number)) for number in present if number in self._learning]
-
-    def _learn(self, number: int, block: RowBlock) -> None:
-        learner = self._learning[number]
-        learner.add(block)
-        self._enough(learner)
-
-    def _enough(self, learner: Learner) -> None:
-        """Begin to learn once there are rows enough."""
-        if learner.result is None and learner.rows >= learner.wanted:
-            first, _ = learner.parts()
-            runs, sensors, period_s = lesson(learner.asset, learner.channels, first)
-            limits = declared_limits(learner.channels)
-            learner.result = self._threads.submit(learn, runs, sensors, period_s, limits)
-
-    def _learn_anew(self, number: int) -> None:
-        """Go on learning with the channels that an asset has by now; what was learned of others is let go."""
-        learner, member = self._learning.get(number), self.scorer.members[number]
-        asset, channels = member.asset, member.layout.channels
-        if learner is None or (learner.asset == asset and learner.channels is channels):
-            return
-        if learner.result is not None:
-            learner.result.cancel()
-        if not asset.learn_rows:
-            del self._learning[number]
-            return
-        self._learning[number] = learner = learner.again(asset, asset.learn_rows, channels)
-        self._enough(learner)
-
-    def _learned(self, number: int, learner: Learner) -> tuple[RowBlock, Scored] | None:
-        """Use what was learned; the rows that waited, scored."""
-        assert learner.result is not None
-        first, rest = learner.parts()
-        id = learner.asset.id
-        try:
-            detector = learner.result.result()
-        except ValueError as error:
-            log.error("asset %s: nothing could be learned from %d rows: %s", id, learner.wanted, error)
-            again = self._learning[number] = Learner(learner.asset, learner.wanted, learner.channels)
-            if len(rest.t):
-                again.add(rest)
-                self._enough(again)
-            return None
-        name = f"asset-{id}.model"
-        about = {"rows": learner.wanted, "from": int(first.t[0]), "to": int(first.t[-1])}
-        model, kept = self.files.add(name, detector, about)
-        if not kept:
-            self._unsaved.add(number)
-        self._use(number, model)
-        # the scorer has seen these rows pass by; they are not late for having waited
-        self.scorer.last[number] = first.t[-1]
-        if not len(rest.t):
-            return None
-        scored = self.scorer.ingest(rest)
-        self._note(rest, scored)
-        return rest, scored
-
-    def _note(self, block: RowBlock, scored: Scored) -> None:
-        """Keep for `save` what there is to tell."""
-        news = self.pending.news
-        for _, episode in scored.changes:
-            news.episodes[episode.id] = episode
-        if self.scorer.runs:
-            # what is scored again began as it says there
-            news.runs += [run for run in self.scorer.runs if not (self._catching_up and self._noted(run))]
-            self.scorer.runs = []
-        for row in np.flatnonzero(scored.late).tolist() if scored.late.any() else ():
-            key = (int(block.asset[row]), int(block.t[row]))
-            if key not in self._again:
-                news.late.append((self.scorer.members[key[0]].asset.id, key[1]))
-
-    def _noted(self, run: Run) -> bool:
-        query = "SELECT 1 FROM run WHERE asset = ? AND t = ?"
-        return self.store.db.execute(query, (run.asset, run.t)).fetchone() is not None
 
     # the end of a stream
 
@@ -470,7 +413,7 @@ class ScoringRuntime:
         """An asset of which nothing has changed since its snapshot; None for any other."""
         member, known = self.scorer.members[number], int(self.scorer.last[number])
         id = member.asset.id
-        if number in self._learning or segments(self.store, id, known) != [Segment(known + 1, None, "")]:
+        if number in self.learning or segments(self.store, id, known) != [Segment(known + 1, None, "")]:
             return None
         query = "SELECT 1 FROM former WHERE asset = ? AND t > ?"
         changed = self.store.db.execute(query, (id, known)).fetchone() is not None
@@ -495,7 +438,7 @@ class ScoringRuntime:
         known = int(self.scorer.last[number])
         pieces = segments(self.store, asset.id, known)
         member.begun, back = member.begun or bool(pieces), known != NEVER
-        if known == NEVER and not pieces and number in self._learning:
+        if known == NEVER and not pieces and number in self.learning:
             pieces = [Segment(0, None, "")]
         for piece in pieces:
             if piece.accept:
@@ -511,11 +454,11 @@ class ScoringRuntime:
                     log.warning("asset %s: %s", asset.id, error)
                     break
                 if model is None:
-                    self._begin_to_learn(number)
+                    self.learning.begin(number, member.asset, member.layout.channels)
                 else:
-                    self._learning.pop(number, None)
+                    self.learning.drop(number)
             parts: Iterable[Stretch] = [Stretch(piece.start, piece.end, asset, declared)]
-            if number not in self._learning:  # else the rows are put in the columns of now
+            if number not in self.learning:  # else the rows are put in the columns of now
                 parts = stretches(self.store, asset, declared, piece.start, piece.end)
             for start, end, its, channels in parts:
                 self.scorer.declare(its, channels, back)
@@ -530,11 +473,9 @@ class ScoringRuntime:
 
     def _take_again(self, number: int, block: RowBlock) -> None:
         scored = self.scorer.ingest(block)
-        if number in self._learning and self.scorer.members[number].model is None:
-            self._learn(number, block)
-            result = self._learning[number].result
-            if result is not None:
-                result.exception()  # here it waits, so that what follows is scored with it
+        if number in self.learning and self.scorer.members[number].model is None:
+            self.learning.add(number, block)
+            if self.learning.wait(number):  # so that what follows is scored with it
                 self.poll()
         self._note(block, scored)
 

@@ -30,9 +30,9 @@ def test_learning_from_the_first_rows(tmp_path: Path, size: int) -> None:
     t = seconds(400)
     for row in range(0, 400, size):
         rig.feed("new", t[row : row + size], x[row : row + size])
-        if (learner := rig.runtime._learning.get(0)) and learner.result and row > 250:
+        if (learner := rig.runtime.learning.learners.get(0)) and learner.result and row > 250:
             wait([learner.result])
-    if learner := rig.runtime._learning.get(0):
+    if learner := rig.runtime.learning.learners.get(0):
         assert learner.result is not None
         wait([learner.result])
         rig.poll()
@@ -86,13 +86,13 @@ def test_learning_goes_on_with_other_channels(tmp_path: Path, rows: int, tags: t
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
     x, t = record(400, 1), seconds(400)
     rig.feed("new", t[:rows], x[:rows])
-    if (result := rig.runtime._learning[0].result) is not None:
+    if (result := rig.runtime.learning.learners[0].result) is not None:
         wait([result])
     now = x[:, [SENSORS.index(tag) if tag in SENSORS else 0 for tag in tags]]
     rig.declare(Asset("new", "csv", learn_rows=200), [Channel(tag) for tag in tags])
     rig.poll()
     rig.feed("new", t[rows:300], now[rows:300])
-    result = rig.runtime._learning[0].result
+    result = rig.runtime.learning.learners[0].result
     assert result is not None
     wait([result])
     rig.feed("new", t[300:], now[300:])
@@ -114,7 +114,7 @@ def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> N
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
     x, t = np.concatenate([record(200, 1), leaking(), record(300, 9)]), seconds(800)
     rig.feed("new", t[:200], x[:200])
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", t[200:500], x[200:500])
@@ -125,7 +125,7 @@ def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> N
     rig.open()
     assert rig.runtime.scorer.members[0].model is None
     rig.feed("new", t[500:700], x[500:700])
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", t[700:], x[700:])
@@ -147,7 +147,7 @@ def test_a_meter_runs_on_through_learning_restarts_and_gaps(tmp_path: Path, size
     ends = [*range(0, 6000, size), 6000]
     for row, last in itertools.pairwise(ends):
         rig.feed("new", t[row:last], x[row:last])
-        if (learner := rig.runtime._learning.get(0)) and learner.result:
+        if (learner := rig.runtime.learning.learners.get(0)) and learner.result:
             wait([learner.result])
         if row // 1000 != last // 1000:
             rig.commit()
@@ -176,7 +176,7 @@ def test_learning_after_a_deleted_model_goes_on_after_a_restart(rig: Rig) -> Non
     rig.crash()
     rig.open()
     rig.feed("new", t[150:300], x[150:300])
-    result = rig.runtime._learning[0].result
+    result = rig.runtime.learning.learners[0].result
     assert result is not None
     wait([result])
     rig.feed("new", t[300:], x[300:])
@@ -190,12 +190,12 @@ def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture
     rig.declare(Asset("new", "csv", learn_rows=100), CHANNELS)
     with caplog.at_level(logging.ERROR):
         rig.feed("new", seconds(100), np.full((100, 6), np.nan))
-        learner = rig.runtime._learning[0]
+        learner = rig.runtime.learning.learners[0]
         assert learner.result is not None
         wait([learner.result])
         rig.feed("new", seconds(100, 100), record(100, 1))
     assert "nothing could be learned" in caplog.text
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", seconds(20, 200), record(20, 2))

@@ -382,7 +382,7 @@ def test_limits_that_are_none_keep_no_asset_from_learning(tmp_path: Path, caplog
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=200), [Channel(tag, limits=limits.get(tag)) for tag in SENSORS])
     rig.feed("new", seconds(300), record(300, 5))
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.poll()

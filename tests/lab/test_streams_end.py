@@ -49,7 +49,7 @@ def test_rows_that_wait_for_a_model_are_scored_when_no_more_come(tmp_path: Path)
     give(lab, gateway, x[:150])
     assert lab.collector.intake.counters.scored == 0
     lab.commit()
-    wait([lab.collector.scoring._learning[0].result])
+    wait([lab.collector.scoring.learning.learners[0].result])
     second(lab)
     assert lab.collector.intake.counters.scored == 50 - WARM
     assert lab.collector._dirty
