@@ -4,9 +4,7 @@ What a model file says is copied into the database when it comes into use, with 
 `replay_scores` gives for stored readings exactly what was given live.
 """
 
-import json
 import logging
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Sequence
@@ -38,6 +36,7 @@ from lab.rescoring import (
     stretches,
 )
 from lab.scorer import NEVER, Run, Scorer
+from lab.snapshots import take_up_snapshot, write_snapshots
 from lab.store import Store
 from lab.telling import Telling
 from models.detector import Model, ModelError
@@ -53,7 +52,7 @@ TOLD: Final = 3
 TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 20
+"""Seconds from one snapshot to the next, with up to a thousand assets."""
 
 
 class ScoringRuntime:
@@ -110,7 +109,7 @@ class ScoringRuntime:
         self.learning.declare(number, member.asset, member.layout.channels)
         if number not in self._declared:
             self._declared.add(number)
-            if self._restore(number, asset):
+            if take_up_snapshot(self.store, self.scorer, number, self._stored_library):
                 self._undecided.add(number)
                 return number
         if number not in self._undecided:
@@ -160,6 +159,12 @@ class ScoringRuntime:
             return None if noted.library is None else self._stored_library(noted.library)
         member = self.scorer.members[number]
         return self.files.library(member.asset, member.model.detector.sensors if member.model is not None else ())
+
+    def _stored_library(self, id: str) -> Known | None:
+        """A library that episodes were compared with; at the start they share one as well."""
+        if id not in self._restored:
+            self._restored[id] = stored_library(self.store, id)
+        return self._restored[id]
 
     def _choose_all(self) -> None:
         """Use what the files say from the assets' next rows on."""
@@ -339,51 +344,9 @@ class ScoringRuntime:
             if force or time.monotonic() - self._snapshot_at >= wait:
                 self._snapshot_at = time.monotonic()
                 self._again.clear()
-                self._snapshots(db)
+                write_snapshots(db, self.scorer)
 
-    def _snapshots(self, db: sqlite3.Connection) -> None:
-        numbers = self.scorer.scored()
-        rows = []
-        for number, (head, content) in zip(numbers, self.scorer.dump(numbers), strict=True):
-            member = self.scorer.members[number]
-            assert member.model is not None
-            text = json.dumps({"v": SNAPSHOT_VERSION, **head}).encode()
-            rows.append((member.asset.id, member.model.id, int(self.scorer.last[number]), text + b"\n" + content))
-        gone = set(range(len(self.scorer.members))).difference(numbers)
-        ids = [(self.scorer.members[number].asset.id,) for number in gone]
-        db.executemany("DELETE FROM scoring_state WHERE asset = ?", ids)
-        db.executemany("INSERT OR REPLACE INTO scoring_state VALUES (?, ?, ?, ?)", rows)
-
-    def _stored_model(self, id: str) -> Model:
-        """A model that is or was in use; thousands of assets share one.
-
-        Raises:
-            ModelError: it is not in the database, or cannot be read.
-        """
-        return self.scorer.model(id) or stored_model(self.store, id)
-
-    def _stored_library(self, id: str) -> Known | None:
-        """A library that episodes were compared with; at the start they share one as well."""
-        if id not in self._restored:
-            self._restored[id] = stored_library(self.store, id)
-        return self._restored[id]
-
-    def _restore(self, number: int, asset: Asset) -> bool:
-        row = self.store.db.execute("SELECT model, t, state FROM scoring_state WHERE asset = ?", (asset.id,)).fetchone()
-        if row is None:
-            return False
-        id, t, blob = row
-        try:
-            model = self._stored_model(id)
-            text, _, content = blob.partition(b"\n")
-            head = json.loads(text)
-            if head["v"] != SNAPSHOT_VERSION:
-                raise ValueError(f"snapshot version {head['v']}")
-            self.scorer.restore(number, model, t, head, content, self._stored_library)
-        except (ModelError, ValueError, KeyError, TypeError) as error:
-            log.warning("asset %s: its last state cannot be taken up (%s): it begins anew", asset.id, error)
-            return False
-        return True
+    # after a restart
 
     def catch_up(self, historian: Historian) -> int:
         """Score again what was stored after the last snapshots; to be called once, when the known assets are declared.
@@ -446,7 +409,8 @@ class ScoringRuntime:
                     self.pending.news.episodes[change.episode.id] = change.episode
             elif piece.model != "":
                 try:
-                    model = None if piece.model is None else self._stored_model(piece.model)
+                    id = piece.model
+                    model = None if id is None else self.scorer.model(id) or stored_model(self.store, id)
                     self.scorer.use(number, model, piece.offset, again=True)
                     if piece.clock:
                         self.scorer.forget(number)
