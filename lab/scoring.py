@@ -1,7 +1,9 @@
-"""The scoring runtime of the collector: models as they appear, learning, snapshots, and the same scores again.
+"""The scoring runtime of the collector: which model scores which asset, live and again after a restart.
 
-What a model file says is copied into the database when it comes into use, with the row from which it is used, so that
-`replay_scores` gives for stored readings exactly what was given live.
+Its parts: the folder of models (`lab.modelfiles`), assets that learn (`lab.learning`), what users tell of episodes
+(`lab.telling`), snapshots (`lab.snapshots`), and what is to be written (`lab.pending`). What a model file says is
+copied into the database when it comes into use, with the row from which it is used, so that
+`lab.rescoring.replay_scores` gives for stored readings exactly what was given live.
 """
 
 import logging
@@ -24,10 +26,8 @@ from lab.modelfiles import ModelFiles
 from lab.pending import Pending
 from lab.rescoring import (
     Behind,
-    Replayed,
     Segment,
     Stretch,
-    replay_scores,
     segments,
     stored_blocks,
     stored_library,
@@ -40,8 +40,6 @@ from lab.snapshots import take_up_snapshot, write_snapshots
 from lab.store import Store
 from lab.telling import Telling
 from models.detector import Model, ModelError
-
-__all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
 
 log = logging.getLogger("lab.scoring")
 

@@ -11,7 +11,8 @@ from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Scored
 from lab.episodes import Change, Episode, list_episodes
 from lab.historian.base import Batch, HistorianStats, Latest, Series
-from lab.scoring import ScoringRuntime, replay_scores
+from lab.rescoring import replay_scores
+from lab.scoring import ScoringRuntime
 from lab.store import Store
 from lab.telling import Telling
 from tests.models.plants import SENSORS, record

@@ -11,7 +11,7 @@ import pytest
 from devices.frame import Asset, Channel
 from lab.episodes import list_episodes
 from lab.fitting import learn
-from lab.scoring import replay_scores
+from lab.rescoring import replay_scores
 from models.detector import load
 from models.precursor.detector import WARM
 from tests.lab.scoring_rig import CHANNELS, SECOND, START, Rig, check_replay, leaking, seconds

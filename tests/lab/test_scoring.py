@@ -18,8 +18,8 @@ from lab.groups import Group
 from lab.historian import open_historian
 from lab.historian.base import Batch
 from lab.pending import forget
+from lab.rescoring import replay_scores
 from lab.scorer import Scorer
-from lab.scoring import replay_scores
 from models.detector import Model, dumps, load, loads, save
 from models.precursor.detector import WARM
 from simulators import tep

@@ -14,7 +14,8 @@ from devices.quality import CODES
 from lab import groups, scorer
 from lab.episodes import list_episodes
 from lab.offline import score_table
-from lab.scoring import ScoringRuntime, replay_scores
+from lab.rescoring import replay_scores
+from lab.scoring import ScoringRuntime
 from lab.store import Store
 from lab.tables import Table
 from lab.text import text

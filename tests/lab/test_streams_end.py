@@ -18,8 +18,8 @@ from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector, scoring, store
 from lab.blocks import RowBlock
 from lab.episodes import list_episodes
+from lab.rescoring import replay_scores
 from lab.scorer import Scorer
-from lab.scoring import replay_scores
 from lab.sources import SECOND, Message
 from models.detector import load, save
 from models.precursor.detector import WARM
