@@ -416,7 +416,7 @@ class ScoringRuntime:
                     log.warning("asset %s: %s", asset.id, error)
                     break
                 if model is None:
-                    self.learning.begin(number, member.asset, member.layout.channels)
+                    self.learning.begin(number, asset, declared)  # whatever it was then: its rows come as of now
                 else:
                     self.learning.drop(number)
             parts: Iterable[Stretch] = [Stretch(piece.start, piece.end, asset, declared)]

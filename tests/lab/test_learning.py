@@ -109,6 +109,31 @@ def test_learning_goes_on_with_other_channels(tmp_path: Path, rows: int, tags: t
     rig.crash()
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_learning_begun_with_channels_that_are_gone_again_goes_on_after_a_restart(rig: Rig, restart: bool) -> None:
+    asset = Asset("new", "pump", learn_rows=200)
+    other = [Channel("a"), Channel("b"), *CHANNELS[:2]]  # too few for the model of its kind
+    now = [Channel("b"), *CHANNELS[:2], Channel("a")]
+    x, t = record(400, 1), seconds(400)
+    rig.declare(asset, CHANNELS)
+    rig.feed("new", t[:100], x[:100])
+    rig.commit(force=True)
+    rig.feed("new", t[100:120], x[100:120])
+    rig.declare(asset, other)
+    rig.feed("new", t[120:170], x[120:170, [2, 3, 0, 1]])
+    rig.declare(asset, now)
+    rig.feed("new", t[170:250], x[170:250, [3, 0, 1, 2]])
+    rig.commit()
+    if restart:
+        rig.crash()
+        rig.open()
+    learner = rig.runtime.learning.learners[0]
+    assert [channel.tag for channel in learner.channels] == [channel.tag for channel in now]
+    rows, _ = learner.parts()
+    np.testing.assert_array_equal(rows.t, t[120:250])
+    np.testing.assert_array_equal(rows.v, x[120:250, [3, 0, 1, 2]])
+
+
 def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
