@@ -164,11 +164,13 @@ class Telling:
         for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
             with suppress(LibraryError):  # it is told when it is to be used
                 for id, (cause, failed) in read_library(self.files.folder / name).words().items():
+                    word = Word(cause, "instrument" if failed else "process")
                     noted = None if id in taken else find_episode(self.store, id)
                     taken.add(id)
-                    if noted is not None and noted.label != cause:
+                    # an older lab did not note whose it was
+                    if noted is not None and (noted.label, noted.label_kind or word.kind) != word:
                         log.info("episode %s: what was told last is noted now: %s", id, cause)
-                        self.pending.news.labels[id] = Word(cause, "instrument" if failed else "process")
+                        self.pending.news.labels[id] = word
 
     def _told_of(self, id: str) -> tuple[int, Episode]:
         """An episode of which a user says something, and its asset's number.

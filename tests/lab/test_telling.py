@@ -178,6 +178,10 @@ def test_a_word_the_collector_died_of_is_noted_at_the_next_start(rig: Rig) -> No
     assert [only_label(rig, id) for id in (first, second)] == ["strainer blocked", "leak"]
     kinds = {each.id: each.label_kind for each in list_episodes(rig.store)}
     assert kinds == {first: "instrument", second: "process"}
+    rig.telling.label(second, "leak", "instrument")
+    rig.crash()
+    rig.open()
+    assert {each.label_kind for each in list_episodes(rig.store)} == {"instrument"}, "also where only that was new"
 
 
 def test_an_asset_that_has_gone_keeps_what_its_episodes_are_called_by_now(rig: Rig) -> None:
