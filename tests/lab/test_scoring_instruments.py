@@ -432,6 +432,33 @@ def test_what_was_far_out_is_back_wherever_it_lands_and_an_overshoot_is_none(rig
     assert failed(rig, f"step-{size}", x, size=size) == {None}
 
 
+@pytest.mark.parametrize("size", [1, 7, 201, 400])
+def test_one_wrong_reading_is_a_spike_though_noise_leaps_as_far(rig: Rig, size: int) -> None:
+    """The valve, which follows the level, says that it was none; but not when something was switched."""
+
+    def looped(count: int, seed: int, off: list[int]) -> np.ndarray:
+        x = apart(count, seed)
+        x[:, 5] = 1.0
+        for row in off:
+            x[row : row + 20, 5] = 0.0
+        x[:, 3] += 10.0 * x[:, 5]
+        x[:, 4] = 2.0 * x[:, 3] - 15.0 * x[:, 5] + 0.01 * np.random.default_rng(seed).normal(size=count)
+        return x
+
+    known = looped(900, 1, [100, 300, 500, 700])
+    save(refit("precursor", [known]), rig.models / "pump.model")
+    x = looped(400, 9, [])
+    x[200, 3] += 2.0
+    assert np.abs(np.diff(x[199:202, 3])).max() < np.abs(np.diff(known[:, 3])).max()
+    assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
+    x = looped(400, 9, [201])
+    x[200, 3] += 2.0
+    assert failed(rig, f"switched-{size}", x, size=size) == {None}
+    x = looped(400, 9, [])
+    x[200:, 4] += 4.0  # the controller itself
+    assert failed(rig, f"controller-{size}", x, size=size) == {None}
+
+
 @pytest.mark.parametrize("size", [1, 7, 500])
 def test_spikes_of_before_are_named_with_what_they_do_not_explain(rig: Rig, size: int) -> None:
     x = record(500, 5)
