@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from devices.frame import Asset
 from lab.fitting import TEP_PERIOD_S
 from lab.running import alone
 from lab.tables import write_whole
@@ -32,6 +33,11 @@ OLDEST: Final = 200
 
 class LibraryError(Exception):
     """A library of causes cannot be used; the text names the file and says why."""
+
+
+def libraries_of(asset: Asset) -> tuple[str, str]:
+    """Names of the libraries for an asset: its own, and that of all of its kind."""
+    return f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
 
 
 def read_library(path: Path) -> Library:

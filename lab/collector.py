@@ -39,6 +39,7 @@ from lab.inbox import Inbox
 from lab.intake import Intake
 from lab.ledger import Book
 from lab.live import Latency, Live, StoreState, build_status
+from lab.pending import forget
 from lab.quarantine import Quarantine
 from lab.running import Lock
 from lab.scoring import ScoringRuntime
@@ -306,15 +307,15 @@ class Collector:
                     return Reply(command.id, True, result={"asset": asset})
                 case "label":
                     args = msgspec.convert(command.args, _Label)
-                    library, cause = self.scoring.label(args.episode, args.cause, args.kind)
+                    library, cause = self.scoring.telling.label(args.episode, args.cause, args.kind)
                     return Reply(command.id, True, result={"episode": args.episode, "cause": cause, "library": library})
                 case "take_back":
                     episode = msgspec.convert(command.args, _TakeBack).episode
-                    before = self.scoring.take_back(episode)
+                    before = self.scoring.telling.take_back(episode)
                     return Reply(command.id, True, result={"episode": episode, "cause": before})
                 case "rename":
                     its = msgspec.convert(command.args, _Rename)
-                    name, episodes = self.scoring.rename(its.asset, its.cause, its.name)
+                    name, episodes = self.scoring.telling.rename(its.asset, its.cause, its.name)
                     return Reply(command.id, True, result={"cause": name, "episodes": episodes})
                 case _:
                     return Reply(
@@ -596,7 +597,7 @@ class Collector:
             oldest = self.historian.stats().oldest
             if oldest is not None:
                 with self.store.transaction() as db:
-                    self.scoring.forget(db, oldest)
+                    forget(db, oldest)
         except (HistorianError, sqlite3.Error) as error:
             self._failed(error)
 

@@ -49,7 +49,7 @@ class Course:
     )
     """What a snapshot keeps as it is."""
     ARRAYS: ClassVar[tuple[str, ...]] = (
-        *("shares", "first", "outside", "lately", "moved", "away", "off", "last_known", "beyond", "recent"),
+        *("shares", "first", "outside", "lately", "moved", "away", "off", "last_known", "beyond", "recent", "residual"),
     )
 
     def __init__(
@@ -89,6 +89,8 @@ class Course:
         """(SETTLED + 2, S) the last rows' values, the newest last; before them the row before the episode."""
         if prior is not None:
             self.recent[-1] = prior
+        self.residual: NDArray[np.float32] = np.zeros(len(sensors), dtype=np.float32)
+        """(S,) of the first row."""
         self.evidence = causes.initial(1, len(sensors))
         self.know(known)
 

@@ -95,6 +95,11 @@ class Outlook(msgspec.Struct, frozen=True):
     watched: int | None = None
     """How many others there are: 0 is that nothing is known. None: an older lab did not say."""
 
+    @property
+    def in_sight(self) -> bool:
+        """Whether a limit is in sight, or was when its sensor showed something last."""
+        return self.sensor is not None or any(each.time_s is not None for each in self.unseen)
+
 
 class Episode(msgspec.Struct, frozen=True):
     """One episode of an asset; times in UTC nanoseconds."""

@@ -1,5 +1,6 @@
 """Fitting models: from records in files, from the first rows of an asset, and for the simulated plant."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.frame import Channel
 from lab.cells import commas, missing, narrow, number
-from lab.learning import declared_limits
 from lab.scorer import GAP_PERIODS
 from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
@@ -17,6 +18,8 @@ from lab.textfile import read_text
 from models.detector import Floats, Model, ModelError, dumps, load, loads, save
 from models.precursor import LEAST_ROWS, Precursor, Resolution, coarser, fit, resolution, rounded, wild
 from models.precursor.resolution import LOOK
+
+log = logging.getLogger("lab.fitting")
 
 WILD_NAMED: Final = 5
 """So many readings that were left out are named."""
@@ -39,6 +42,23 @@ TEP_PERIOD_S: Final = 180.0
 TEP_SEED: Final = 20_000
 
 Limits = Mapping[str, tuple[float | None, float | None]]
+
+
+def declared_limits(channels: Sequence[Channel], alarms: bool = True) -> Limits:
+    """Lower and upper limit of the channels that have one: the trip, or else (with `alarms`) the alarm.
+
+    Those of which the lower one is not the lower one (0 and 0, as devices say that have none set) are left out.
+    """
+    found = {}
+    for channel in channels:
+        if (limits := channel.limits) is not None and channel.role != "status":
+            low = limits.lo_alarm if alarms and limits.lo_trip is None else limits.lo_trip
+            high = limits.hi_alarm if alarms and limits.hi_trip is None else limits.hi_trip
+            if low is not None and high is not None and low >= high:
+                log.warning("limits %g and %g of %s are none: they are left out", low, high, channel.tag)
+            elif low is not None or high is not None:
+                found[channel.tag] = low, high
+    return found
 
 
 def learn(

@@ -7,6 +7,7 @@ import numpy as np
 
 from devices.frame import Asset
 from lab.between import Between
+from lab.course import BEGUN
 from lab.episodes import Change, Known, episode_id
 from lab.groups import IS_BEYOND, IS_FROZEN, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
@@ -188,6 +189,14 @@ def follow(
                 spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
             echoes = group.echoes(spiked, shares[row])
             tracker.began_with(group.burst(places, since), group.lone(places, since), echoes)
+            if result.residual is not None and tracker.rows <= BEGUN:
+                now = result.residual[rows.asset, row]
+                if tracker.rows == 1:
+                    tracker.residual = now.copy()
+                elif (
+                    tracker.failed is None and (sensor := group.wrong(places, since, tracker.residual, now)) is not None
+                ):
+                    tracker.misread(sensor)
         if spikes is not None:
             for sensor, origin in spikes.bursts(period, tracker.rows, group.far):
                 if tracker.failed is None and tracker.beside is None:

@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Counts = NDArray[np.int32]
+Singles = NDArray[np.float32]
 Elapsed = NDArray[np.int16]
 """(A, T) periods since the row before."""
 
@@ -61,6 +62,10 @@ SHORT: Final = 2
 """And where it is not known that it began with such a leap, so many."""
 WITHIN: Final = 0.1
 """Where a burst came from is not always known; then it ends so much of their span within the usual values."""
+STANDS_OUT: Final = 20.0
+"""Standard deviations by which one wrong reading must stand out to be what an episode began with."""
+EXPLAINS: Final = 0.8
+"""And so much it must explain of all that is not as foretold, in its row and the next."""
 ECHO: Final = 3.0
 """Standard deviations by which a spike must move what another sensor should read, for it to lead because of that."""
 NEARLY: Final = 0.25
@@ -587,6 +592,24 @@ class Group:
         if not (abs(top - after) >= least and abs(after - origin) <= BACK * abs(top - origin)):
             return 0.0
         return float(abs(top - after) / self.leap[sensor]) if self.told[sensor] else 1.0
+
+    def wrong(self, places: Places, x: Floats, first: Singles, second: Singles) -> int | None:
+        """The measurement of which one wrong reading explains how an episode began; None where none does.
+
+        Nor where a state changed that moves it: what is switched makes others leap.
+
+        Args:
+            places: where the sensors stand.
+            x: (3, S) the row before the episode and its first two.
+            first: (S,) residuals of the first one.
+            second: (S,) of the second.
+        """
+        by, part = self.model.detector.additive(first, second)
+        can = places.measured & self.moves & (np.abs(by) >= STANDS_OUT)
+        can[self.states] = False
+        can &= ~self.bound[(np.diff(x[:, self.states], axis=0) != 0).any(axis=0)].any(axis=0)
+        sensor = int(np.argmax(np.where(can, part, 0.0)))
+        return sensor if can[sensor] and part[sensor] >= EXPLAINS else None
 
     def echoes(self, spiked: Counts, shares: Floats) -> Flags:
         """(S,) of the sensors whose spike is over for so many rows (S,), those of which it makes others lead.

@@ -1,14 +1,16 @@
-"""The first rows of an asset that has no model yet: what is learned from them, and what waits meanwhile."""
+"""Assets that have no model yet: their first rows, what is learned from them, and what waits meanwhile."""
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
 from devices.frame import Asset, Channel
 from devices.quality import BAD, is_bad
-from lab.blocks import Floats, RowBlock
+from lab.blocks import Floats, RowBlock, Rows
+from lab.fitting import declared_limits, learn
 from lab.scorer import GAP_NS, GAP_PERIODS
 from models.detector import Detector
 
@@ -54,21 +56,105 @@ class Learner:
         return joined.pick(slice(None, self.wanted)), joined.pick(slice(self.wanted, None))
 
 
-def declared_limits(channels: Sequence[Channel], alarms: bool = True) -> dict[str, tuple[float | None, float | None]]:
-    """Lower and upper limit of the channels that have one: the trip, or else (with `alarms`) the alarm.
+class Learned(NamedTuple):
+    """What an asset's first rows taught."""
 
-    Those of which the lower one is not the lower one (0 and 0, as devices say that have none set) are left out.
-    """
-    found = {}
-    for channel in channels:
-        if (limits := channel.limits) is not None and channel.role != "status":
-            low = limits.lo_alarm if alarms and limits.lo_trip is None else limits.lo_trip
-            high = limits.hi_alarm if alarms and limits.hi_trip is None else limits.hi_trip
-            if low is not None and high is not None and low >= high:
-                log.warning("limits %g and %g of %s are none: they are left out", low, high, channel.tag)
-            elif low is not None or high is not None:
-                found[channel.tag] = low, high
-    return found
+    number: int
+    """The scorer's, of the asset."""
+    detector: Detector
+    first: RowBlock
+    """The rows that it was learned from."""
+    rest: RowBlock
+    """Those that waited meanwhile."""
+
+
+class Learning:
+    """The assets that learn, by the scorer's numbers; one thread beside the caller's fits one after another."""
+
+    def __init__(self) -> None:
+        self.learners: dict[int, Learner] = {}
+        self._threads = ThreadPoolExecutor(1, "learn")
+
+    def __len__(self) -> int:
+        return len(self.learners)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self.learners
+
+    def close(self) -> None:
+        """End the thread; safe to call twice."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, number: int, asset: Asset, channels: Sequence[Channel]) -> None:
+        """Have an asset learn from its next rows on if it wants to, and does not already."""
+        if asset.learn_rows and number not in self.learners:
+            self.learners[number] = Learner(asset, asset.learn_rows, channels)
+
+    def drop(self, number: int) -> None:
+        """An asset has no need to learn any more."""
+        self.learners.pop(number, None)
+
+    def declare(self, number: int, asset: Asset, channels: Sequence[Channel]) -> None:
+        """Go on learning with what an asset is by now; what was learned of other channels is let go."""
+        learner = self.learners.get(number)
+        if learner is None or (learner.asset == asset and learner.channels is channels):
+            return
+        if learner.result is not None:
+            learner.result.cancel()
+        if not asset.learn_rows:
+            del self.learners[number]
+            return
+        self.learners[number] = learner = learner.again(asset, asset.learn_rows, channels)
+        self._enough(learner)
+
+    def rows_of(self, block: RowBlock) -> list[tuple[int, Rows]]:
+        """The assets in a block that learn, and their rows in it."""
+        if not self.learners:
+            return []
+        present = np.unique(block.asset).tolist()
+        return [(number, np.flatnonzero(block.asset == number)) for number in present if number in self.learners]
+
+    def add(self, number: int, block: RowBlock) -> None:
+        """Take in rows of an asset that learns."""
+        learner = self.learners[number]
+        learner.add(block)
+        self._enough(learner)
+
+    def wait(self, number: int) -> bool:
+        """Wait until what an asset learns is `finished`; false where it has not enough rows yet."""
+        result = self.learners[number].result
+        if result is None:
+            return False
+        result.exception()
+        return True
+
+    def finished(self) -> list[Learned]:
+        """What was learned since; whoever could not learn anything begins again with the rows that waited."""
+        found = []
+        for number, learner in list(self.learners.items()):
+            if learner.result is None or not learner.result.done():
+                continue
+            del self.learners[number]
+            first, rest = learner.parts()
+            try:
+                found.append(Learned(number, learner.result.result(), first, rest))
+            except ValueError as error:
+                log.error(
+                    "asset %s: nothing could be learned from %d rows: %s", learner.asset.id, learner.wanted, error
+                )
+                again = self.learners[number] = Learner(learner.asset, learner.wanted, learner.channels)
+                if len(rest.t):
+                    again.add(rest)
+                    self._enough(again)
+        return found
+
+    def _enough(self, learner: Learner) -> None:
+        """Begin to learn once there are rows enough."""
+        if learner.result is None and learner.rows >= learner.wanted:
+            first, _ = learner.parts()
+            runs, sensors, period_s = lesson(learner.asset, learner.channels, first)
+            limits = declared_limits(learner.channels)
+            learner.result = self._threads.submit(learn, runs, sensors, period_s, limits)
 
 
 def lesson(asset: Asset, channels: Sequence[Channel], block: RowBlock) -> tuple[list[Floats], list[str], float]:

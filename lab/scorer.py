@@ -171,6 +171,14 @@ class Scorer:
         self._clocked[number] = self._clock_at[number] >= 0
         return number
 
+    def number(self, id: str) -> int:
+        """The number of an asset.
+
+        Raises:
+            KeyError: it is not entered.
+        """
+        return self._numbers[id]
+
     def declared(self, id: str) -> tuple[str | None, Layout] | None:
         """The clock and the channels of an asset; None for one that is not entered."""
         number = self._numbers.get(id)

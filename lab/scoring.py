@@ -1,19 +1,15 @@
-"""The scoring runtime of the collector: models as they appear, learning, snapshots, and the same scores again.
+"""The scoring runtime of the collector: which model scores which asset, live and again after a restart.
 
-What a model file says is copied into the database when it comes into use, with the row from which it is used, so that
-`replay_scores` gives for stored readings exactly what was given live.
+Its parts: the folder of models (`lab.modelfiles`), assets that learn (`lab.learning`), what users tell of episodes
+(`lab.telling`), snapshots (`lab.snapshots`), and what is to be written (`lab.pending`). What a model file says is
+copied into the database when it comes into use, with the row from which it is used, so that
+`lab.rescoring.replay_scores` gives for stored readings exactly what was given live.
 """
 
-import hashlib
-import json
 import logging
-import os
-import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,32 +17,17 @@ import msgspec
 import numpy as np
 
 from devices.frame import Asset, Channel
-from lab.blocks import RowBlock, Rows, Scored
-from lab.causes import LibraryError, changing, library_there, read_library, write_library
-from lab.episodes import (
-    Change,
-    Episode,
-    Kind,
-    Known,
-    Outlook,
-    Word,
-    find_episode,
-    unpack,
-    words_told,
-    write_episodes,
-    write_label,
-)
-from lab.fitting import learn
+from lab.blocks import RowBlock, Scored
+from lab.episodes import Change, Known, find_episode
 from lab.groups import Layout
 from lab.historian.base import Historian
-from lab.learning import Learner, declared_limits, lesson
-from lab.naming import alike, as_known, tidied
+from lab.learning import Learned, Learning
+from lab.modelfiles import ModelFiles
+from lab.pending import Pending
 from lab.rescoring import (
     Behind,
-    Replayed,
     Segment,
     Stretch,
-    replay_scores,
     segments,
     stored_blocks,
     stored_library,
@@ -55,70 +36,21 @@ from lab.rescoring import (
     stretches,
 )
 from lab.scorer import NEVER, Run, Scorer
-from lab.store import Store, room
-from lab.tables import TableError
-from models.detector import Model, ModelError, State, dumps, loads, save
-from models.precursor import causes
-from models.precursor.causes import Library
-
-__all__ = ["Replayed", "RowBlock", "Scored", "ScoringRuntime", "replay_scores"]
+from lab.snapshots import take_up_snapshot, write_snapshots
+from lab.store import Store
+from lab.telling import Telling
+from models.detector import Model, ModelError
 
 log = logging.getLogger("lab.scoring")
 
-LOOK_S: Final = 1.0
-"""How often the folder of models is looked at, and what is told once a second is found anew."""
+DRIFTS_S: Final = 1.0
+"""How often the drifts are found anew."""
 TOLD: Final = 3
 """Causes in the live frame."""
 TOGETHER: Final = 50_000
 """Series read at a time when many assets are scored again."""
 SNAPSHOT_S: Final = 30.0
-SNAPSHOT_VERSION: Final = 21
-
-room(
-    "scoring",
-    """CREATE TABLE scoring_state (
-        asset TEXT PRIMARY KEY, model TEXT NOT NULL, t INTEGER NOT NULL, state BLOB NOT NULL) WITHOUT ROWID""",
-    "CREATE TABLE late (asset TEXT NOT NULL, t INTEGER NOT NULL, PRIMARY KEY (asset, t)) WITHOUT ROWID",
-    """CREATE TABLE run (
-        asset TEXT NOT NULL, t INTEGER NOT NULL, model TEXT, reason TEXT NOT NULL, PRIMARY KEY (asset, t)
-    ) WITHOUT ROWID""",
-    "CREATE TABLE model (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
-    "ALTER TABLE run ADD COLUMN offset BLOB",
-    "CREATE TABLE library (id TEXT PRIMARY KEY, name TEXT NOT NULL, content BLOB NOT NULL)",
-    """CREATE TABLE former (
-        asset TEXT NOT NULL, t INTEGER NOT NULL, clock TEXT, channels BLOB NOT NULL, PRIMARY KEY (asset, t)
-    ) WITHOUT ROWID""",
-    "ALTER TABLE run ADD COLUMN trend BLOB",
-)
-
-
-class _News:
-    """What is to be written to the database."""
-
-    def __init__(self) -> None:
-        self.episodes: dict[str, Episode] = {}
-        self.runs: list[Run] = []
-        self.models: dict[str, tuple[str, bytes]] = {}
-        """Name and content of the files of models that came into use, by id."""
-        self.libraries: dict[str, tuple[str, bytes]] = {}
-        """The same of libraries of causes, compressed."""
-        self.labels: dict[str, Word | None] = {}
-        """What the user said that episodes were; None: they took it back."""
-        self.late: list[tuple[str, int]] = []
-        self.former: list[tuple[str, int, str | None, bytes]] = []
-        """Assets with other channels by now: the last row that had those, their clock, and they (compressed JSON)."""
-
-    def then(self, later: "_News") -> "_News":
-        """This and what came after it."""
-        both = _News()
-        both.episodes = self.episodes | later.episodes
-        both.runs = self.runs + later.runs
-        both.models = self.models | later.models
-        both.libraries = self.libraries | later.libraries
-        both.labels = self.labels | later.labels
-        both.late = self.late + later.late
-        both.former = self.former + later.former
-        return both
+"""Seconds from one snapshot to the next, with up to a thousand assets."""
 
 
 class ScoringRuntime:
@@ -133,30 +65,18 @@ class ScoringRuntime:
             accept_after_s: take where an asset stands for normal when an episode of the process has lasted so long,
                 seconds of the asset's own clock, without a limit in sight; None: only when the user says so.
         """
-        self.models = models
         self.store = store
         self.accept_after_s = accept_after_s
+        self.pending = Pending(store)
+        self.files = ModelFiles(models, self.pending, self._choose_all)
         self.scorer = Scorer(self._library)
-        self._libraries: dict[str, tuple[tuple[int, int], Known | None]] = {}
-        """Libraries of causes read, by name, with time and size."""
+        self.telling = Telling(self.files, self.scorer, self.pending)
         self._drifts: dict[int, float] = {}
-        self._drifts_at = -LOOK_S
+        self._drifts_at = -DRIFTS_S
         self._catching_up = False
         self._restored: dict[str, Known | None] = {}
         """Libraries of the episodes that are taken up at the start, by id."""
-        self._known: dict[str, tuple[tuple[int, int], Model | None]] = {}
-        """Model files read, by name, with time and size."""
-        self._files: dict[str, tuple[int, int]] = {}
-        self._looked = -LOOK_S
-        self._blind = False
-        """The folder of models could not be read at the last look."""
-        self._ready: dict[str, Model] = {}
-        """Models that no file holds, by kind."""
-        self._learning: dict[int, Learner] = {}
-        self._threads = ThreadPoolExecutor(1, "learn")
-        self._news = _News()
-        self._written: _News | None = None
-        """What stands in the transaction that is open."""
+        self.learning = Learning()
         self._again: set[tuple[int, int]] = set()
         """Rows scored from the store at the start: a gateway may send them once more."""
         self._snapshot_at = time.monotonic()
@@ -165,12 +85,11 @@ class ScoringRuntime:
         """Assets taken up from a snapshot that have not looked for a newer model yet."""
         self._unsaved: set[int] = set()
         """Assets whose learned model could not be written to its file."""
-        store.on_end(self._ended)
-        self._look()
+        self.files.look()
 
     def close(self) -> None:
         """End the learning thread; safe to call twice."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.learning.close()
 
     # assets and models
 
@@ -184,11 +103,11 @@ class ScoringRuntime:
         member, last = self.scorer.members[number], int(self.scorer.last[number])
         if before is not None and last != NEVER and before != (member.asset.clock, member.layout):
             content = zlib.compress(msgspec.json.encode(before[1].channels))
-            self._news.former.append((asset.id, last, before[0], content))
-        self._learn_anew(number)
+            self.pending.news.former.append((asset.id, last, before[0], content))
+        self.learning.declare(number, member.asset, member.layout.channels)
         if number not in self._declared:
             self._declared.add(number)
-            if self._restore(number, asset):
+            if take_up_snapshot(self.store, self.scorer, number, self._stored_library):
                 self._undecided.add(number)
                 return number
         if number not in self._undecided:
@@ -198,7 +117,7 @@ class ScoringRuntime:
     def describe(self, number: int) -> dict[str, Any]:
         """What the live frame says of an asset beside its last row, see docs/architecture.md."""
         member = self.scorer.members[number]
-        if time.monotonic() - self._drifts_at >= LOOK_S:
+        if time.monotonic() - self._drifts_at >= DRIFTS_S:
             self._drifts, self._drifts_at = self.scorer.drifts(), time.monotonic()
         told: dict[str, Any] = {
             "limit": member.model.detector.limit if member.model else None,
@@ -236,368 +155,8 @@ class ScoringRuntime:
         """With what an episode that begins is compared; one that is in the database already, as it was then."""
         if self._catching_up and (noted := find_episode(self.store, id)) is not None:
             return None if noted.library is None else self._stored_library(noted.library)
-        return self._known_causes(number)
-
-    def _known_causes(self, number: int) -> Known | None:
-        """The library in use for an asset, of its model's sensors; of one that cannot be read, what it was before."""
         member = self.scorer.members[number]
-        sensors = member.model.detector.sensors if member.model is not None else ()
-        for name in _libraries_of(member.asset):
-            if name not in self._files:
-                continue
-            stamp, known = self._libraries.get(name, ((0, 0), None))
-            if stamp != self._files[name]:
-                try:
-                    library = read_library(self.models / name)
-                    content = library.dumps()
-                    known = Known(hashlib.blake2b(content, digest_size=6).hexdigest(), library)
-                    self._news.libraries[known.id] = name, zlib.compress(content)
-                except LibraryError as error:
-                    log.error("the causes cannot be used: %s", error)
-                self._libraries[name] = self._files[name], known
-            if known is not None and known.library.knows(sensors):
-                return known
-        return None
-
-    def _look(self) -> None:
-        """See which model files are there; assets whose file changed use it from their next row on.
-
-        While the folder cannot be read, what was there stays in use.
-        """
-        self._looked = time.monotonic()
-        files = {}
-        try:
-            with os.scandir(self.models) as entries:
-                for entry in entries:
-                    if entry.name.endswith((".model", ".causes.json")):
-                        with suppress(OSError):  # a link to nothing, or gone since it was listed
-                            stat = entry.stat()
-                            files[entry.name] = (stat.st_mtime_ns, stat.st_size)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if not self._blind:
-                log.error("%s: the folder of models cannot be read: %s", self.models, error.strerror)
-            self._blind = True
-            return
-        self._blind = False
-        if files != self._files:
-            self._files = files
-            for number in range(len(self.scorer.members)):
-                self._choose(number)
-
-    def _choose(self, number: int) -> None:
-        """Use the model that the files say, or learn one."""
-        asset = self.scorer.members[number].asset
-        for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
-            if name in self._files:
-                model = self._load(name)
-                if model is None:
-                    return  # unreadable: go on with what is there
-                if self.scorer.fits(number, model):
-                    self._learning.pop(number, None)
-                    self._use(number, model)
-                    return
-                log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
-        if number in self._unsaved:
-            return
-        if (model := self._made(asset.kind)) is not None and self.scorer.fits(number, model):
-            self._use(number, model)
-            return
-        self._use(number, None)
-        self._begin_to_learn(number)
-
-    def _begin_to_learn(self, number: int) -> None:
-        member = self.scorer.members[number]
-        if (wanted := member.asset.learn_rows) and number not in self._learning:
-            self._learning[number] = Learner(member.asset, wanted, member.layout.channels)
-
-    def _made(self, kind: str) -> Model | None:
-        """The model of a kind whose detector is made rather than fitted, where no file says otherwise."""
-        if kind != "piping":
-            return None
-        if kind not in self._ready:
-            from models.corrosion.live import PipingPoint
-
-            content = dumps(PipingPoint())
-            self._ready[kind] = loads(content, kind)
-            self._news.models[self._ready[kind].id] = (f"{kind}.model", content)
-        return self._ready[kind]
-
-    def _use(self, number: int, model: Model | None) -> None:
-        member = self.scorer.members[number]
-        if model is not None and (member.model is None or member.model.id != model.id):
-            log.info("asset %s is scored with model %s", member.asset.id, model.id)
-        self.scorer.use(number, model)
-
-    def _load(self, name: str) -> Model | None:
-        stamp = self._files[name]
-        known = self._known.get(name)
-        if known is None or known[0] != stamp:
-            model = None
-            try:
-                content = (self.models / name).read_bytes()
-                model = loads(content, str(self.models / name))
-                self._news.models[model.id] = (name, content)
-            except (OSError, ModelError) as error:
-                log.error("%s: the model cannot be used: %s", name, error)
-            known = self._known[name] = (stamp, model)
-        return known[1]
-
-    # rows
-
-    def ingest(self, block: RowBlock) -> Scored:
-        """Score a block of rows. Nothing of it is in the database before `save`."""
-        if time.monotonic() - self._looked >= LOOK_S:
-            self._look()
-        for number in self._undecided:
-            self._choose(number)
-        self._undecided.clear()
-        earlier = self.poll() if self._learning else []
-        learners = self._of_learners(block)
-        scored = self.scorer.ingest(block)
-        for number, rows in learners:
-            fresh = rows[~scored.late[rows]]
-            if len(fresh):
-                self._learn(number, block.pick(fresh))
-        self._note(block, scored)
-        if self.accept_after_s is not None and scored.alarm.any():
-            self._accept_lasting(self.accept_after_s)
-        return scored._replace(earlier=earlier) if earlier else scored
-
-    # the user's word
-
-    def accept(self, asset: str) -> None:
-        """Take where an asset stands now for normal, from its next row on.
-
-        Raises:
-            KeyError: no such asset.
-            NotPossible: it is not scored, or its model cannot.
-        """
-        self._accept(self._numbers()[asset])
-        log.info("asset %s: where it stands is taken for normal", asset)
-
-    def unaccept(self, asset: str) -> None:
-        """Forget what was accepted of an asset: from its next row on normal is what its model learnt.
-
-        Raises:
-            KeyError: no such asset.
-            NotPossible: nothing was accepted, or it is not scored yet.
-        """
-        self._turned(self.scorer.unaccept(self._numbers()[asset]))
-        log.info("asset %s: what its model learnt is normal again", asset)
-
-    def _numbers(self) -> dict[str, int]:
-        """The assets' numbers, by their ids."""
-        return {member.asset.id: number for number, member in enumerate(self.scorer.members)}
-
-    def _accept(self, number: int) -> None:
-        self._turned(self.scorer.accept(number))
-
-    def _turned(self, change: Change | None) -> None:
-        """Note what came of a user's word on where an asset stands."""
-        if change is not None:
-            self._news.episodes[change.episode.id] = change.episode
-        self._news.runs += self.scorer.runs
-        self.scorer.runs = []
-
-    def _accept_lasting(self, after_s: float) -> None:
-        for number in self.scorer.in_episode():
-            tracker = self.scorer.tracker(number)
-            if tracker is None or tracker.instrument or tracker.periods * tracker.period_s < after_s:
-                continue
-            if tracker.beside is not None:  # what a failed sensor shows is no operating point
-                continue
-            if tracker.outlook is not None and in_sight(tracker.outlook):
-                continue
-            asset = self.scorer.members[number].asset.id
-            try:
-                self._accept(number)
-            except ValueError:
-                continue  # a model that cannot
-            log.info(
-                "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
-            )
-
-    def label(self, id: str, cause: str, kind: Kind | None = None) -> tuple[str, str]:
-        """Note that an episode was this, and compare those to come with it; gives the library's name and the cause's.
-
-        One of a sensor that failed without an alarm has nothing that could be compared, and is only noted.
-
-        Args:
-            id: of the episode.
-            cause: what it was; where it differs from the name of one known in case, width or blanks alone, that one.
-            kind: where that was; None for where it was told to be before, or else where the episode was put.
-
-        Raises:
-            KeyError: no such episode.
-            ValueError: the library cannot be read or written; it is left as it is, and nothing is noted.
-        """
-        number, found = self._told_of(id)
-        if not tidied(cause):
-            raise ValueError("the cause has no name")
-        asset = self.scorer.members[number].asset
-        tracker = self.scorer.tracker(number)
-        if tracker is not None and tracker.id == id:
-            found = tracker.episode()  # it is not written with every row
-        words = self._words(asset.kind)
-        before = words.pop(id, None)
-        whose = kind or (before and before.kind) or found.kind
-        try:
-            sensors = self._model(number, found.model).detector.sensors
-            with changing(self.models):
-                name, library = self._library_to_tell(asset, sensors)
-                others = library.without_episode(id).causes  # who corrects the spelling does not want the old one
-                cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
-                if found.evidence or found.kind == "process":
-                    state = _in_order(unpack(found.evidence), sensors, library)
-                    library = library.with_example(cause, state, whose == "instrument", id)
-                    write_library(self.models / name, library)
-                    with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
-                        self._take_out(id, self._libraries_there(set(_libraries_of(asset)) - {name}))
-        except (LibraryError, ModelError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self._news.labels[id] = Word(cause, whose)
-        self._look()
-        return name, cause
-
-    def take_back(self, id: str) -> str | None:
-        """Forget what was told of an episode; those to come are not compared with it. Gives what it was, if anything.
-
-        Raises:
-            KeyError: no such episode.
-            ValueError: a library cannot be read or written; nothing is forgotten.
-        """
-        number, _ = self._told_of(id)
-        asset = self.scorer.members[number].asset
-        before = self._words(asset.kind).get(id)
-        try:
-            with changing(self.models):
-                self._take_out(id, self._libraries_there(_libraries_of(asset)))
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self._look()
-        if before is None:
-            return None
-        self._news.labels[id] = None
-        return before.cause
-
-    def rename(self, asset: str, cause: str, name: str | None) -> tuple[str | None, int]:
-        """Give what users told to be a cause another name, for all assets of a kind; None: forget that it was that.
-
-        What was learnt without being told (the simulated plant's faults) keeps its name, and what the lab itself made
-        of episodes before stays as it was.
-
-        Args:
-            asset: one of the kind.
-            cause: what was told, in any case and width.
-            name: the new name; where one like it is known, the two are one from now on.
-
-        Returns:
-            The name by now, and of how many episodes it was told.
-
-        Raises:
-            KeyError: no such asset, or nothing was told to be this.
-            ValueError: no name, or a library cannot be read or written; nothing is changed in the database.
-        """
-        kind = next((each.asset.kind for each in self.scorer.members if each.asset.id == asset), None)
-        if kind is None:
-            raise KeyError(asset)
-        if name is not None and not tidied(name):
-            raise ValueError("the cause has no name")
-        words, key = self._words(kind), alike(cause, kind)
-        files = {file for each in self._of_kind(kind) for file in _libraries_of(Asset(each, kind))}
-        self._look()
-        try:
-            with changing(self.models):
-                libraries = self._libraries_there(sorted(files & self._files.keys()))
-                told = {word.cause for word in words.values()}
-                told |= {each for library in libraries.values() for each in library.told_causes()}
-                old = {each for each in told if alike(each, kind) == key}
-                if not old:
-                    raise KeyError(cause)
-                known = told.union(*(each.causes for each in libraries.values())) - old
-                to = None if name is None else as_known(name, sorted(known), kind)
-                for file, library in libraries.items():
-                    changed = library
-                    for each in sorted(old & library.told_causes()):
-                        changed = changed.without_cause(each) if to is None else changed.with_name(each, to)
-                    if changed is not library:
-                        write_library(self.models / file, changed)
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        its = {id: word for id, word in words.items() if word.cause in old}
-        self._news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
-        self._look()
-        return to, len(its)
-
-    def _told_of(self, id: str) -> tuple[int, Episode]:
-        """An episode of which a user says something, and its asset's number.
-
-        Raises:
-            KeyError: no such episode, or its asset is not here.
-        """
-        found = self._news.episodes.get(id) or find_episode(self.store, id)
-        numbers = self._numbers()
-        if found is None or found.asset not in numbers:
-            raise KeyError(id)
-        return numbers[found.asset], found
-
-    def _words(self, kind: str) -> dict[str, Word]:
-        """What users told of episodes of assets of a kind, by the episodes' ids, what is not written yet as well."""
-        words = words_told(self.store, kind)
-        assets = self._of_kind(kind)
-        for id, word in self._news.labels.items():
-            found = self._news.episodes.get(id) or find_episode(self.store, id)
-            if found is not None and found.asset in assets:
-                words.pop(id, None)
-                if word is not None:
-                    words[id] = word
-        return words
-
-    def _of_kind(self, kind: str) -> set[str]:
-        """Assets of a kind, those that have gone as well: their episodes and libraries are there still."""
-        return {id for (id,) in self.store.db.execute("SELECT id FROM asset WHERE kind = ?", (kind,))}
-
-    def _libraries_there(self, names: Iterable[str]) -> dict[str, Library]:
-        """Those of these libraries that there are, by name; to be `changing` meanwhile.
-
-        Raises:
-            LibraryError: one cannot be read.
-        """
-        there = {name: library_there(self.models / name) for name in names}
-        return {name: library for name, library in there.items() if library is not None}
-
-    def _take_out(self, episode: str, libraries: Mapping[str, Library]) -> None:
-        """Write those of these libraries anew that were told something of an episode, without it.
-
-        Raises:
-            TableError: one cannot be written.
-        """
-        for name, library in libraries.items():
-            if episode in library.words():
-                write_library(self.models / name, library.without_episode(episode))
-
-    def _take_up_words(self) -> None:
-        """Note what a library was told just before the last collector died, without having noted it."""
-        files = sorted(name for name in self._files if name.endswith(".causes.json"))
-        taken: set[str] = set()
-        for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
-            with suppress(LibraryError):  # it is told when it is to be used
-                for id, (cause, failed) in read_library(self.models / name).words().items():
-                    noted = None if id in taken else find_episode(self.store, id)
-                    taken.add(id)
-                    if noted is not None and noted.label != cause:
-                        log.info("episode %s: what was told last is noted now: %s", id, cause)
-                        self._news.labels[id] = Word(cause, "instrument" if failed else "process")
-
-    def _stored_model(self, id: str) -> Model:
-        """A model that is or was in use; thousands of assets share one.
-
-        Raises:
-            ModelError: it is not in the database, or cannot be read.
-        """
-        return self.scorer.model(id) or stored_model(self.store, id)
+        return self.files.library(member.asset, member.model.detector.sensors if member.model is not None else ())
 
     def _stored_library(self, id: str) -> Known | None:
         """A library that episodes were compared with; at the start they share one as well."""
@@ -605,117 +164,83 @@ class ScoringRuntime:
             self._restored[id] = stored_library(self.store, id)
         return self._restored[id]
 
-    def _model(self, number: int, id: str) -> Model:
-        """A model that an asset is or was scored with; the one in use may not be in the database yet.
+    def _choose_all(self) -> None:
+        """Use what the files say from the assets' next rows on."""
+        for number in range(len(self.scorer.members)):
+            self._choose(number)
 
-        Raises:
-            ModelError: there is none.
-        """
-        model = self.scorer.members[number].model
-        return model if model is not None and model.id == id else self._stored_model(id)
+    def _choose(self, number: int) -> None:
+        """Use the model that the files say, or learn one."""
+        asset = self.scorer.members[number].asset
+        for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
+            if name in self.files.there:
+                model = self.files.model(name)
+                if model is None:
+                    return  # unreadable: go on with what is there
+                if self.scorer.fits(number, model):
+                    self.learning.drop(number)
+                    self._use(number, model)
+                    return
+                log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
+        if number in self._unsaved:
+            return
+        if (model := self.files.made(asset.kind)) is not None and self.scorer.fits(number, model):
+            self._use(number, model)
+            return
+        self._use(number, None)
+        self.learning.begin(number, asset, self.scorer.members[number].layout.channels)
 
-    def _library_to_tell(self, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
-        """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
+    def _use(self, number: int, model: Model | None) -> None:
+        member = self.scorer.members[number]
+        if model is not None and (member.model is None or member.model.id != model.id):
+            log.info("asset %s is scored with model %s", member.asset.id, model.id)
+        self.scorer.use(number, model)
 
-        It has all the sensors. Where there is none that knows at least half of them, it is the asset's own.
+    # rows
 
-        Raises:
-            LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
-        """
-        names = own, shared = _libraries_of(asset)
-        strange: dict[str, Library] = {}
-        for name in names:
-            if (library := library_there(self.models / name)) is not None:
-                if library.knows(sensors):
-                    return name, library.with_sensors(sensors)
-                strange[name] = library
-        if not strange:
-            return shared, causes.none(sensors)
-        return own, strange.get(own, causes.none(sensors)).with_sensors(sensors)
+    def ingest(self, block: RowBlock) -> Scored:
+        """Score a block of rows. Nothing of it is in the database before `save`."""
+        self.files.look_again()
+        for number in self._undecided:
+            self._choose(number)
+        self._undecided.clear()
+        earlier = self.poll() if self.learning else []
+        learners = self.learning.rows_of(block)
+        scored = self.scorer.ingest(block)
+        for number, rows in learners:
+            fresh = rows[~scored.late[rows]]
+            if len(fresh):
+                self.learning.add(number, block.pick(fresh))
+        self._note(block, scored)
+        if self.accept_after_s is not None and scored.alarm.any():
+            self._accept_lasting(self.accept_after_s)
+        return scored._replace(earlier=earlier) if earlier else scored
 
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
-        done = []
-        for number, learner in list(self._learning.items()):
-            if learner.result is not None and learner.result.done():
-                del self._learning[number]
-                if (waited := self._learned(number, learner)) is not None:
-                    done.append(waited)
-        return done
+        waited = []
+        for learned in self.learning.finished():
+            self._use_learned(learned)
+            if len(learned.rest.t):
+                scored = self.scorer.ingest(learned.rest)
+                self._note(learned.rest, scored)
+                waited.append((learned.rest, scored))
+        return waited
 
-    def _of_learners(self, block: RowBlock) -> list[tuple[int, Rows]]:
-        if not self._learning:
-            return []
-        present = np.unique(block.asset).tolist()
-        return [(number, np.flatnonzero(block.asset == number)) for number in present if number in self._learning]
-
-    def _learn(self, number: int, block: RowBlock) -> None:
-        learner = self._learning[number]
-        learner.add(block)
-        self._enough(learner)
-
-    def _enough(self, learner: Learner) -> None:
-        """Begin to learn once there are rows enough."""
-        if learner.result is None and learner.rows >= learner.wanted:
-            first, _ = learner.parts()
-            runs, sensors, period_s = lesson(learner.asset, learner.channels, first)
-            limits = declared_limits(learner.channels)
-            learner.result = self._threads.submit(learn, runs, sensors, period_s, limits)
-
-    def _learn_anew(self, number: int) -> None:
-        """Go on learning with the channels that an asset has by now; what was learned of others is let go."""
-        learner, member = self._learning.get(number), self.scorer.members[number]
-        asset, channels = member.asset, member.layout.channels
-        if learner is None or (learner.asset == asset and learner.channels is channels):
-            return
-        if learner.result is not None:
-            learner.result.cancel()
-        if not asset.learn_rows:
-            del self._learning[number]
-            return
-        self._learning[number] = learner = learner.again(asset, asset.learn_rows, channels)
-        self._enough(learner)
-
-    def _learned(self, number: int, learner: Learner) -> tuple[RowBlock, Scored] | None:
-        """Use what was learned; the rows that waited, scored."""
-        assert learner.result is not None
-        first, rest = learner.parts()
-        id = learner.asset.id
-        try:
-            detector = learner.result.result()
-        except ValueError as error:
-            log.error("asset %s: nothing could be learned from %d rows: %s", id, learner.wanted, error)
-            again = self._learning[number] = Learner(learner.asset, learner.wanted, learner.channels)
-            if len(rest.t):
-                again.add(rest)
-                self._enough(again)
-            return None
-        name = f"asset-{id}.model"
-        about = {"rows": learner.wanted, "from": int(first.t[0]), "to": int(first.t[-1])}
-        content = dumps(detector, about)
-        model = loads(content, name)
-        try:
-            save(detector, self.models / name, about)
-        except ModelError as error:
-            log.error("the model that was learned cannot be kept: %s", error)
+    def _use_learned(self, learned: Learned) -> None:
+        number, first = learned.number, learned.first
+        about = {"rows": len(first.t), "from": int(first.t[0]), "to": int(first.t[-1])}
+        name = f"asset-{self.scorer.members[number].asset.id}.model"
+        model, kept = self.files.add(name, learned.detector, about)
+        if not kept:
             self._unsaved.add(number)
-        else:
-            stat = (self.models / name).stat()
-            self._files[name] = (stat.st_mtime_ns, stat.st_size)
-            self._known[name] = (self._files[name], model)
-        self._news.models[model.id] = (name, content)
         self._use(number, model)
         # the scorer has seen these rows pass by; they are not late for having waited
         self.scorer.last[number] = first.t[-1]
-        if not len(rest.t):
-            return None
-        scored = self.scorer.ingest(rest)
-        self._note(rest, scored)
-        return rest, scored
 
     def _note(self, block: RowBlock, scored: Scored) -> None:
         """Keep for `save` what there is to tell."""
-        news = self._news
+        news = self.pending.news
         for _, episode in scored.changes:
             news.episodes[episode.id] = episode
         if self.scorer.runs:
@@ -731,6 +256,56 @@ class ScoringRuntime:
         query = "SELECT 1 FROM run WHERE asset = ? AND t = ?"
         return self.store.db.execute(query, (run.asset, run.t)).fetchone() is not None
 
+    # the user's word
+
+    def accept(self, asset: str) -> None:
+        """Take where an asset stands now for normal, from its next row on.
+
+        Raises:
+            KeyError: no such asset.
+            NotPossible: it is not scored, or its model cannot.
+        """
+        self._accept(self.scorer.number(asset))
+        log.info("asset %s: where it stands is taken for normal", asset)
+
+    def unaccept(self, asset: str) -> None:
+        """Forget what was accepted of an asset: from its next row on normal is what its model learnt.
+
+        Raises:
+            KeyError: no such asset.
+            NotPossible: nothing was accepted, or it is not scored yet.
+        """
+        self._turned(self.scorer.unaccept(self.scorer.number(asset)))
+        log.info("asset %s: what its model learnt is normal again", asset)
+
+    def _accept(self, number: int) -> None:
+        self._turned(self.scorer.accept(number))
+
+    def _turned(self, change: Change | None) -> None:
+        """Note what came of a user's word on where an asset stands."""
+        if change is not None:
+            self.pending.news.episodes[change.episode.id] = change.episode
+        self.pending.news.runs += self.scorer.runs
+        self.scorer.runs = []
+
+    def _accept_lasting(self, after_s: float) -> None:
+        for number in self.scorer.in_episode():
+            tracker = self.scorer.tracker(number)
+            if tracker is None or tracker.instrument or tracker.periods * tracker.period_s < after_s:
+                continue
+            if tracker.beside is not None:  # what a failed sensor shows is no operating point
+                continue
+            if tracker.outlook is not None and tracker.outlook.in_sight:
+                continue
+            asset = self.scorer.members[number].asset.id
+            try:
+                self._accept(number)
+            except ValueError:
+                continue  # a model that cannot
+            log.info(
+                "asset %s: after %g s without a limit in sight where it stands is taken for normal", asset, after_s
+            )
+
     # the end of a stream
 
     def open_episodes(self) -> list[int]:
@@ -744,7 +319,7 @@ class ScoringRuntime:
         """
         change = self.scorer.end(number)
         if change is not None:
-            self._news.episodes[change.episode.id] = change.episode
+            self.pending.news.episodes[change.episode.id] = change.episode
             log.info("asset %s has gone: its episode is closed", change.episode.asset)
 
     # the database
@@ -752,7 +327,7 @@ class ScoringRuntime:
     @property
     def waiting(self) -> bool:
         """Whether episodes or the user's word wait to be saved."""
-        return bool(self._news.episodes or self._news.runs or self._news.labels)
+        return self.pending.waiting
 
     def save(self, force: bool = False) -> None:
         """Write episodes, and at times snapshots, into the transaction that the caller has begun.
@@ -760,71 +335,16 @@ class ScoringRuntime:
         Args:
             force: snapshots in any case (at the end).
         """
-        news, self._news = self._news, _News()
-        self._written = news if self._written is None else self._written.then(news)
         with self.store.transaction() as db:
-            write_episodes(db, news.episodes.values())
-            models = [(id, name, content) for id, (name, content) in news.models.items()]
-            db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
-            libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
-            db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
-            db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?)", news.runs)
-            for id, word in news.labels.items():
-                write_label(db, id, word)
-            db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
-            db.executemany("INSERT OR IGNORE INTO former VALUES (?, ?, ?, ?)", news.former)
+            self.pending.write(db)
             # many assets are many bytes: write them less often
             wait = SNAPSHOT_S * max(1.0, len(self.scorer.members) / 1000)
             if force or time.monotonic() - self._snapshot_at >= wait:
                 self._snapshot_at = time.monotonic()
                 self._again.clear()
-                self._snapshots(db)
+                write_snapshots(db, self.scorer)
 
-    def forget(self, db: sqlite3.Connection, oldest: int) -> None:
-        """Drop what is noted of rows from before the oldest that are kept. The caller has the transaction."""
-        db.execute("DELETE FROM late WHERE t < ?", (oldest,))
-        db.execute("DELETE FROM former WHERE t < ?", (oldest,))
-        db.execute(
-            "DELETE FROM run WHERE t < (SELECT max(t) FROM run AS later "
-            "WHERE later.asset = run.asset AND later.reason <> 'accept' AND later.t <= ?)",
-            (oldest,),
-        )
-
-    def _snapshots(self, db: sqlite3.Connection) -> None:
-        numbers = self.scorer.scored()
-        rows = []
-        for number, (head, content) in zip(numbers, self.scorer.dump(numbers), strict=True):
-            member = self.scorer.members[number]
-            assert member.model is not None
-            text = json.dumps({"v": SNAPSHOT_VERSION, **head}).encode()
-            rows.append((member.asset.id, member.model.id, int(self.scorer.last[number]), text + b"\n" + content))
-        gone = set(range(len(self.scorer.members))).difference(numbers)
-        ids = [(self.scorer.members[number].asset.id,) for number in gone]
-        db.executemany("DELETE FROM scoring_state WHERE asset = ?", ids)
-        db.executemany("INSERT OR REPLACE INTO scoring_state VALUES (?, ?, ?, ?)", rows)
-
-    def _ended(self, committed: bool) -> None:
-        """What was committed needs no writing again; what was undone does."""
-        if self._written is not None and not committed:
-            self._news = self._written.then(self._news)
-        self._written = None
-
-    def _restore(self, number: int, asset: Asset) -> bool:
-        row = self.store.db.execute("SELECT model, t, state FROM scoring_state WHERE asset = ?", (asset.id,)).fetchone()
-        if row is None:
-            return False
-        id, t, blob = row
-        try:
-            model = self._stored_model(id)
-            text, _, content = blob.partition(b"\n")
-            head = json.loads(text)
-            if head["v"] != SNAPSHOT_VERSION:
-                raise ValueError(f"snapshot version {head['v']}")
-            self.scorer.restore(number, model, t, head, content, self._stored_library)
-        except (ModelError, ValueError, KeyError, TypeError) as error:
-            log.warning("asset %s: its last state cannot be taken up (%s): it begins anew", asset.id, error)
-            return False
-        return True
+    # after a restart
 
     def catch_up(self, historian: Historian) -> int:
         """Score again what was stored after the last snapshots; to be called once, when the known assets are declared.
@@ -847,14 +367,14 @@ class ScoringRuntime:
         self._undecided.clear()
         self._restored.clear()
         self._end_lost_episodes()
-        self._take_up_words()
+        self.telling.take_up()
         return total
 
     def _goes_on(self, number: int) -> Behind | None:
         """An asset of which nothing has changed since its snapshot; None for any other."""
         member, known = self.scorer.members[number], int(self.scorer.last[number])
         id = member.asset.id
-        if number in self._learning or segments(self.store, id, known) != [Segment(known + 1, None, "")]:
+        if number in self.learning or segments(self.store, id, known) != [Segment(known + 1, None, "")]:
             return None
         query = "SELECT 1 FROM former WHERE asset = ? AND t > ?"
         changed = self.store.db.execute(query, (id, known)).fetchone() is not None
@@ -879,15 +399,16 @@ class ScoringRuntime:
         known = int(self.scorer.last[number])
         pieces = segments(self.store, asset.id, known)
         member.begun, back = member.begun or bool(pieces), known != NEVER
-        if known == NEVER and not pieces and number in self._learning:
+        if known == NEVER and not pieces and number in self.learning:
             pieces = [Segment(0, None, "")]
         for piece in pieces:
             if piece.accept:
                 if change := self.scorer.accept_again(number, piece.offset):
-                    self._news.episodes[change.episode.id] = change.episode
+                    self.pending.news.episodes[change.episode.id] = change.episode
             elif piece.model != "":
                 try:
-                    model = None if piece.model is None else self._stored_model(piece.model)
+                    id = piece.model
+                    model = None if id is None else self.scorer.model(id) or stored_model(self.store, id)
                     self.scorer.use(number, model, piece.offset, again=True, trend=piece.trend)
                     if piece.clock:
                         self.scorer.forget(number)
@@ -895,11 +416,11 @@ class ScoringRuntime:
                     log.warning("asset %s: %s", asset.id, error)
                     break
                 if model is None:
-                    self._begin_to_learn(number)
+                    self.learning.begin(number, asset, declared)  # whatever it was then: its rows come as of now
                 else:
-                    self._learning.pop(number, None)
+                    self.learning.drop(number)
             parts: Iterable[Stretch] = [Stretch(piece.start, piece.end, asset, declared)]
-            if number not in self._learning:  # else the rows are put in the columns of now
+            if number not in self.learning:  # else the rows are put in the columns of now
                 parts = stretches(self.store, asset, declared, piece.start, piece.end)
             for start, end, its, channels in parts:
                 self.scorer.declare(its, channels, back)
@@ -914,11 +435,9 @@ class ScoringRuntime:
 
     def _take_again(self, number: int, block: RowBlock) -> None:
         scored = self.scorer.ingest(block)
-        if number in self._learning and self.scorer.members[number].model is None:
-            self._learn(number, block)
-            result = self._learning[number].result
-            if result is not None:
-                result.exception()  # here it waits, so that what follows is scored with it
+        if number in self.learning and self.scorer.members[number].model is None:
+            self.learning.add(number, block)
+            if self.learning.wait(number):  # so that what follows is scored with it
                 self.poll()
         self._note(block, scored)
 
@@ -934,23 +453,5 @@ class ScoringRuntime:
                 self.ended(number)
         with self.store.transaction() as db:
             for id, end in db.execute('SELECT id, peak_at FROM episode WHERE "end" IS NULL').fetchall():
-                if id not in carried and id not in self._news.episodes:
+                if id not in carried and id not in self.pending.news.episodes:
                     db.execute('UPDATE episode SET "end" = ? WHERE id = ?', (end, id))
-
-
-def in_sight(outlook: Outlook) -> bool:
-    """Whether a limit is in sight, or was when its sensor showed something last."""
-    return outlook.sensor is not None or any(each.time_s is not None for each in outlook.unseen)
-
-
-def _libraries_of(asset: Asset) -> tuple[str, str]:
-    """Names of the libraries of causes for an asset: its own, and that of all of its kind."""
-    return f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
-
-
-def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:
-    """Evidence of a model's sensors as that of a library's, found by name; of those that are not the model's, none."""
-    at = [sensors.index(name) if name in sensors else -1 for name in library.sensors]
-    there = np.array([position >= 0 for position in at])
-    ordered = {name: np.where(there, state[name][:, at], 0.0) for name in ("deviation", "share")}
-    return {"rows": state["rows"], **ordered}

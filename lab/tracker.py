@@ -337,6 +337,10 @@ class Tracker(Course):
         if found.any():
             self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
 
+    def misread(self, sensor: int) -> None:
+        """Take in that one wrong reading of a sensor explains its first rows (`lab.groups.Group.wrong`)."""
+        self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
+
     def returned(self, sensor: int, leaps: float) -> None:
         """Take in that a sensor is back by so many leaps (`lab.groups.Group.back`) from where it leapt before it began.
 

@@ -97,6 +97,9 @@ class Result(NamedTuple):
     """(A, T, S), how far each sensor's recent mean is from its normal level, in standard deviations, with sign."""
     forecast: Forecast | None = None
     """Of the rows in an episode, none in sight in the others; None when the model knows no limits."""
+    residual: NDArray[np.float32] | None = None
+    """(A, T, S), of rows in alarm, 0 in the others: how far each sensor is from what the others and its own past say,
+    in standard deviations, with sign; None where a detector does not foretell sensors by each other."""
 
 
 class Usual(NamedTuple):
@@ -187,6 +190,14 @@ class Detector(Protocol):
         """(S,) by how much one unit more of a sensor so many rows ago moves what the others should read now.
 
         In standard deviations of what they usually stray from that.
+        """
+
+    def additive(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """How well one wrong reading in the first of two rows explains the residuals (S,) of both.
+
+        Returns:
+            (S,) by how many standard deviations it stands out, of each sensor, with sign; and the part (S,) of the sum
+            of squares that it explains. 0 where nothing is foretold.
         """
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

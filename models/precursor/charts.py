@@ -237,6 +237,10 @@ class Charting:
         result.alarm[some, rows] = alarm[:, None]
         charts[:, some, rows] = told.T
         result.deviation[some, rows] = whole[..., c:d].swapaxes(0, 1)
+        if taken == 1 and result.residual is not None and np.logical_or.reduce(alarm):  # of several rows none is in it
+            on = np.flatnonzero(alarm)
+            now = unbounded[0, on] if valid is None else np.where(valid[0, on], unbounded[0, on], np.float32(0.0))
+            result.residual[some.start + on[:, None], row, self.moving] = now
         # the most that is to be said of each sensor
         evidence = np.maximum(level[..., c:], np.float32(1e-3))
         if self.m and self.memories:

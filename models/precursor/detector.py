@@ -140,6 +140,7 @@ class Precursor:
             contributions=np.empty((assets, rows, width)),
             statistics={name: charts[at] for at, name in enumerate(CHARTS)},
             deviation=np.empty((assets, rows, width), dtype=np.float32),
+            residual=np.zeros((assets, rows, width), dtype=np.float32),
         )
         seen = self.totals.rises(state, block) if len(self.totals.columns) else block
         for first in range(0, assets if rows else 0, CACHED):
@@ -222,6 +223,30 @@ class Precursor:
         if len(at) and rows <= self.lags:
             moved[self.moving] = self.weights[:, 1 + rows * len(self.moving) + at[0]] / self.scale[sensor]
         return moved
+
+    def additive(self, first: Singles, second: Singles) -> tuple[Floats, Floats]:
+        """See `models.detector.Detector`: an additive outlier, told from what moved the plant by what comes of it.
+
+        A wrong reading moves its own residual and, by the weights, the others' of its row and of those after it, and
+        nothing else (Chang, Tiao and Chen 1988, Technometrics 30, 193: additive and innovational outliers).
+        """
+        found = np.zeros((2, len(self.sensors)))
+        rows = np.concatenate([first[self.moving], second[self.moving]]).astype(np.float64)
+        total = float(rows @ rows)
+        if total > 0:
+            found[0, self.moving] = self._traces @ rows
+            found[1] = np.square(found[0]) / total
+        return found[0], found[1]
+
+    @cached_property
+    def _traces(self) -> Floats:
+        """(M, 2 * M) what a wrong reading of each sensor makes of the residuals of its row and the next, of size 1."""
+        m = len(self.moving)
+        both = np.zeros((m, 2 * m))
+        both[:, :m] = self.weights[:, 1 : 1 + m].T
+        if self.lags:
+            both[:, m:] = self.weights[:, 1 + m : 1 + 2 * m].T
+        return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True))
 
     def unjudged(self, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Sensors (S,) that have values and are not judged by them, as too much of what foretells them is not there.

@@ -11,8 +11,10 @@ from devices.frame import Asset, Channel
 from lab.blocks import RowBlock, Scored
 from lab.episodes import Change, Episode, list_episodes
 from lab.historian.base import Batch, HistorianStats, Latest, Series
-from lab.scoring import ScoringRuntime, replay_scores
+from lab.rescoring import replay_scores
+from lab.scoring import ScoringRuntime
 from lab.store import Store
+from lab.telling import Telling
 from tests.models.plants import SENSORS, record
 
 SECOND = 10**9
@@ -83,6 +85,11 @@ class Rig:
         self.numbers = {id: self.runtime.declare(*declared) for id, declared in self.assets.items()}
         self.runtime.catch_up(self.memory)
         self.commit()
+
+    @property
+    def telling(self) -> Telling:
+        """Of the runtime there is now."""
+        return self.runtime.telling
 
     def crash(self) -> None:
         """End without a word."""

@@ -11,7 +11,7 @@ import pytest
 from devices.frame import Asset, Channel
 from lab.episodes import list_episodes
 from lab.fitting import learn
-from lab.scoring import replay_scores
+from lab.rescoring import replay_scores
 from models.detector import load
 from models.precursor.detector import WARM
 from tests.lab.scoring_rig import CHANNELS, SECOND, START, Rig, check_replay, leaking, seconds
@@ -30,9 +30,9 @@ def test_learning_from_the_first_rows(tmp_path: Path, size: int) -> None:
     t = seconds(400)
     for row in range(0, 400, size):
         rig.feed("new", t[row : row + size], x[row : row + size])
-        if (learner := rig.runtime._learning.get(0)) and learner.result and row > 250:
+        if (learner := rig.runtime.learning.learners.get(0)) and learner.result and row > 250:
             wait([learner.result])
-    if learner := rig.runtime._learning.get(0):
+    if learner := rig.runtime.learning.learners.get(0):
         assert learner.result is not None
         wait([learner.result])
         rig.poll()
@@ -86,13 +86,13 @@ def test_learning_goes_on_with_other_channels(tmp_path: Path, rows: int, tags: t
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
     x, t = record(400, 1), seconds(400)
     rig.feed("new", t[:rows], x[:rows])
-    if (result := rig.runtime._learning[0].result) is not None:
+    if (result := rig.runtime.learning.learners[0].result) is not None:
         wait([result])
     now = x[:, [SENSORS.index(tag) if tag in SENSORS else 0 for tag in tags]]
     rig.declare(Asset("new", "csv", learn_rows=200), [Channel(tag) for tag in tags])
     rig.poll()
     rig.feed("new", t[rows:300], now[rows:300])
-    result = rig.runtime._learning[0].result
+    result = rig.runtime.learning.learners[0].result
     assert result is not None
     wait([result])
     rig.feed("new", t[300:], now[300:])
@@ -109,12 +109,37 @@ def test_learning_goes_on_with_other_channels(tmp_path: Path, rows: int, tags: t
     rig.crash()
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_learning_begun_with_channels_that_are_gone_again_goes_on_after_a_restart(rig: Rig, restart: bool) -> None:
+    asset = Asset("new", "pump", learn_rows=200)
+    other = [Channel("a"), Channel("b"), *CHANNELS[:2]]  # too few for the model of its kind
+    now = [Channel("b"), *CHANNELS[:2], Channel("a")]
+    x, t = record(400, 1), seconds(400)
+    rig.declare(asset, CHANNELS)
+    rig.feed("new", t[:100], x[:100])
+    rig.commit(force=True)
+    rig.feed("new", t[100:120], x[100:120])
+    rig.declare(asset, other)
+    rig.feed("new", t[120:170], x[120:170, [2, 3, 0, 1]])
+    rig.declare(asset, now)
+    rig.feed("new", t[170:250], x[170:250, [3, 0, 1, 2]])
+    rig.commit()
+    if restart:
+        rig.crash()
+        rig.open()
+    learner = rig.runtime.learning.learners[0]
+    assert [channel.tag for channel in learner.channels] == [channel.tag for channel in now]
+    rows, _ = learner.parts()
+    np.testing.assert_array_equal(rows.t, t[120:250])
+    np.testing.assert_array_equal(rows.v, x[120:250, [3, 0, 1, 2]])
+
+
 def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
     x, t = np.concatenate([record(200, 1), leaking(), record(300, 9)]), seconds(800)
     rig.feed("new", t[:200], x[:200])
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", t[200:500], x[200:500])
@@ -125,7 +150,7 @@ def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> N
     rig.open()
     assert rig.runtime.scorer.members[0].model is None
     rig.feed("new", t[500:700], x[500:700])
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", t[700:], x[700:])
@@ -147,7 +172,7 @@ def test_a_meter_runs_on_through_learning_restarts_and_gaps(tmp_path: Path, size
     ends = [*range(0, 6000, size), 6000]
     for row, last in itertools.pairwise(ends):
         rig.feed("new", t[row:last], x[row:last])
-        if (learner := rig.runtime._learning.get(0)) and learner.result:
+        if (learner := rig.runtime.learning.learners.get(0)) and learner.result:
             wait([learner.result])
         if row // 1000 != last // 1000:
             rig.commit()
@@ -170,13 +195,13 @@ def test_learning_after_a_deleted_model_goes_on_after_a_restart(rig: Rig) -> Non
     rig.feed("new", t[:100], x[:100])
     rig.commit(force=True)
     (rig.models / "pump.model").unlink()
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("new", t[100:150], x[100:150])
     rig.commit()
     rig.crash()
     rig.open()
     rig.feed("new", t[150:300], x[150:300])
-    result = rig.runtime._learning[0].result
+    result = rig.runtime.learning.learners[0].result
     assert result is not None
     wait([result])
     rig.feed("new", t[300:], x[300:])
@@ -190,12 +215,12 @@ def test_nothing_can_be_learned(tmp_path: Path, caplog: pytest.LogCaptureFixture
     rig.declare(Asset("new", "csv", learn_rows=100), CHANNELS)
     with caplog.at_level(logging.ERROR):
         rig.feed("new", seconds(100), np.full((100, 6), np.nan))
-        learner = rig.runtime._learning[0]
+        learner = rig.runtime.learning.learners[0]
         assert learner.result is not None
         wait([learner.result])
         rig.feed("new", seconds(100, 100), record(100, 1))
     assert "nothing could be learned" in caplog.text
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     wait([learner.result])
     rig.feed("new", seconds(20, 200), record(20, 2))

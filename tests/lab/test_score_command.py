@@ -599,7 +599,7 @@ def test_a_rig_learned_from_its_first_rows(shared: Path, tmp_path: Path) -> None
     rig = Rig(tmp_path)
     rig.declare(Asset("rig", "csv", learn_rows=400), [Channel(name.replace(" ", "_")) for name in table.columns])
     rig.feed("rig", table.time[:400], table.values[:400])
-    learner = rig.runtime._learning[0]
+    learner = rig.runtime.learning.learners[0]
     assert learner.result is not None
     learner.result.result()
     rig.feed("rig", table.time[400:], table.values[400:])

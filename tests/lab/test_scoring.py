@@ -17,8 +17,9 @@ from lab.fitting import learn
 from lab.groups import Group
 from lab.historian import open_historian
 from lab.historian.base import Batch
+from lab.pending import forget
+from lab.rescoring import replay_scores
 from lab.scorer import Scorer
-from lab.scoring import replay_scores
 from models.detector import Model, dumps, load, loads, save
 from models.precursor.detector import WARM
 from simulators import tep
@@ -263,7 +264,7 @@ def test_live_equals_replay_through_gaps_resets_models_and_late_rows(rig: Rig) -
             assert np.isnan(scored.score).all()
         if 600 <= row < 650:
             save(refit("precursor", record(500, 33)), rig.models / "asset-pump-1.model", {"row": row})
-            rig.runtime._looked = -1e9
+            rig.runtime.files._looked = -1e9
         rig.commit()
     check_replay(rig, "pump-1")
     check_replay(rig, "pump-1", int(t[300]), int(t[700]))
@@ -291,7 +292,7 @@ def test_what_is_noted_of_rows_that_are_not_kept_is_dropped(rig: Rig) -> None:
             del series[at]
     before = replay_scores(rig.memory, rig.store, "pump-1", int(t[600]), int(t[899]) + 1)
     with rig.store.transaction() as db:
-        rig.runtime.forget(db, oldest)
+        forget(db, oldest)
     runs = rig.store.db.execute("SELECT t, reason FROM run ORDER BY t").fetchall()
     assert runs == [(t[400], "gap"), (t[449] + 1, "accept"), (t[600], "gap")]
     assert rig.store.db.execute("SELECT count(*) FROM late").fetchone() == (8,)
@@ -315,7 +316,7 @@ def test_a_restart_changes_no_score(rig: Rig, way: str, tmp_path: Path) -> None:
     (episode,) = list_episodes(rig.store, "pump-1")
     other = Rig(tmp_path / "other")
     shutil.copytree(rig.models, other.models)
-    other.runtime._look()
+    other.runtime.files.look()
     other.declare(PUMP, CHANNELS)
     other.feed("pump-1", t, x)
     other.commit()
@@ -761,12 +762,12 @@ def test_a_model_that_comes_back_after_a_restart_begins_with_a_period_as_well(tm
     rig.feed("plant", t[:300], x[:300])
     content = (rig.models / "plant.model").read_bytes()
     (rig.models / "plant.model").unlink()
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("plant", t[300:400], x[300:400])
     rig.stop()
     rig.open()
     (rig.models / "plant.model").write_bytes(content)
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("plant", t[400:], x[400:])  # the clock stands at 133.3 s
     rig.commit()
     assert [at for (at,) in rig.store.db.execute("SELECT t FROM run ORDER BY t")] == [t[0], t[300], t[402]]

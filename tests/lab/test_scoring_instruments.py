@@ -190,7 +190,7 @@ def test_a_failed_sensor_is_told_without_an_alarm(rig: Rig, size: int) -> None:
         assert (episode.start, episode.end) == (START + first * SECOND, START + 300 * SECOND)
         assert episode.leading == [("current", 1.0)]
         assert 0.0 < episode.peak < 1.0
-        rig.runtime.label(episode.id, "cable")
+        rig.telling.label(episode.id, "cable")
         rig.commit()
         assert list_episodes(rig.store, episode.asset)[0].label == "cable"
         assert list(rig.models.glob("*.causes.json")) == []
@@ -432,6 +432,33 @@ def test_what_was_far_out_is_back_wherever_it_lands_and_an_overshoot_is_none(rig
     assert failed(rig, f"step-{size}", x, size=size) == {None}
 
 
+@pytest.mark.parametrize("size", [1, 7, 201, 400])
+def test_one_wrong_reading_is_a_spike_though_noise_leaps_as_far(rig: Rig, size: int) -> None:
+    """The valve, which follows the level, says that it was none; but not when something was switched."""
+
+    def looped(count: int, seed: int, off: list[int]) -> np.ndarray:
+        x = apart(count, seed)
+        x[:, 5] = 1.0
+        for row in off:
+            x[row : row + 20, 5] = 0.0
+        x[:, 3] += 10.0 * x[:, 5]
+        x[:, 4] = 2.0 * x[:, 3] - 15.0 * x[:, 5] + 0.01 * np.random.default_rng(seed).normal(size=count)
+        return x
+
+    known = looped(900, 1, [100, 300, 500, 700])
+    save(refit("precursor", [known]), rig.models / "pump.model")
+    x = looped(400, 9, [])
+    x[200, 3] += 2.0
+    assert np.abs(np.diff(x[199:202, 3])).max() < np.abs(np.diff(known[:, 3])).max()
+    assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
+    x = looped(400, 9, [201])
+    x[200, 3] += 2.0
+    assert failed(rig, f"switched-{size}", x, size=size) == {None}
+    x = looped(400, 9, [])
+    x[200:, 4] += 4.0  # the controller itself
+    assert failed(rig, f"controller-{size}", x, size=size) == {None}
+
+
 @pytest.mark.parametrize("size", [1, 7, 500])
 def test_spikes_of_before_are_named_with_what_they_do_not_explain(rig: Rig, size: int) -> None:
     x = record(500, 5)
@@ -479,7 +506,7 @@ def test_a_plant_that_moves_as_by_a_known_cause_does_not_do_so_because_of_a_sens
     x[300:, 0] += 30.0
     assert failed(rig, "known", x, size=size) == {None}
     (episode,) = list_episodes(rig.store, "known")
-    rig.runtime.label(episode.id, "strainer blocked")
+    rig.telling.label(episode.id, "strainer blocked")
     x[150:, 3] = x[149, 3]
     assert failed(rig, "both", x, size=size) == {("level", "frozen"), None}
     newest, oldest = list_episodes(rig.store, "both")
@@ -574,7 +601,7 @@ def test_what_a_user_told_of_a_failed_sensor_is_no_cause_in_the_process(rig: Rig
     for id, told in (("one", "level gauge stuck"), ("two", "level gauge stuck"), ("three", "strainer blocked")):
         assert failed(rig, id, x) == {("level", "frozen")}
         (episode,) = list_episodes(rig.store, id)
-        rig.runtime.label(episode.id, told)
+        rig.telling.label(episode.id, told)
     rig.stop()
     rig.open()
     assert failed(rig, "four", x) == {("level", "frozen")}
@@ -780,7 +807,7 @@ def test_what_is_like_a_known_cause_is_the_processs_whatever_failed(rig: Rig) ->
     x[400:, 0] += 20.0
     for id in ("one", "two", "three"):
         failed(rig, id, x, channels)
-        rig.runtime.label(list_episodes(rig.store, id)[0].id, "strainer blocked")
+        rig.telling.label(list_episodes(rig.store, id)[0].id, "strainer blocked")
     rig.stop()
     rig.open()
     x[200:, 5] = x[199, 5]
@@ -801,7 +828,7 @@ def test_a_user_says_whether_it_was_the_process(rig: Rig, kind: Kind) -> None:
     failed(rig, "one", x if kind == "process" else well, channels)
     told = list_episodes(rig.store, "one")[0]
     assert told.kind != kind, "so that the user's word differs"
-    rig.runtime.label(told.id, "strainer blocked", kind)
+    rig.telling.label(told.id, "strainer blocked", kind)
     rig.stop()
     rig.open()
     assert find_episode(rig.store, told.id) == msgspec.structs.replace(told, label="strainer blocked", label_kind=kind)
@@ -827,7 +854,7 @@ def test_which_sensors_failed_is_known_whatever_the_episodes_say(rig: Rig, size:
     rig.open()
     assert rig.runtime.describe(number)["instruments"] == [silent, spiking]
     save(refit("precursor", [record(600, 2)]), rig.models / "pump.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     rig.feed("pump-1", seconds(1, 600), x[:1])
     assert rig.runtime.describe(number)["instruments"] == []
 
@@ -840,7 +867,7 @@ def test_another_models_sensors_are_not_looked_for_in_what_failed_before(rig: Ri
     assert [each[0] for each in rig.runtime.describe(number)["instruments"]] == [SENSORS[5]]
     few = SENSORS[2:5]
     save(refit("precursor", [record(600, 2)[:, 2:5]], few), rig.models / "pump.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert rig.runtime.describe(number)["instruments"] == []
     rig.commit()
     rig.crash()

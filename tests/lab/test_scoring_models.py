@@ -22,17 +22,17 @@ def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> No
     assert np.isnan(scored.limit).all()
     assert not scored.warm.any()
     save(fitted("precursor"), tmp_path / "models" / "pump.model")
-    rig.runtime._looked = -1e9
+    rig.runtime.files._looked = -1e9
     scored = rig.feed("pump-1", t[50:120], x[50:120])
     assert np.isfinite(scored.score[WARM:]).all()
     save(refit("precursor", record(300, 9)), tmp_path / "models" / "asset-pump-1.model")
-    rig.runtime._looked = -1e9
+    rig.runtime.files._looked = -1e9
     scored = rig.feed("pump-1", t[120:130], x[120:130])
     assert np.isnan(scored.score[:WARM]).all()
     assert scored.changes[0].what == "closed"
     (tmp_path / "models" / "asset-pump-1.model").unlink()
     (tmp_path / "models" / "pump.model").unlink()
-    rig.runtime._looked = -1e9
+    rig.runtime.files._looked = -1e9
     scored = rig.feed("pump-1", t[130:140], x[130:140])
     assert np.isnan(scored.score).all()
     check_replay(rig, "pump-1")
@@ -90,10 +90,10 @@ def test_assets_share_a_model_after_a_restart_and_nothing_is_kept_of_one_that_no
     before = scorer.members[0].model
     assert before is not None
     save(refit("precursor", record(500, 33)), rig.models / "asset-b.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert scorer.model(before.id) is before
     save(refit("precursor", record(500, 44)), rig.models / "pump.model")
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert scorer.model(before.id) is None
     assert len(scorer._listed) == 2
     for name in ("a", "b", "c"):
@@ -105,7 +105,7 @@ def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.
     rig.declare(PUMP, CHANNELS)
     rig.feed("pump-1", seconds(10), record(10, 5))
     (rig.models / "pump.model").write_bytes(b"half a mod")
-    rig.runtime._looked = -1e9
+    rig.runtime.files._looked = -1e9
     with caplog.at_level(logging.ERROR):
         assert np.isfinite(rig.feed("pump-1", seconds(10, 10), record(10, 5)).score).all()
     assert "pump.model" in caplog.text
@@ -116,9 +116,9 @@ def test_links_to_nothing_take_no_model_away(rig: Rig) -> None:
     for name in "abcdefgh":  # in any order of the listing one comes before the model
         (rig.models / f"asset-{name}.model").symlink_to("/nowhere")
         (rig.models / f"{name}.causes.json").symlink_to(f"{name}.causes.json")
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert rig.runtime.scorer.members[number].model is not None
-    assert list(rig.runtime._files) == ["pump.model"]
+    assert list(rig.runtime.files.there) == ["pump.model"]
 
 
 def test_a_folder_that_cannot_be_read_takes_no_model_away(
@@ -131,13 +131,13 @@ def test_a_folder_that_cannot_be_read_takes_no_model_away(
     with monkeypatch.context() as patch:
         patch.setattr("os.scandir", fail)
         for _ in range(3):
-            rig.runtime._look()
+            rig.runtime.files.look()
     assert rig.runtime.scorer.members[number].model is not None
     assert [record.message for record in caplog.records] == [
         f"{rig.models}: the folder of models cannot be read: Permission denied"
     ]
     (rig.models / "pump.model").unlink()
-    rig.runtime._look()
+    rig.runtime.files.look()
     assert rig.runtime.scorer.members[number].model is None
 
 

@@ -18,8 +18,8 @@ from devices.topics import CORE_COMMAND, CORE_REPLY
 from lab import collector, scoring, store
 from lab.blocks import RowBlock
 from lab.episodes import list_episodes
+from lab.rescoring import replay_scores
 from lab.scorer import Scorer
-from lab.scoring import replay_scores
 from lab.sources import SECOND, Message
 from models.detector import load, save
 from models.precursor.detector import WARM
@@ -49,7 +49,7 @@ def test_rows_that_wait_for_a_model_are_scored_when_no_more_come(tmp_path: Path)
     give(lab, gateway, x[:150])
     assert lab.collector.intake.counters.scored == 0
     lab.commit()
-    wait([lab.collector.scoring._learning[0].result])
+    wait([lab.collector.scoring.learning.learners[0].result])
     second(lab)
     assert lab.collector.intake.counters.scored == 50 - WARM
     assert lab.collector._dirty

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.frame import Asset, Channel
-from lab.scoring import replay_scores
+from lab.rescoring import replay_scores
 from lab.turns import HOLD_NS, MAX_HELD
 from models.detector import save
 from models.precursor.detector import WARM

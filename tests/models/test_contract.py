@@ -40,6 +40,8 @@ def same(a: Result, b: Result) -> None:
     assert a.statistics.keys() == b.statistics.keys()
     for name in a.statistics:
         np.testing.assert_array_equal(a.statistics[name], b.statistics[name])
+    assert a.residual is not None
+    np.testing.assert_array_equal(a.residual, b.residual)
     assert (a.forecast is None) == (b.forecast is None)
     if a.forecast is not None and b.forecast is not None:
         for ours, theirs in zip(a.forecast[:5], b.forecast[:5], strict=True):
@@ -55,7 +57,19 @@ def joined(parts: list[Result]) -> Result:
     told = [part.forecast for part in parts if part.forecast is not None]
     columns = zip(*(forecast[:5] for forecast in told), strict=True)
     forecast = Forecast(*(np.concatenate(column, axis=1) for column in columns)) if told else None
-    return Result(along("score"), along("alarm"), along("contributions"), statistics, along("deviation"), forecast)
+    fields = along("score"), along("alarm"), along("contributions"), statistics, along("deviation"), forecast
+    return Result(*fields, along("residual"))
+
+
+def of_one(together: Result, asset: int) -> Result:
+    """What was said of one asset of several."""
+    one = slice(asset, asset + 1)
+    statistics = {name: value[one] for name, value in together.statistics.items()}
+    told = together.forecast and Forecast(*(field[one] for field in together.forecast[:5]))
+    assert together.residual is not None
+    return Result(
+        *(field[one] for field in together[:3]), statistics, together.deviation[one], told, together.residual[one]
+    )
 
 
 def test_every_kind_has_its_fit(kind: str) -> None:
@@ -98,11 +112,7 @@ def test_many_assets_are_scored_as_each_alone(kind: str) -> None:
     x = np.stack([faulty(seed=seed) for seed in range(7)])
     _, together = model.score(model.initial(7), x)
     for asset in range(7):
-        alone = run(model, x[asset])
-        statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
-        fields = (field[asset : asset + 1] for field in together[:3])
-        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:5]))
-        same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
+        same(of_one(together, asset), run(model, x[asset]))
 
 
 def test_beside_others_in_alarm_one_with_gaps_is_scored_as_alone(kind: str) -> None:
@@ -114,11 +124,7 @@ def test_beside_others_in_alarm_one_with_gaps_is_scored_as_alone(kind: str) -> N
     x[:5, :, 3][rng.random((5, 700)) < 0.5] = np.nan
     _, together = model.score(model.initial(6), x)
     for asset in range(6):
-        alone = run(model, x[asset])
-        statistics = {name: value[asset : asset + 1] for name, value in together.statistics.items()}
-        told = together.forecast and Forecast(*(field[asset : asset + 1] for field in together.forecast[:5]))
-        fields = (field[asset : asset + 1] for field in together[:3])
-        same(Result(*fields, statistics, together.deviation[asset : asset + 1], told), alone)
+        same(of_one(together, asset), run(model, x[asset]))
     state, parts = model.initial(6), []
     for row in range(700):
         state, part = model.score(state, x[:, row, None])
@@ -486,6 +492,44 @@ def test_an_echo_is_what_a_sensor_says_of_the_others(kind: str) -> None:
     assert np.abs(echo[[0, 2]]).max() < 0.5
     assert abs(model.echo(0, 0)[1]) < 0.5
     assert not model.echo(0, 100).any()  # so far back nothing is looked at
+
+
+def looped(rows: int, seed: int) -> Floats:
+    """A noisy level, the valve that follows it exactly, a flow that follows the valve a row later, and a stranger."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 4))
+    x[:, 1] = 2.0 * x[:, 0] + 0.01 * x[:, 1]
+    x[1:, 2] = x[:-1, 1] + 0.1 * x[1:, 2]
+    return x
+
+
+@pytest.mark.parametrize("size", [3.0, -8.0])
+def test_one_wrong_reading_is_told_from_what_moves_the_plant(kind: str, size: float) -> None:
+    model = refit(kind, looped(2000, 3), ["level", "valve", "flow", "other"])
+
+    def began(x: Floats) -> tuple[Floats, Floats]:
+        result = run(model, x)
+        assert result.residual is not None
+        assert result.alarm[0, 100:102].all()
+        assert not result.alarm[0, :100].any()
+        assert not result.residual[0, :100].any()  # but of rows in alarm they are of no interest
+        return model.additive(result.residual[0, 100], result.residual[0, 101])
+
+    x = looped(200, 5)
+    x[100, 0] += size  # the valve does not follow
+    by, part = began(x)
+    assert part.argmax() == 0
+    assert part[0] > 0.95
+    assert np.sign(by[0]) == np.sign(size)
+    assert abs(by[0]) > 100.0
+    x = looped(200, 5)
+    x[100:, 1] += size  # the controller's set point is another: the flow follows
+    x[101:, 2] += size
+    assert began(x)[1].max() < 0.75
+    x = looped(200, 5)
+    x[100:, 3] += 4.0 * size  # what nothing else moves with goes somewhere, and stays there
+    assert began(x)[1].max() < 0.75
+    assert not np.concatenate(model.additive(*np.zeros((2, 4), dtype=np.float32))).any()
 
 
 def test_columns_in_another_order(kind: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from devices import piping
-from lab.scoring import replay_scores
+from lab.rescoring import replay_scores
 from tests.lab.scoring_rig import SECOND, START, Rig
 
 DAYS = 8

@@ -1,0 +1,325 @@
+"""What users tell about episodes, and what those to come say of their cause."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.frame import Asset, Channel
+from lab.causes import read_library, write_library
+from lab.episodes import list_episodes
+from lab.scoring import ScoringRuntime
+from lab.store import Store
+from models.detector import save
+from models.precursor import fit
+from models.precursor.causes import Labelled, learn, nearest_age, none
+from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, leaking, only, seconds
+from tests.models.plants import SENSORS, fitted, record
+
+
+def library_of(rig: Rig, name: str = "pump.causes.json") -> None:
+    """Leaks of the pressure and blocks of the flow, from the detector's own view of them."""
+    detector, labelled = fitted("precursor"), []
+    for seed in range(8):
+        for cause, column, by in (("leak", 1, -12.0), ("block", 0, 15.0), ("wear", 5, 14.0)):
+            x = record(250, 50 + seed)
+            x[100:, column] += by
+            _, result = detector.score(detector.initial(1), x[None])
+            first = int(result.alarm[0].argmax())
+            labelled.append(Labelled(cause, result.deviation[0, first:].astype(float), result.contributions[0, first:]))
+    write_library(rig.models / name, learn(labelled, SENSORS))
+    rig.runtime.files.look()
+
+
+def test_an_episode_names_its_cause_and_a_replay_the_same(rig: Rig) -> None:
+    library_of(rig)
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(130), leaking()[:130])
+    told = rig.runtime.describe(number)
+    assert told["cause"] == "leak"
+    assert told["causes"][0][0] == "leak"
+    rig.stop()
+    rig.open()
+    rig.feed("pump-1", seconds(170, 130), leaking()[130:])
+    episode = only(rig)
+    assert episode.cause == "leak"
+    assert episode.causes[0][0] == "leak"
+    check_replay(rig, "pump-1")
+    (rig.models / "pump.causes.json").unlink()  # what it was compared with is in the database
+    rig.runtime.files.look()
+    check_replay(rig, "pump-1")
+
+
+def test_what_the_user_told_explains_the_next_one(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first = only(rig)
+    assert (first.cause, first.unknown, first.library) == (None, None, None)
+    assert rig.telling.label(first.id, "strainer blocked") == ("pump.causes.json", "strainer blocked")
+    assert rig.runtime.waiting
+    assert only(rig).label == "strainer blocked"
+    rig.telling.label(first.id, "gasket")  # the last word holds
+    library = read_library(rig.models / "pump.causes.json")
+    assert [library.causes[at] for at in library.of] == ["gasket"]
+    assert library.episode.tolist() == [first.id]
+    rig.feed("pump-1", seconds(130, 300), leaking(300, 6)[:130])
+    assert rig.runtime.describe(number)["causes"][0][0] == "gasket"
+    rig.feed("pump-1", seconds(170, 430), leaking(300, 6)[130:])
+    rig.commit()
+    second = list_episodes(rig.store)[0]
+    assert second.causes[0][0] == "gasket"
+    assert only_label(rig, first.id) == "gasket"
+    with pytest.raises(KeyError):
+        rig.telling.label("pump-1-0", "nothing")
+    with pytest.raises(ValueError, match="no name"):
+        rig.telling.label(first.id, " ")
+
+
+def test_a_cause_named_anew_stays_where_it_was_told_to_be(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first, path = only(rig), rig.models / "pump.causes.json"
+    assert first.kind == "process"
+    rig.telling.label(first.id, "level gauge stick", "instrument")
+    rig.telling.label(first.id, "level gauge sticks")
+    assert read_library(path).failed.tolist() == [True]
+    assert only(rig).label_kind == "instrument"
+    rig.telling.label(first.id, "level gauge stuck")
+    assert read_library(path).failed.tolist() == [True]
+    rig.telling.label(first.id, "gasket", "process")
+    assert read_library(path).failed.tolist() == [False]
+    assert only(rig).label_kind == "process"
+
+
+def two_leaks(rig: Rig) -> list[str]:
+    """The ids of two ended episodes, the first one first."""
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    rig.feed("pump-1", seconds(300, 300), leaking(300, 6))
+    rig.commit()
+    return [episode.id for episode in list_episodes(rig.store)][::-1]
+
+
+def test_a_name_in_another_case_or_width_is_no_other_cause(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    path = rig.models / "pump.causes.json"
+    rig.telling.label(first, "ポンプ A 詰まり")
+    for written in ("ﾎﾟﾝﾌﾟ Ａ 詰まり", " ポンプ　a  詰まり ", "ポンプ\u200b A 詰まり", "ポンプA詰まり"):
+        assert rig.telling.label(second, written)[1] == "ポンプ A 詰まり"
+    assert read_library(path).causes == ("ポンプ A 詰まり",)
+    assert rig.telling.label(second, "ポンプ B 詰まり")[1] == "ポンプ B 詰まり"
+    assert rig.telling.label(second, "ポンプ b 詰まり")[1] == "ポンプ b 詰まり", "one's own spelling can be corrected"
+    assert read_library(path).causes == ("ポンプ A 詰まり", "ポンプ b 詰まり")
+    assert rig.telling.label(second, "IDV 6")[1] == "IDV 6", "a pump has no faults with numbers"
+
+
+def test_what_was_told_by_mistake_is_taken_back(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    path, number = rig.models / "pump.causes.json", rig.numbers["pump-1"]
+    rig.telling.label(first, "gasket")
+    rig.telling.label(second, "strainer blocked", "instrument")
+    assert rig.telling.take_back(second) == "strainer blocked", "before it is written"
+    assert rig.runtime.waiting
+    rig.commit()
+    assert (only_label(rig, first), only_label(rig, second)) == ("gasket", None)
+    assert next(each.label_kind for each in list_episodes(rig.store) if each.id == second) is None
+    assert read_library(path).causes == ("gasket",)
+    assert rig.telling.take_back(second) is None, "nothing is told of it"
+    assert rig.telling.take_back(first) == "gasket"
+    assert read_library(path).causes == ()
+    rig.feed("pump-1", seconds(130, 600), leaking(300, 7)[:130])
+    assert rig.runtime.describe(number)["causes"] == []
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) is None
+    with pytest.raises(KeyError):
+        rig.telling.take_back("pump-1-0")
+
+
+def test_a_cause_is_renamed_and_deleted_wherever_it_was_told(rig: Rig) -> None:
+    library_of(rig)
+    first, second = two_leaks(rig)
+    path = rig.models / "pump.causes.json"
+    rig.telling.label(first, "strainer bloked")
+    rig.telling.label(second, "gasket", "instrument")
+    assert rig.telling.rename("pump-1", "Strainer BLOKED", " strainer  blocked") == ("strainer blocked", 1)
+    assert rig.telling.rename("pump-1", "strainer blocked", "Strainer blocked") == ("Strainer blocked", 1)
+    assert only_label(rig, first) is None, "not written yet"
+    rig.commit()
+    assert only_label(rig, first) == "Strainer blocked"
+    assert read_library(path).told_causes() == {"Strainer blocked", "gasket"}
+    assert rig.telling.rename("pump-1", "gasket", "strainer blocked") == ("Strainer blocked", 1), "the two are one"
+    assert rig.telling.rename("pump-1", "strainer blocked", "LEAK") == ("leak", 2), "as is one that was learnt"
+    rig.commit()
+    assert [only_label(rig, id) for id in (first, second)] == ["leak", "leak"]
+    assert next(each.label_kind for each in list_episodes(rig.store) if each.id == second) == "instrument"
+    assert read_library(path).causes == ("leak", "block", "wear")
+    learnt = len(read_library(path).of) - 2
+    assert rig.telling.rename("pump-1", "leak", None) == (None, 2)
+    rig.commit()
+    assert [only_label(rig, id) for id in (first, second)] == [None, None]
+    assert read_library(path).causes == ("leak", "block", "wear"), "what was learnt stays"
+    assert len(read_library(path).of) == learnt
+    for asset, cause in (("pump-1", "leak"), ("nobody", "gasket")):
+        with pytest.raises(KeyError):
+            rig.telling.rename(asset, cause, "x")
+    with pytest.raises(ValueError, match="no name"):
+        rig.telling.rename("pump-1", "gasket", "\u3000")
+
+
+def test_a_word_the_collector_died_of_is_noted_at_the_next_start(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    rig.telling.label(first, "gasket")
+    rig.commit()
+    rig.telling.label(first, "strainer blocked", "instrument")
+    rig.telling.label(second, "leak")
+    rig.crash()
+    rig.open()
+    assert [only_label(rig, id) for id in (first, second)] == ["strainer blocked", "leak"]
+    kinds = {each.id: each.label_kind for each in list_episodes(rig.store)}
+    assert kinds == {first: "instrument", second: "process"}
+    rig.telling.label(second, "leak", "instrument")
+    rig.crash()
+    rig.open()
+    assert {each.label_kind for each in list_episodes(rig.store)} == {"instrument"}, "also where only that was new"
+
+
+def test_an_asset_that_has_gone_keeps_what_its_episodes_are_called_by_now(rig: Rig) -> None:
+    first, _ = two_leaks(rig)
+    rig.telling.label(first, "gasket")
+    (rig.models / "pump.causes.json").rename(rig.models / "asset-pump-1.causes.json")
+    rig.stop()
+    rig.assets = {"pump-2": (Asset("pump-2", "pump"), CHANNELS)}
+    rig.open()
+    rig.declare(*rig.assets["pump-2"])
+    assert rig.telling.rename("pump-2", "gasket", "seal") == ("seal", 1)
+    assert read_library(rig.models / "asset-pump-1.causes.json").causes == ("seal",)
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) == "seal"
+
+
+def test_words_are_told_while_one_of_an_asset_that_has_gone_is_being_noted(rig: Rig) -> None:
+    first, _ = two_leaks(rig)
+    rig.telling.label(first, "gasket")
+    rig.crash()
+    rig.store = Store(rig.folder / "lab.db", synchronous="OFF")
+    rig.runtime = ScoringRuntime(rig.models, rig.store)
+    rig.declare(Asset("pump-2", "pump"), CHANNELS)
+    rig.runtime.catch_up(rig.memory)
+    assert rig.telling.rename("pump-2", "gasket", "seal") == ("seal", 1)
+    rig.commit()
+    assert only_label(rig, first) == "seal"
+
+
+def test_the_last_word_holds_in_every_library_of_an_asset(rig: Rig) -> None:
+    first, second = two_leaks(rig)
+    shared, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.telling.label(first, "gasket")
+    rig.telling.label(second, "gasket")
+    write_library(own, none(SENSORS))
+    assert rig.telling.label(first, "strainer blocked")[0] == own.name
+    assert set(read_library(shared).words()) == {second}, "other pumps are compared with this one"
+    own.unlink()
+    rig.stop()
+    rig.open()
+    assert only_label(rig, first) == "strainer blocked"
+    write_library(own, none(SENSORS))
+    shared.write_bytes(b"{")  # not in use: it does not keep anybody from telling
+    assert rig.telling.label(second, "seal")[0] == own.name
+
+
+def test_what_is_told_of_an_open_episode_is_as_old_as_it_is(rig: Rig) -> None:
+    number = rig.declare(PUMP, CHANNELS)
+    x = record(280, 5)
+    x[100:, 1] -= 12.0
+    for row, each in enumerate(x):  # twenty a second: not all of them are written
+        rig.feed("pump-1", [START + row * SECOND // 20], each[None])
+    tracker = rig.runtime.scorer.tracker(number)
+    assert tracker is not None
+    rig.telling.label(tracker.id, "leak")  # nor is the model, before the first commit
+    assert read_library(rig.models / "pump.causes.json").age.tolist() == [nearest_age(tracker.rows)]
+    assert only(rig).label == "leak"
+
+
+def test_what_is_told_while_the_plants_faults_are_learnt_is_kept(rig: Rig) -> None:
+    """Two write the library: neither may lose what the other has written since it last looked."""
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    path, first = rig.models / "pump.causes.json", only(rig)
+    one = Labelled("idv_1", np.ones((80, len(SENSORS))), np.ones((80, len(SENSORS))))
+    write_library(path, learn([one], SENSORS))  # since the last look
+    rig.telling.label(first.id, "gasket")
+    assert read_library(path).causes == ("idv_1", "gasket")
+
+
+def only_label(rig: Rig, id: str) -> str | None:
+    return next(episode.label for episode in list_episodes(rig.store) if episode.id == id)
+
+
+def test_a_broken_library_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    library_of(rig)
+    number = rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(20), record(20, 1))
+    rig.runtime.files.library(PUMP, SENSORS)
+    (rig.models / "pump.causes.json").write_bytes(b"{}")
+    rig.runtime.files.look()
+    rig.feed("pump-1", seconds(130, 20), leaking()[:130])
+    assert "pump.causes.json" in caplog.text
+    assert rig.runtime.describe(number)["cause"] == "leak"
+
+
+def test_a_word_for_a_library_that_cannot_be_read_is_refused(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first = only(rig)
+    shared, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.telling.label(first.id, "gasket")
+    whole, spoiled = shared.read_bytes(), shared.read_bytes()[:-1]  # a hand edit lost the last brace
+    shared.write_bytes(spoiled)
+    with pytest.raises(ValueError, match=r"pump\.causes\.json"):
+        rig.telling.label(first.id, "strainer blocked")
+    assert shared.read_bytes() == spoiled
+    assert only(rig).label == "gasket"
+    shared.write_bytes(whole)
+    own.write_bytes(spoiled)
+    with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
+        rig.telling.label(first.id, "strainer blocked")
+    assert (shared.read_bytes(), own.read_bytes()) == (whole, spoiled)
+
+
+def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_path: Path) -> None:
+    others = [f"other_{tag}" for tag in SENSORS]
+    save(fitted("precursor"), tmp_path / "models" / "asset-a.model")
+    save(fit(record(600, 1), others, 1.0), tmp_path / "models" / "asset-b.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("a", "csv"), CHANNELS)
+    rig.declare(Asset("b", "csv"), [Channel(tag) for tag in others])
+    for asset, cause, library in (("a", "gasket", "csv.causes.json"), ("b", "strainer", "asset-b.causes.json")):
+        rig.feed(asset, seconds(300), leaking())
+        assert rig.telling.label(only(rig, asset).id, cause) == (library, cause)
+        assert read_library(rig.models / library).causes == (cause,)
+    for asset, cause in (("a", "gasket"), ("b", "strainer")):
+        rig.feed(asset, seconds(130, 300), leaking(300, 6)[:130])
+        assert rig.runtime.describe(rig.numbers[asset])["causes"][0][0] == cause
+    (rig.models / "asset-b.causes.json").unlink()
+    rig.runtime.files.look()
+    rig.feed("b", seconds(300, 430), leaking(300, 7))
+    rig.commit()
+    assert list_episodes(rig.store, "b")[0].library is None, "that of other sensors is passed over"
+    rig.crash()
+
+
+def test_a_library_learns_the_sensors_that_it_lacks(rig: Rig) -> None:
+    path = rig.models / "pump.causes.json"
+    write_library(path, learn([Labelled("idv_1", np.ones((80, 3)), np.ones((80, 3)))], SENSORS[:3]))
+    rig.declare(PUMP, CHANNELS)
+    x = record(300, 5)
+    x[100:160, 5] += 25.0  # none of the three
+    rig.feed("pump-1", seconds(300), x)
+    rig.telling.label(only(rig).id, "motor worn")
+    library = read_library(path)
+    assert library.sensors == SENSORS
+    assert library.causes == ("idv_1", "motor worn")
+    assert library.examples[-1, 5] > 1.0
+    assert library.examples[-1, 11] > 0.5
