@@ -4,12 +4,20 @@ import os
 from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from lab.text import text
+
+if TYPE_CHECKING:
+    from lab.longtable import Wanted
+
+Sensors = Annotated[str, typer.Option("--sensors", help=text("table.option.sensors"))]
+Tag = Annotated[str, typer.Option("--tag", help=text("table.option.tag"))]
+Value = Annotated[str | None, typer.Option("--value", help=text("table.option.value"))]
+Clock = Annotated[str | None, typer.Option("--clock", help=text("table.option.clock"))]
 
 
 class SeveralValues(TyperCommand):
@@ -35,6 +43,13 @@ class SeveralValues(TyperCommand):
 def split_names(listed: str) -> list[str]:
     """The names of a comma separated list."""
     return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def parse_wanted(sensors: str, tag: str, value: str | None, clock: str | None) -> "Wanted":
+    """What is to be taken of files, from the options `Sensors`, `Tag`, `Value` and `Clock`."""
+    from lab.longtable import Wanted
+
+    return Wanted(split_names(sensors), split_names(tag), value, clock)
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
