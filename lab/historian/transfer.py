@@ -35,7 +35,7 @@ WORDS: Final = tuple(NAMES.get(code, str(code)) for code in range(256))
 BATCH: Final = 50_000
 """Readings written at a time."""
 MANY: Final = 200_000
-"""Readings read at a time, about."""
+"""Readings read at a time, at most about."""
 KEYS: Final = 50
 """Sensors read at a time."""
 HOUR: Final = 3_600_000_000_000
@@ -118,7 +118,7 @@ def choose(historian: Historian, patterns: Sequence[str]) -> list[str]:
 
 
 class Windows:
-    """A stretch of time to be read piece by piece, each about as long as `MANY` readings."""
+    """A stretch of time to be read piece by piece, each of `MANY` readings at most, about."""
 
     def __init__(self, historian: Historian, t0: int, t1: int) -> None:
         """t0 <= t < t1, as far as there are readings."""
@@ -143,8 +143,10 @@ class Windows:
     def took(self, readings: int) -> None:
         """So many readings were in the last piece: the next is wider or narrower."""
         # as wide as fits the memory: a year of a sensor that speaks once a day is one go
-        few = readings < MANY
-        self._width = min(self._width * 4, 366 * 24 * HOUR) if few else max(self._width // 4, HOUR // 60)
+        if 4 * readings <= MANY:
+            self._width = min(self._width * 4, 366 * 24 * HOUR)
+        elif readings > MANY:
+            self._width = max(self._width // 4, HOUR // 60)
 
 
 def stored(historian: Historian, keys: Sequence[str], t0: int, t1: int, progress: Progress) -> Iterator[Rows]:
