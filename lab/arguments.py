@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Sensors = Annotated[str, typer.Option("--sensors", help=text("table.option.sensors"))]
 Tag = Annotated[str, typer.Option("--tag", help=text("table.option.tag"))]
 Value = Annotated[str | None, typer.Option("--value", help=text("table.option.value"))]
+Every = Annotated[str | None, typer.Option("--every", help=text("table.option.every"))]
 Clock = Annotated[str | None, typer.Option("--clock", help=text("table.option.clock"))]
 
 
@@ -45,11 +46,11 @@ def split_names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip()]
 
 
-def parse_wanted(sensors: str, tag: str, value: str | None, clock: str | None) -> "Wanted":
-    """What is to be taken of files, from the options `Sensors`, `Tag`, `Value` and `Clock`."""
+def parse_wanted(sensors: str, tag: str, value: str | None, clock: str | None, every: str | None) -> "Wanted":
+    """What is to be taken of files, from the options `Sensors`, `Tag`, `Value`, `Clock` and `Every`."""
     from lab.longtable import Wanted
 
-    return Wanted(split_names(sensors), split_names(tag), value, clock)
+    return Wanted(split_names(sensors), split_names(tag), value, clock, parse_period(every, "--every"))
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
@@ -62,7 +63,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
 
 
-def parse_period(period: str | None) -> float | None:
+def parse_period(period: str | None, option: str = "--period") -> float | None:
     """Seconds of `180`, `180s`, `3min`, `1h` or `500ms`; exits with 2 when it is none of these."""
     if period is None:
         return None
@@ -77,7 +78,7 @@ def parse_period(period: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise typer.BadParameter(text("score.bad_period", period=period), param_hint="--period")
+        raise typer.BadParameter(text("score.bad_period", period=period), param_hint=option)
     return seconds
 
 

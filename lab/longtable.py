@@ -78,6 +78,8 @@ class Wanted(NamedTuple):
     """The column of the values."""
     clock: str | None = None
     """The sensor that is the plant's own clock, in seconds."""
+    every_s: float | None = None
+    """Of a long file the readings of so many seconds become one row; None: those of one time."""
 
     def takes(self, name: str) -> bool:
         """Whether a sensor is wanted, by its whole name or by what follows the asset's."""
@@ -281,14 +283,7 @@ def pivot(time: Times, sensor: Codes, value: Floats, quality: NDArray[np.uint8],
     last = np.full(cells, -1, dtype=np.int64)
     last[at] = np.arange(len(at))
     again = np.flatnonzero(last[at] != np.arange(len(at)))
-    if again.size:
-        other = last[at[again]]
-        same = ((value[again] == value[other]) | (np.isnan(value[again]) & np.isnan(value[other]))) & (
-            quality[again] == quality[other]
-        )
-        if not same.all():
-            first = int(np.flatnonzero(~same)[0])
-            raise Twice(int(again[first]), int(other[first]))
+    _check_same(again, last[at[again]], value, quality)
     del last
     shown = np.full(cells, np.nan)
     shown[at] = value
@@ -302,6 +297,56 @@ def pivot(time: Times, sensor: Codes, value: Floats, quality: NDArray[np.uint8],
         beyond = np.zeros((len(rows), sensors), dtype=np.bool_)
         beyond[row, sensor] = quality == RANGE
     return Pivoted(rows, values.reshape(-1, sensors), shown.reshape(-1, sensors), beyond, len(again))
+
+
+def gathered(
+    time: Times, sensor: Codes, value: Floats, quality: NDArray[np.uint8], every_ns: int
+) -> tuple[Times, NDArray[np.intp], int]:
+    """Readings in stretches of equal length, of each of which a row is made: its time is that of its first reading.
+
+    Sensors that a logger asks one after the other are read at times of their own. The stretches begin a quarter of
+    their length before the first reading, so that small delays leave a round of readings whole.
+
+    Args:
+        time: (n,) UTC nanoseconds, in any order.
+        sensor: (n,) position of the sensor.
+        value: (n,); NaN: none.
+        quality: (n,) `devices.quality` codes.
+        every_ns: the length.
+
+    Returns:
+        The times (k,) of the rows and the readings (k,) that stay: the last of each sensor in a stretch; and how many
+        came again, the same.
+
+    Raises:
+        Twice: a sensor has two readings at one time that differ.
+    """
+    number = (time - (int(time.min()) - every_ns // 4)) // every_ns
+    order = np.lexsort((time, sensor, number))
+    stretch, whose, at = number[order], sensor[order], time[order]
+    follows = (stretch[1:] == stretch[:-1]) & (whose[1:] == whose[:-1])
+    again = np.flatnonzero(follows & (at[1:] == at[:-1]))
+    _check_same(order[again], order[again + 1], value, quality)
+    starts = np.flatnonzero(np.append(True, stretch[1:] != stretch[:-1]))
+    firsts = np.repeat(np.minimum.reduceat(at, starts), np.diff(np.append(starts, len(at))))
+    last = np.append(~follows, True)
+    return firsts[last], order[last], len(again)
+
+
+def _check_same(some: NDArray[np.intp], others: NDArray[np.intp], value: Floats, quality: NDArray[np.uint8]) -> None:
+    same = (value[some] == value[others]) | (np.isnan(value[some]) & np.isnan(value[others]))
+    same &= quality[some] == quality[others]
+    if not same.all():
+        first = int(np.flatnonzero(~same)[0])
+        raise Twice(int(some[first]), int(others[first]))
+
+
+def usual_step_s(time: Times, sensor: Codes) -> float | None:
+    """The median of the seconds between two readings of a sensor; None where each has one."""
+    order = np.lexsort((time, sensor))
+    steps = np.diff(time[order])[sensor[order][1:] == sensor[order][:-1]]
+    steps = steps[steps > 0]
+    return float(np.median(steps)) / 1e9 if steps.size else None
 
 
 def _rows_of(time: Times) -> tuple[Times, Times]:

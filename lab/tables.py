@@ -63,10 +63,12 @@ from lab.longtable import (
     Wanted,
     assets_of,
     find_columns,
+    gathered,
     looks_long,
     pivot,
     quality_codes,
     tells_quality,
+    usual_step_s,
 )
 from lab.text import text
 from lab.textfile import TITLE_LINES, is_value, read_bytes, read_text, split_cells
@@ -765,7 +767,7 @@ class _Long:
     """
 
     def __init__(self, source: _Source, columns: Columns, ignore: frozenset[str], wanted: Wanted) -> None:
-        self.source, self.columns = source, columns
+        self.source, self.columns, self._every_s = source, columns, wanted.every_s
         own = columns.quality is not None and isinstance(source, _ParquetSource) and columns.own
         self._own = source.own_codes(columns.quality) if own else None  # type: ignore[attr-defined]
         self._held = source.stamps(columns.time[0]) if len(columns.time) == 1 else None
@@ -828,8 +830,9 @@ class _Long:
         quality, notes = self._quality()
         values = source.some_numbers(self.columns.value, self._rows, self._named)
         times, elapsed, assumed = self._times()
-        found = self._pivoted(times, values, quality)
-        readings, sensors, rows = len(values), len(self.names), len(found.time)
+        found, later = self._pivoted(times, values, quality)
+        readings, sensors = len(values), len(self.names)
+        rows = len(found.time)
         columns = self.columns
         used = [*columns.time, *columns.tag, columns.value, *([] if columns.quality is None else [columns.quality])]
         told = [
@@ -842,9 +845,11 @@ class _Long:
             told.append(text("long.bad", path=path, count=bad))
         if found.repeated:
             told.append(text("long.repeated", path=path, count=found.repeated))
-        if readings < APART * rows * sensors:
-            mean = f"{readings / rows:.1f}"
-            told.append(text("long.apart", path=path, mean=mean, sensors=sensors, rows=rows))
+        if self._every_s is not None:
+            told.append(text("long.every", path=path, every=f"{self._every_s:g}", count=later))
+        elif readings < APART * rows * sensors:
+            mean, step = f"{readings / rows:.1f}", usual_step_s(times, self._place) or 1.0
+            told.append(text("long.apart", path=path, mean=mean, sensors=sensors, rows=rows, step=f"{step:g}"))
         if period_s is None and rows > 1:
             period_s = float(np.median(np.diff(found.time))) / 1e9
         return Table(
@@ -929,10 +934,15 @@ class _Long:
         source.zoneless = distinct.zoneless
         return stamps[distinct.which], elapsed, assumed
 
-    def _pivoted(self, times: Times, values: Floats, quality: NDArray[np.uint8]) -> Pivoted:
+    def _pivoted(self, times: Times, values: Floats, quality: NDArray[np.uint8]) -> tuple[Pivoted, int]:
+        """The rows, and how many readings gave way to a later one in their row."""
         source, path = self.source, self.source.path
         try:
-            return pivot(times, self._place, values, quality, len(self.names))
+            if self._every_s is None:
+                return pivot(times, self._place, values, quality, len(self.names)), 0
+            at, kept, again = gathered(times, self._place, values, quality, max(1, round(self._every_s * 1e9)))
+            found = pivot(at, self._place[kept], values[kept], quality[kept], len(self.names))
+            return found._replace(repeated=again), len(values) - len(kept) - again
         except Twice as error:
             first, second = int(self._rows[error.first]), int(self._rows[error.second])
             raise TableError(

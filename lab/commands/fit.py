@@ -7,6 +7,7 @@ import typer
 
 from lab.arguments import (
     Clock,
+    Every,
     Sensors,
     SeveralValues,
     Tag,
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
         tag: Tag = "",
         value: Value = None,
         clock: Clock = None,
+        every: Every = None,
     ) -> None:
         from lab.fitting import (
             fit_tables,
@@ -63,7 +65,7 @@ def register(app: typer.Typer) -> None:
         if output.name.lower().endswith((".csv", ".gz", ".parquet", ".txt", ".tsv", ".xlsx", ".json")):
             raise typer.BadParameter(text("fit.data_name", file=output), param_hint="--output")
         rate, period_s, names = check_rate(false_alarms_per_month), parse_period(period), split_names(ignore)
-        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock)
+        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock, every)
         try:
             ahead = None if limits is None else read_limits(limits)
             tables = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lab.arguments import Clock, Sensors, Tag, Value, parse_wanted, parse_zone
+from lab.arguments import Clock, Every, Sensors, Tag, Value, parse_wanted, parse_zone
 from lab.text import text
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
         tag: Tag = "",
         value: Value = None,
         clock: Clock = None,
+        every: Every = None,
         config: Annotated[Path | None, typer.Option(help=text("devices.option.config"))] = None,
         broker: Annotated[str | None, typer.Option(help=text("devices.option.broker"))] = None,
     ) -> None:
@@ -70,7 +71,7 @@ def register(app: typer.Typer) -> None:
         seconds = _seconds("--period", period)
         pause = _seconds("--max-pause", max_pause)
         left_out = [name.strip() for name in ignore.split(",") if name.strip()]
-        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock)
+        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock, every)
         settings = device_config(config, data_dir, broker)
         try:
             table = _read(file, time, seconds, left_out, zone, wanted)

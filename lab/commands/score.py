@@ -7,6 +7,7 @@ import typer
 
 from lab.arguments import (
     Clock,
+    Every,
     Sensors,
     SeveralValues,
     Tag,
@@ -54,6 +55,7 @@ def register(app: typer.Typer) -> None:
         tag: Tag = "",
         value: Value = None,
         clock: Clock = None,
+        every: Every = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
     ) -> None:
         from devices.replay import tags
@@ -95,7 +97,7 @@ def register(app: typer.Typer) -> None:
         rate = check_rate(false_alarms_per_month)
         period_s, zone = parse_period(period), parse_zone(timezone)
         names = split_names(ignore)
-        wanted = parse_wanted(sensors, tag, value, clock)
+        wanted = parse_wanted(sensors, tag, value, clock, every)
         try:
             table, *files = [
                 read_table(file, time=time, period_s=period_s, ignore=names, zone=zone, wanted=wanted)

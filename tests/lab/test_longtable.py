@@ -332,6 +332,37 @@ def test_a_table_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_sensors_that_are_asked_one_after_the_other(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    lines = []
+    for round_ in range(50):
+        for sensor in range(4):
+            ms = 10_000 * round_ + 300 * sensor + int(rng.integers(0, 50))
+            lines.append(f"2026-03-09T10:{14 + ms // 60_000}:{ms % 60_000 / 1000:06.3f}Z,S{sensor},{round_ + sensor}\n")
+    lines.insert(0, lines[0])
+    lines.append("2026-03-09T10:14:03.000Z,S1,77\n")  # once more in the first round
+    rng.shuffle(lines)
+    file = put(tmp_path, "time,tag,value\n" + "".join(lines))
+    apart = read_table(file)
+    assert len(apart.values) == 201
+    assert "make one row of each round: --every 10s;" in apart.notes[-1]
+    table = read_table(file, wanted=Wanted(every_s=10.0))
+    assert [len(table.values), table.columns[0][0]] == [50, "S"]
+    wanted = np.arange(50.0)[:, None] + np.arange(4)
+    wanted[0, 1] = 77
+    order = [table.columns.index(f"S{sensor}") for sensor in range(4)]
+    np.testing.assert_array_equal(table.values[:, order], wanted)
+    assert table.period_s == pytest.approx(10, abs=0.05)
+    assert table.time is not None
+    assert 0 <= table.time[0] - MARCH < 50_000_000
+    told = table.notes[-2:]
+    assert "counted once: 1" in told[0]
+    assert told[1].endswith("a later one of the same sensor in their row replaces: 1")
+    (tmp_path / "two.csv").write_text(file.read_text() + "2026-03-09T10:14:03.000Z,S1,78\n")
+    with pytest.raises(TableError, match=r"sensor 'S1' has 7[78] at 2026-03-09T10:14:03.000Z, but 7[78]"):
+        read_table(tmp_path / "two.csv", wanted=Wanted(every_s=10.0))
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 30), st.integers(0, 4), st.floats(-9, 9), st.sampled_from([0, 65, 131, 133])),
