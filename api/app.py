@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import corrosion, live, plants, reference, routes, status
+from api import corrosion, export, live, plants, reference, routes, status
 from api.bus import Bus
 from api.context import Context
 from api.hub import BEAT_S, Hub
@@ -77,6 +77,7 @@ def create(config: Config | None = None) -> FastAPI:
     pages = Pages(PAGES)
     routers = (
         routes.router,
+        export.router,
         live.router,
         plants.router,
         corrosion.router,

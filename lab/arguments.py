@@ -4,12 +4,21 @@ import os
 from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from lab.text import text
+
+if TYPE_CHECKING:
+    from lab.longtable import Wanted
+
+Sensors = Annotated[str, typer.Option("--sensors", help=text("table.option.sensors"))]
+Tag = Annotated[str, typer.Option("--tag", help=text("table.option.tag"))]
+Value = Annotated[str | None, typer.Option("--value", help=text("table.option.value"))]
+Every = Annotated[str | None, typer.Option("--every", help=text("table.option.every"))]
+Clock = Annotated[str | None, typer.Option("--clock", help=text("table.option.clock"))]
 
 
 class SeveralValues(TyperCommand):
@@ -37,6 +46,13 @@ def split_names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip()]
 
 
+def parse_wanted(sensors: str, tag: str, value: str | None, clock: str | None, every: str | None) -> "Wanted":
+    """What is to be taken of files, from the options `Sensors`, `Tag`, `Value`, `Clock` and `Every`."""
+    from lab.longtable import Wanted
+
+    return Wanted(split_names(sensors), split_names(tag), value, clock, parse_period(every, "--every"))
+
+
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
     """Exit with 2 when the output's name has no known ending, no folder to be in, or would overwrite an input."""
     if not output.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
@@ -47,7 +63,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         raise typer.BadParameter(text("score.same_output", file=output), param_hint="--output")
 
 
-def parse_period(period: str | None) -> float | None:
+def parse_period(period: str | None, option: str = "--period") -> float | None:
     """Seconds of `180`, `180s`, `3min`, `1h` or `500ms`; exits with 2 when it is none of these."""
     if period is None:
         return None
@@ -62,7 +78,7 @@ def parse_period(period: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise typer.BadParameter(text("score.bad_period", period=period), param_hint="--period")
+        raise typer.BadParameter(text("score.bad_period", period=period), param_hint=option)
     return seconds
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from devices.frame import Channel
 from lab.cells import commas, missing, narrow, number
+from lab.clock import first_rows
 from lab.scorer import GAP_PERIODS
 from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
@@ -134,8 +135,7 @@ def fit_tables(
         values = _columns(table, sensors)
         if format is not None:
             values = rounded(values, format)
-        steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
-        runs += np.split(values, np.flatnonzero(steps > GAP_PERIODS * period) + 1)
+        runs += split_runs(table, values, period)
     path = ", ".join(str(table.path) for table in tables)
     rows = sum(len(run) for run in runs if len(run) > 1)
     if rows < LEAST_ROWS <= sum(map(len, runs)):
@@ -153,12 +153,24 @@ def fit_tables(
         np.concatenate([run[:LOOK] for run in runs])[:, [sensors.index(name) for name in detector.sensors]]
     )
     about = {
-        "rows": sum(len(table.values) for table in tables),
+        "rows": sum(map(len, runs)),
         "files": [table.path.name for table in tables],
         "decimals": own.decimals.tolist(),
         "digits": own.digits.tolist(),
     }
     return loads(dumps(detector, about))
+
+
+def split_runs(table: Table, values: Floats, period_s: float) -> list[Floats]:
+    """The rows (n, c) of a record that count, cut where its times jump by more than five periods.
+
+    All of them, or the first in each period of the plant's clock; that running backwards cuts as well.
+    """
+    if table.clock_s is not None:
+        rows, cuts = first_rows(table.clock_s, period_s, GAP_PERIODS + 1)
+        return np.split(values[rows], cuts)
+    steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
+    return np.split(values, np.flatnonzero(steps > GAP_PERIODS * period_s) + 1)
 
 
 def shared_columns(tables: Sequence[Table]) -> list[str]:
@@ -374,7 +386,7 @@ def odd_periods(tables: Sequence[Table], usual: float) -> list[str]:
     """Which normal records do not have the model's period (s), by more than a fifth, in words, line by line."""
     lines = []
     for table in tables:
-        period = sampled_s(table)
+        period = sampled_s(table, usual)
         if period is not None and not 1 / ODD_PERIOD <= period / usual <= ODD_PERIOD:
             what = "fit.apart" if period > GAP_PERIODS * usual else "fit.period"
             lines.append(text(what, path=table.path, period=f"{period:g}", usual=f"{usual:g}"))

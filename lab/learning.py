@@ -10,6 +10,7 @@ import numpy as np
 from devices.frame import Asset, Channel
 from devices.quality import BAD, is_bad
 from lab.blocks import Floats, RowBlock, Rows
+from lab.clock import first_rows
 from lab.fitting import declared_limits, learn
 from lab.scorer import GAP_NS, GAP_PERIODS
 from models.detector import Detector
@@ -167,17 +168,12 @@ def lesson(asset: Asset, channels: Sequence[Channel], block: RowBlock) -> tuple[
         at = next((at for at, channel in enumerate(channels) if channel.tag == asset.clock), None)
         clock = None if at is None else block.v[:, at]
     if clock is not None and asset.period_s is not None:
-        told = ~np.isnan(clock)
-        values, t = values[told], clock[told]
-        slot = np.floor((t + 1e-6) / asset.period_s)
-        taken = np.ones(len(t), dtype=np.bool_)
-        taken[1:] = (slot[1:] != slot[:-1]) | (t[1:] < t[:-1])
-        values, t, period_s = values[taken], t[taken], asset.period_s
-        longest = (GAP_PERIODS + 1) * period_s
+        period_s = asset.period_s
+        rows, cuts = first_rows(clock, period_s, GAP_PERIODS + 1)
+        values = values[rows]
     else:
         steps = np.diff(t)
         period_s = asset.period_s or (float(np.median(steps)) if len(steps) else 1.0)
         longest = max(GAP_NS / 1e9, GAP_PERIODS * period_s)
-    steps = np.diff(t)
-    cuts = np.flatnonzero((steps < 0) | (steps > longest)) + 1
+        cuts = np.flatnonzero((steps < 0) | (steps > longest)) + 1
     return np.split(values, cuts), [channels[at].tag for at in columns], period_s

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from devices.frame import Asset, Channel, role_by_name
 from devices.quality import BAD, GOOD
-from lab.blocks import Floats, RowBlock
+from lab.blocks import RANGE, Floats, RowBlock
 from lab.causes import read_library
+from lab.clock import first_rows
 from lab.episodes import Episode, Known
 from lab.groups import FAULTS, IS_SPIKING
 from lab.scorer import GAP_NS, GAP_PERIODS, Scorer, period_numbers
@@ -87,7 +88,9 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
 
     scorer = Scorer(lambda number, id: known, note)
     channels = [Channel(name, role=role_by_name(name), controlled=name in controlled) for name in table.columns]
-    number = scorer.declare(Asset("run", "file"), channels)
+    if table.clock is not None:
+        channels.append(Channel(table.clock, role="status"))
+    number = scorer.declare(Asset("run", "file", clock=table.clock), channels)
     missing = [name for name in model.detector.sensors if name not in table.columns]
     if not scorer.fits(number, model):
         raise TableError(text("table.lacks", path=table.path, sensors=", ".join(missing[:10])))
@@ -96,8 +99,8 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
     t = table.time
     if t is None:
         t = np.arange(n, dtype=np.int64) * round(1e9 * (table.period_s or model.detector.period_s))
-    q = np.where(np.isnan(table.values), BAD, GOOD).astype(np.uint8)
-    scored = scorer.ingest(RowBlock(np.full(n, number, dtype=np.int32), t, table.values, q))
+    v, q = _readings(table)
+    scored = scorer.ingest(RowBlock(np.full(n, number, dtype=np.int32), t, v, q))
     found = {change.episode.id: change.episode for change in scored.changes}
     row_of = {at: row for row, at in enumerate(t.tolist())}
     starts = {each.start for each in found.values()}
@@ -111,19 +114,47 @@ def score_table(model: Model, table: Table, known: Known | None = None, controll
             last = row_of[each.end] - (each.end in starts or not scored.alarm[row_of[each.end]])
         episode[first : last + 1] = count
         episodes.append((each, first, last))
-    order = np.argsort(-scored.contributions, axis=1, kind="stable")[:, :TOP]
-    shares = np.take_along_axis(scored.contributions, order, axis=1)
+    contributions = scored.contributions[:, : len(table.columns)]
+    order = np.argsort(-contributions, axis=1, kind="stable")[:, :TOP]
+    shares = np.take_along_axis(contributions, order, axis=1)
     names = np.where(shares > 0, np.array(table.columns, dtype=object)[order], "")
     top = [names[:, at].tolist() if at < names.shape[1] else [""] * n for at in range(TOP)]
-    periods = period_numbers(t / 1e9, model.detector.period_s)
+    seconds, since = _seconds(table, t)
+    periods = period_numbers(seconds[since:], model.detector.period_s)
     failures = []
     for sensor, fault, told in scorer.failures(number):
-        rows = np.searchsorted(periods, [told.first, told.last]).clip(0, n - 1)
+        rows = since + np.searchsorted(periods, [told.first, told.last]).clip(0, len(periods) - 1)
         first, last = (rows - (fault == FAULTS[IS_SPIKING])).tolist()  # the row after a spike shows it
         failures.append((sensor, fault, told.times, first, last))
     return Scores(
         scored.score, scored.alarm, episode, matches, suspects, ahead, ahead_of, top, episodes, missing, failures
     )
+
+
+def _seconds(table: Table, t: NDArray[np.int64]) -> tuple[Floats, int]:
+    """The seconds (n,) by which a file's rows are told apart, and the row since which they do not fall."""
+    if table.clock_s is None:
+        return t / 1e9, 0
+    told = np.flatnonzero(np.isfinite(table.clock_s))
+    if not told.size:
+        return t / 1e9, 0
+    back = np.flatnonzero(np.diff(table.clock_s[told]) < 0)
+    since = int(told[back[-1] + 1]) if back.size else 0
+    seconds = np.where(np.isnan(table.clock_s), -np.inf, table.clock_s)
+    seconds[since:] = np.maximum.accumulate(seconds[since:])
+    return np.where(np.isinf(seconds), table.clock_s[told[0]], seconds), since
+
+
+def _readings(table: Table) -> tuple[Floats, NDArray[np.uint8]]:
+    """A file's values and quality codes as a gateway sends them; the plant's clock is the last column."""
+    v = table.values if table.shown is None else table.shown
+    q = np.where(np.isnan(table.values), BAD, GOOD).astype(np.uint8)
+    if table.beyond is not None:
+        q[table.beyond] = RANGE
+    if table.clock_s is None:
+        return v, q
+    clock = table.clock_s[:, None]
+    return np.hstack([v, clock]), np.hstack([q, np.where(np.isnan(clock), BAD, GOOD).astype(np.uint8)])
 
 
 def check_controlled(table: Table, controlled: Sequence[str], sensors: Sequence[str] | None = None) -> None:
@@ -147,7 +178,7 @@ def valueless(model: Model, table: Table) -> list[str]:
 
 def other_period(model: Model, table: Table) -> float | None:
     """The seconds between a file's rows where they are not the model's, by more than a fifth."""
-    period = sampled_s(table)
+    period = sampled_s(table, model.detector.period_s)
     if period is None or 1 / ODD_PERIOD <= period / model.detector.period_s <= ODD_PERIOD:
         return None
     return period
@@ -162,12 +193,19 @@ def why_unscored(model: Model, table: Table) -> str:
     used = [at for at, name in enumerate(table.columns) if name in model.detector.sensors]
     if not np.isfinite(table.values[:, used]).any():
         return text("score.none.valueless")
-    period, usual = sampled_s(table), model.detector.period_s
+    usual = model.detector.period_s
+    period = sampled_s(table, usual)
     longest = max(GAP_NS / 1e9, GAP_PERIODS * usual)
     if period is not None and period > longest:
         return text("score.none.period", period=f"{period:g}", usual=f"{usual:g}", gap=f"{longest:g}")
-    steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
-    cuts = np.flatnonzero(steps > longest) + 1
+    if table.clock_s is not None:
+        at, cuts = first_rows(table.clock_s, usual, GAP_PERIODS)
+        rows = len(at)
+        if len(at) <= first:
+            return text("score.none.clock", rows=len(at), period=f"{usual:g}", lags=first)
+    else:
+        steps = np.zeros(0) if table.time is None else np.diff(table.time) / 1e9
+        cuts = np.flatnonzero(steps > longest) + 1
     if np.diff([0, *cuts, rows]).max() <= first:
         return text("score.none.gaps", gap=f"{longest:g}", lags=first)
     return text("score.none.missing", lags=first)

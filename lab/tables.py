@@ -4,7 +4,8 @@ A CSV file has one header; cells are separated by commas, semicolons or tabs, en
 byte order mark), UTF-16 (with one) or Shift_JIS as Windows writes it. What commas in its numbers mean is decided once
 (`lab.cells`). Empty cells, `NaN`, `NA` and `null` are missing values. So are `-`, `***`, `欠測` and Excel's errors,
 which is told, as are titles above the header and units under it that are left out. Times without a zone are those of
-the zone that is asked for (`lab.zones`), else UTC.
+the zone that is asked for (`lab.zones`), else UTC. A file with one reading a row (`lab.longtable`) becomes one with a
+column a sensor and a row a time.
 """
 
 import codecs
@@ -14,7 +15,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, tzinfo
 from itertools import islice, takewhile
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from devices.quality import is_bad
 from lab.cells import (
     CLOCK,
     CLOCK_NAMES,
@@ -49,6 +51,24 @@ from lab.cells import (
     number,
     parse_stamp,
     stamped,
+)
+from lab.clock import first_rows
+from lab.longtable import (
+    MADE,
+    STATES,
+    Columns,
+    Pivoted,
+    Twice,
+    Unclear,
+    Wanted,
+    assets_of,
+    find_columns,
+    gathered,
+    looks_long,
+    pivot,
+    quality_codes,
+    tells_quality,
+    usual_step_s,
 )
 from lab.text import text
 from lab.textfile import TITLE_LINES, is_value, read_bytes, read_text, split_cells
@@ -81,9 +101,16 @@ TOLD_ZONE: Final = re.compile(f"(?:{ZONES})$", re.I)
 """How a time with a zone ends."""
 UNIT_LINES: Final = 3
 """So many lines of units or further names may be under the header."""
+CLOCK_COLUMN: Final = "plant_s"
+"""How the clock of a simulated plant is called (docs/architecture.md)."""
+APART: Final = 0.5
+"""With readings of fewer of the sensors at a time, they hardly have times in common."""
+NAMES_TOLD: Final = 5
+EVERYTHING: Final = Wanted()
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 
 class Table(NamedTuple):
@@ -107,6 +134,14 @@ class Table(NamedTuple):
     """The zone that was asked for: that of times without one, and of those that are written."""
     zoneless: bool = False
     """Whether times are without a zone."""
+    clock: str | None = None
+    """The column of the plant's own clock, which is not among `columns`."""
+    clock_s: Floats | None = None
+    """(n,) what it shows, s; NaN: nothing."""
+    shown: Floats | None = None
+    """(n, c) with the values of readings that are bad; None where they are not known."""
+    beyond: NDArray[np.bool_] | None = None
+    """(n, c) readings that are bad for being beyond their measuring range; None where there are none."""
 
 
 def read_table(
@@ -116,8 +151,9 @@ def read_table(
     period_s: float | None = None,
     ignore: Sequence[str] = (),
     zone: tzinfo | None = None,
+    wanted: Wanted = EVERYTHING,
 ) -> Table:
-    """Read a CSV, CSV.gz, Parquet or Parquet.gz file.
+    """Read a CSV, CSV.gz, Parquet or Parquet.gz file, with a column a sensor or with one reading a row.
 
     Args:
         path: the file.
@@ -127,13 +163,15 @@ def read_table(
             serial dates and epoch seconds (or milli-, micro-, nanoseconds) are understood; a date and a clock column
             are joined.
         period_s: sampling period in seconds; without it the median step of the time column.
-        ignore: columns to leave out (labels, texts); names that are not in the file are no error.
+        ignore: columns to leave out (labels, texts), or sensors; names that are not in the file are no error.
         zone: that of times without one; None: UTC.
+        wanted: which sensors, and what the file does not show itself.
 
     Raises:
         TableError: missing or unreadable file, no rows, rows of different length, duplicate or missing column names,
             a text where a number should be, times that are missing, repeated or out of order, or that no clock of the
-            zone showed.
+            zone showed; of one reading a row, two of a sensor at one time that differ, several assets, or a header
+            that may be read in two ways.
     """
     path = Path(path)
     raw = read_bytes(path)
@@ -147,7 +185,22 @@ def read_table(
     else:
         source = _CsvSource(path, raw)
     source.zone = zone
-    return _assemble(source, time, period_s, frozenset(ignore))
+    if source.rows == 0:
+        raise TableError(text("table.rowless", path=source.path))
+    if period_s is not None and not 0 < period_s < float("inf"):
+        raise TableError(text("table.period", path=source.path, period=period_s))
+    left = frozenset(ignore)
+    columns = _long_columns(source, time, left, wanted)
+    if columns is None:
+        try:
+            table = _assemble(source, time, period_s, left, wanted)
+        except TableError as error:
+            if (doubtful := looks_long(source.names, left)) is None:
+                raise
+            raise TableError(f"{error}{text('long.doubtful', tag=doubtful[0], value=doubtful[1])}") from error
+    else:
+        table = _Long(source, columns, left, wanted).table(period_s)
+    return _with_clock(table, wanted.clock, period_s)
 
 
 class _Source:
@@ -180,6 +233,20 @@ class _Source:
         raise NotImplementedError
 
     def numbers(self, columns: Sequence[int]) -> Floats:
+        raise NotImplementedError
+
+    def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:
+        """Of each column which of its different cells every row (n,) has, and these."""
+        raise NotImplementedError
+
+    def some_numbers(self, column: int, rows: NDArray[np.intp], named: Callable[[int], str]) -> Floats:
+        """The numbers (len(rows),) of a column in some rows; what a historian writes for a missing value is none.
+
+        Args:
+            column: the column.
+            rows: the rows, rising.
+            named: whose reading a row is, for error messages.
+        """
         raise NotImplementedError
 
 
@@ -247,14 +314,21 @@ class _CsvSource(_Source):
             if told:
                 self.notes += (text("table.units", path=self.path, line=line, cells=", ".join(told)),)
 
-    def _read(self, columns: Sequence[int], *, floats: bool = False, point: str = ".") -> "pyarrow.Table":
-        """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not)."""
+    def _read(
+        self, columns: Sequence[int], *, floats: bool = False, point: str = ".", coded: bool = False
+    ) -> "pyarrow.Table":
+        """Some columns as texts or as numbers with that decimal point (then ArrowInvalid says that one is not).
+
+        With `coded` texts are kept once.
+        """
         import pyarrow
         from pyarrow import csv as arrow_csv
 
         keys = [str(index) for index in range(len(self.names))]
         wanted = [keys[index] for index in columns]
         kind = pyarrow.float64() if floats else pyarrow.string()
+        if coded:
+            kind = pyarrow.dictionary(pyarrow.int32(), kind)
         try:
             return arrow_csv.read_csv(
                 pyarrow.BufferReader(self._raw),
@@ -317,6 +391,17 @@ class _CsvSource(_Source):
             return None
         return np.column_stack([column.to_numpy() for column in table.columns])
 
+    def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:
+        return [_coded(cells) for cells in self._read(columns, coded=True).columns]
+
+    def some_numbers(self, column: int, rows: NDArray[np.intp], named: Callable[[int], str]) -> Floats:
+        values = self._floats([column], ".")
+        if values is not None and not np.isinf(values[rows, 0]).any():
+            return np.asarray(values[rows, 0])
+        ((codes, cells),) = self.coded([column])
+        distinct = _Distinct(self, {column: cells}, codes, rows, named)
+        return np.asarray(distinct.numbers([column])[distinct.which, 0])
+
     def _decimal_commas(self, columns: Sequence[int]) -> bool:
         """Whether some cell has a comma that is not between thousands."""
         import pyarrow.compute as pc
@@ -342,9 +427,9 @@ class _CsvSource(_Source):
         marks: Counter[str] = Counter()
         for position, column in enumerate(columns):
             for row, cell in enumerate(self._narrow(column)):
-                if missing(cell):
+                if self._is_missing(cell):
                     if cell not in MISSING:
-                        marks[cell] += 1
+                        marks[cell] += self._count(row)
                     continue
                 value = number(cell, bool(decimal))
                 if value is None:
@@ -362,6 +447,13 @@ class _CsvSource(_Source):
     def _narrow(self, column: int) -> list[str]:
         return [narrow(cell) for cell in self.texts(column)]
 
+    def _is_missing(self, cell: str) -> bool:
+        return missing(cell)
+
+    def _count(self, row: int) -> int:
+        """How many rows of the file are that one."""
+        return 1
+
     def _bad(self, column: int, row: int, other: tuple[int, int] | None = None) -> NoReturn:
         """Refuse a cell, if need be because of what commas are in another one (column, row)."""
         cell, place = self.texts(column)[row], self.place(row)
@@ -376,6 +468,103 @@ class _CsvSource(_Source):
                 other=self.texts(other[0])[other[1]], where=self.place(other[1]),
             )
         )  # fmt: skip
+
+
+def _coded(column: "pyarrow.ChunkedArray") -> tuple[Codes, list[str]]:
+    """Which of its different cells each row of a column of texts kept once has, and these without blanks around."""
+    column = column.unify_dictionaries()
+    cells = ["" if cell is None else str(cell).strip() for cell in column.chunk(0).dictionary.to_pylist()]
+    codes = np.concatenate([chunk.indices.fill_null(len(cells)).to_numpy() for chunk in column.chunks])
+    return _compact(codes, [*cells, ""])
+
+
+def _compact(codes: NDArray[np.integer], cells: Sequence[str]) -> tuple[Codes, list[str]]:
+    """The same with each cell once, and without those that no row has."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(cells))).tolist()
+    if len(used) == len(cells) == len(set(cells)):
+        return codes.astype(np.int32, copy=False), list(cells)
+    at: dict[str, int] = {}
+    new = np.zeros(len(cells), dtype=np.int32)
+    for code in used:
+        new[code] = at.setdefault(cells[code], len(at))
+    return new[codes], list(at)
+
+
+class _Distinct(_CsvSource):
+    """The different cells of some columns of a file, in the order in which they come, as rows."""
+
+    def __init__(
+        self,
+        whole: _Source,
+        cells: Mapping[int, Sequence[str]],
+        codes: Codes,
+        rows: NDArray[np.intp],
+        named: Callable[[int], str],
+        *,
+        runs: bool = False,
+    ) -> None:
+        """
+        Args:
+            whole: the file.
+            cells: of each column the cells that the codes stand for.
+            codes: (n,) of all rows of the file.
+            rows: those that count.
+            named: whose reading a row of the file is.
+            runs: a cell counts anew where it comes again after another one, if most stand together.
+        """
+        self.path, self.names, self.line, self.zone = whole.path, whole.names, whole.line, whole.zone
+        self._whole, self._told, self._named = whole, whole.notes, named
+        codes = codes[rows]
+        starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+        found, at = np.unique(codes[starts], return_index=True)
+        if runs and len(starts) <= max(1.2 * len(found), len(codes) / 2):
+            order, firsts = codes[starts], starts
+            self.which = np.cumsum(np.bincount(starts[1:], minlength=len(codes)))
+        else:
+            place = np.argsort(at, kind="stable")
+            order, firsts = found[place], starts[at[place]]
+            of = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+            of[order] = np.arange(len(order))
+            self.which = of[codes]
+        self.rows = len(order)
+        self._at = rows[firsts]
+        self._counts = np.bincount(self.which, minlength=self.rows)
+        self._cells: dict[int, list[str]] = {
+            column: [spelled[code] for code in order.tolist()] for column, spelled in cells.items()
+        }
+
+    def place(self, row: int) -> str:
+        return self._whole.place(int(self._at[row]))
+
+    def first(self, column: int) -> str:
+        return self._cells[column][0]
+
+    def texts(self, column: int) -> Sequence[str]:
+        return self._cells[column]
+
+    def numbers(self, columns: Sequence[int]) -> Floats:
+        values = self._slowly(columns)
+        if (bad := np.argwhere(np.isinf(values))).size:
+            self._bad(columns[bad[0, 1]], int(bad[0, 0]))
+        if self.notes:
+            self._whole.notes = self.notes
+        return values
+
+    def _bad(self, column: int, row: int, other: tuple[int, int] | None = None) -> NoReturn:
+        if other is not None:
+            super()._bad(column, row, other)
+        raise TableError(
+            text(
+                "long.number", path=self.path, place=self.place(row), column=self.names[column],
+                cell=self.texts(column)[row], sensor=self._named(int(self._at[row])),
+            )
+        )  # fmt: skip
+
+    def _is_missing(self, cell: str) -> bool:
+        return missing(cell) or STATES.fullmatch(cell) is not None
+
+    def _count(self, row: int) -> int:
+        return int(self._counts[row])
 
 
 def _check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
@@ -464,6 +653,41 @@ class _ParquetSource(_Source):
                 )
         return values
 
+    def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:
+        import pyarrow
+        import pyarrow.compute as pc
+
+        found = []
+        for column in columns:
+            cells = self._table.column(column)
+            if not pyarrow.types.is_dictionary(cells.type):
+                cells = pc.dictionary_encode(cells if pyarrow.types.is_string(cells.type) else self._spelled(cells))
+            if not cells.num_chunks:
+                cells = pyarrow.chunked_array([pyarrow.array([], cells.type)])
+            found.append(_coded(cells))
+        return found
+
+    def _spelled(self, cells: "pyarrow.ChunkedArray") -> "pyarrow.ChunkedArray":
+        import pyarrow
+        import pyarrow.compute as pc
+
+        try:
+            return pc.cast(cells, pyarrow.string())
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+            return pyarrow.chunked_array([pyarrow.array(self._texts(cells))])
+
+    def some_numbers(self, column: int, rows: NDArray[np.intp], named: Callable[[int], str]) -> Floats:
+        return np.asarray(self.numbers([column])[rows, 0])
+
+    def own_codes(self, column: int) -> NDArray[np.uint8] | None:
+        """A column (n,) of the type in which the lab writes its quality codes, None for one of another."""
+        import pyarrow
+
+        cells = self._table.column(column)
+        if cells.type != pyarrow.uint8() or cells.null_count:
+            return None
+        return np.asarray(cells.to_numpy(), dtype=np.uint8)
+
 
 def _parquet_source(path: Path, raw: bytes) -> _ParquetSource:
     import pyarrow
@@ -477,11 +701,9 @@ def _parquet_source(path: Path, raw: bytes) -> _ParquetSource:
         raise TableError(text("table.parquet", path=path, reason=error)) from error
 
 
-def _assemble(source: _Source, time: str | None, period_s: float | None, ignore: frozenset[str]) -> Table:
-    if source.rows == 0:
-        raise TableError(text("table.rowless", path=source.path))
-    if period_s is not None and not 0 < period_s < float("inf"):
-        raise TableError(text("table.period", path=source.path, period=period_s))
+def _assemble(
+    source: _Source, time: str | None, period_s: float | None, ignore: frozenset[str], wanted: Wanted
+) -> Table:
     clocks = _find_time(source, time, ignore)
     stamps, assumed = _stamps(source, clocks) if clocks else (None, ())
     counted = clocks if stamps is None else []
@@ -496,7 +718,10 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
             if not cells or (counts and np.all(np.diff(source.numbers([index])[:, 0]) == 1)):
                 continue
             raise TableError(text("table.nameless", path=source.path, line=source.line, number=index + 1))
-        keep.append(index)
+        if wanted.takes(name) or name == (wanted.clock or CLOCK_COLUMN):
+            keep.append(index)
+    if wanted.sensors and not any(wanted.takes(source.names[index]) for index in keep):
+        raise _none_taken(source.path, wanted, [name for index, name in enumerate(source.names) if index not in clocks])
     if not keep:
         raise TableError(text("table.no_readings", path=source.path))
     values = source.numbers([*counted, *keep])  # at once: what commas mean is decided over all of them
@@ -513,6 +738,271 @@ def _assemble(source: _Source, time: str | None, period_s: float | None, ignore:
     notes = *source.notes, *assumed
     return Table(
         names, values, stamps, period_s, source.path, elapsed, notes, ignored, source.zone, source.zoneless
+    )  # fmt: skip
+
+
+def _long_columns(source: _Source, time: str | None, ignore: frozenset[str], wanted: Wanted) -> Columns | None:
+    """What the columns of a file with one reading a row are; None for one with a column a sensor.
+
+    Raises:
+        TableError: a column that is asked for is not there, or several may be the time, the sensor or the value.
+    """
+    for name in (*([] if time is None else [time]), *wanted.tag, *([] if wanted.value is None else [wanted.value])):
+        if name not in source.names:
+            names = ", ".join(source.names)
+            raise TableError(text("table.no_column", path=source.path, column=name, columns=names))
+    try:
+        return find_columns(source.names, source.first, time, ignore, wanted)
+    except Unclear as error:
+        what = f"long.{error.which}" if error.names else f"long.no_{error.which}"
+        names = ", ".join(error.names or source.names)
+        raise TableError(text(what, path=source.path, line=source.line, columns=names)) from error
+
+
+class _Long:
+    """A file with one reading a row, on its way to a table with one row for each time and one column for each sensor.
+
+    Raises:
+        TableError: it cannot be used.
+    """
+
+    def __init__(self, source: _Source, columns: Columns, ignore: frozenset[str], wanted: Wanted) -> None:
+        self.source, self.columns, self._every_s = source, columns, wanted.every_s
+        own = columns.quality is not None and isinstance(source, _ParquetSource) and columns.own
+        self._own = source.own_codes(columns.quality) if own else None  # type: ignore[attr-defined]
+        self._held = source.stamps(columns.time[0]) if len(columns.time) == 1 else None
+        at = [*columns.tag, *columns.others]
+        at += columns.time if self._held is None else []
+        at += [columns.quality] if columns.quality is not None and self._own is None else []
+        self._coded = dict(zip(at, source.coded(at), strict=True))
+        told = [each for each in columns.others if tells_quality(source.names[each], self._coded[each][1])]
+        if columns.quality is None and len(told) == 1:
+            others = [each for each in columns.others if each != told[0]]
+            self.columns = columns = columns._replace(quality=told[0], others=others)
+        self._sensor, self._keys = _joined([self._coded[column] for column in columns.tag], "/")
+        if "" in self._keys:
+            row = int(np.flatnonzero(self._sensor == self._keys.index(""))[0])
+            column = source.names[columns.tag[0]]
+            raise TableError(text("long.nameless", path=source.path, place=source.place(row), column=column))
+        self.names = self._taken(ignore, wanted)
+        """The sensors that are taken, by their keys in the file."""
+        position = np.full(len(self._keys), -1, dtype=np.int32)
+        position[[self._keys.index(key) for key in self.names]] = np.arange(len(self.names))
+        places = position[self._sensor]
+        self._rows = np.flatnonzero(places >= 0)
+        self._place = places[self._rows]
+
+    def _taken(self, ignore: frozenset[str], wanted: Wanted) -> dict[str, str]:
+        source, path = self.source, self.source.path
+        by_asset = assets_of(self._keys) if self.columns.own else None
+        made = {key for key in self._keys if by_asset is not None and key.partition("/")[2].startswith(MADE)}
+        keys = [key for key in self._keys if key not in made]
+        tags = {key: key.partition("/")[2] if by_asset is not None else key for key in keys}
+        self.ignored = ignore.intersection([*source.names, *keys, *tags.values()])
+        clock = wanted.clock or CLOCK_COLUMN
+        kept = [key for key in keys if key not in ignore and tags[key] not in ignore]
+        if not any(wanted.takes(key) for key in kept):
+            if wanted.sensors:
+                raise _none_taken(path, wanted, keys)
+            raise TableError(text("table.no_readings", path=path))
+        assets = dict.fromkeys(key.partition("/")[0] for key in kept if wanted.takes(key)) if by_asset else {}
+        if len(assets) > 1 and not wanted.sensors:
+            some = ", ".join(list(assets)[:NAMES_TOLD]) + (", …" if len(assets) > NAMES_TOLD else "")
+            first = next(iter(assets))
+            raise TableError(text("long.assets", path=path, count=len(assets), assets=some, first=first))
+        taken = [
+            key
+            for key in kept
+            if wanted.takes(key)
+            or clock == key
+            or (clock == tags[key] and len(assets) == 1 and key.startswith(f"{next(iter(assets))}/"))
+        ]
+        self.asset = next(iter(assets)) if len(assets) == 1 else None
+        return {key: tags[key] if self.asset else key for key in taken}
+
+    def _named(self, row: int) -> str:
+        return self._keys[int(self._sensor[row])]
+
+    def table(self, period_s: float | None) -> Table:
+        """The table."""
+        source, path = self.source, self.source.path
+        self._check_others()
+        quality, notes = self._quality()
+        values = source.some_numbers(self.columns.value, self._rows, self._named)
+        times, elapsed, assumed = self._times()
+        found, later = self._pivoted(times, values, quality)
+        readings, sensors = len(values), len(self.names)
+        rows = len(found.time)
+        columns = self.columns
+        used = [*columns.time, *columns.tag, columns.value, *([] if columns.quality is None else [columns.quality])]
+        told = [
+            text(
+                "long.read", path=path, readings=readings, sensors=sensors, rows=rows,
+                columns=", ".join(source.names[at] for at in used),
+            )
+        ]  # fmt: skip
+        if bad := int(is_bad(quality).sum()):
+            told.append(text("long.bad", path=path, count=bad))
+        if found.repeated:
+            told.append(text("long.repeated", path=path, count=found.repeated))
+        if self._every_s is not None:
+            told.append(text("long.every", path=path, every=f"{self._every_s:g}", count=later))
+        elif readings < APART * rows * sensors:
+            mean, step = f"{readings / rows:.1f}", usual_step_s(times, self._place) or 1.0
+            told.append(text("long.apart", path=path, mean=mean, sensors=sensors, rows=rows, step=f"{step:g}"))
+        if period_s is None and rows > 1:
+            period_s = float(np.median(np.diff(found.time))) / 1e9
+        return Table(
+            tuple(self.names.values()), found.values, found.time, period_s, path, elapsed,
+            (*source.notes, *told, *notes, *assumed), frozenset(self.ignored), source.zone, source.zoneless,
+            shown=found.shown if found.beyond is not None else None, beyond=found.beyond,
+        )  # fmt: skip
+
+    def _check_others(self) -> None:
+        """See that no other column tells readings of one name apart: they would be taken for those of one sensor."""
+        firsts = np.zeros(len(self.names), dtype=np.int64)
+        firsts[self._place[::-1]] = np.arange(len(self._place))[::-1]
+        differing = []
+        for column in self.columns.others:
+            codes, cells = self._coded[column]
+            codes = codes[self._rows]
+            if (other := np.flatnonzero(codes != codes[firsts[self._place]])).size:
+                row = int(other[0])
+                differing.append((column, row, cells[codes[firsts[self._place[row]]]], cells[codes[row]]))
+        if differing:
+            source, (_, row, before, after) = self.source, differing[0]
+            names = [source.names[column] for column, *_ in differing]
+            row = int(self._rows[row])
+            tags = [source.names[column] for column in self.columns.tag]
+            raise TableError(
+                text(
+                    "long.differ", path=source.path, place=source.place(row), column=names[0], sensor=self._named(row),
+                    before=before, after=after, both=",".join([names[0], *tags]), others=",".join(names),
+                )
+            )  # fmt: skip
+
+    def _quality(self) -> tuple[NDArray[np.uint8], list[str]]:
+        """Codes (n,) of the readings taken, and which words were taken for them."""
+        source, column = self.source, self.columns.quality
+        if column is None:
+            return np.zeros(len(self._rows), dtype=np.uint8), []
+        if self._own is not None:
+            return self._own[self._rows], []
+        codes, cells = self._coded[column]
+        codes = codes[self._rows]
+        counts = np.bincount(codes, minlength=len(cells))
+        there = [cell if count else "" for cell, count in zip(cells, counts.tolist(), strict=True)]
+        meant, strange, unknown = quality_codes(there, self.columns.own, counts.tolist())
+        if unknown is not None:
+            row = int(self._rows[np.flatnonzero(codes == unknown)[0]])
+            what = "long.quality_number" if is_value(narrow(there[unknown])) else "long.quality"
+            name, place = source.names[column], source.place(row)
+            raise TableError(text(what, path=source.path, place=place, column=name, cell=there[unknown]))
+        if not strange:
+            return meant[codes], []
+        words = ", ".join(f"{word} ({count})" for word, count in strange.most_common(NAMES_TOLD))
+        return meant[codes], [text("long.words", path=source.path, column=source.names[column], words=words)]
+
+    def _times(self) -> tuple[Times, bool, tuple[str, ...]]:
+        """Times (n,) of the readings taken, whether from the start of the run, and what was assumed."""
+        source, clocks = self.source, self.columns.time
+        if self._held is not None:
+            times, zoned = self._held
+            if zoned:
+                return times[self._rows], False, ()
+            times, assumed = _placed(source, clocks, times)
+            return times[self._rows], False, assumed
+        codes, cells = self._coded[clocks[0]]
+        spelled = {clocks[0]: cells}
+        if len(clocks) > 1:
+            second, clock_cells = self._coded[clocks[1]]
+            pairs, codes = np.unique(codes.astype(np.int64) * len(clock_cells) + second, return_inverse=True)
+            codes = codes.astype(np.int32)
+            spelled = {
+                clocks[0]: [cells[pair // len(clock_cells)] for pair in pairs.tolist()],
+                clocks[1]: [clock_cells[pair % len(clock_cells)] for pair in pairs.tolist()],
+            }
+        # of an hour that comes twice the order tells the two apart, if there is one
+        distinct = _Distinct(source, spelled, codes, self._rows, self._named, runs=True)
+        stamps, assumed = _stamps(distinct, clocks)
+        if stamps is not None and distinct.zoneless and source.zone is not None and (np.diff(stamps) <= 0).any():
+            distinct = _Distinct(source, spelled, codes, self._rows, self._named)
+            stamps, assumed = _stamps(distinct, clocks)
+        elapsed = False
+        if stamps is None:
+            stamps, elapsed, assumed = _count_times(distinct, clocks[0], distinct.numbers(clocks)[:, 0])
+        source.zoneless = distinct.zoneless
+        return stamps[distinct.which], elapsed, assumed
+
+    def _pivoted(self, times: Times, values: Floats, quality: NDArray[np.uint8]) -> tuple[Pivoted, int]:
+        """The rows, and how many readings gave way to a later one in their row."""
+        source, path = self.source, self.source.path
+        try:
+            if self._every_s is None:
+                return pivot(times, self._place, values, quality, len(self.names)), 0
+            at, kept, again = gathered(times, self._place, values, quality, max(1, round(self._every_s * 1e9)))
+            found = pivot(at, self._place[kept], values[kept], quality[kept], len(self.names))
+            return found._replace(repeated=again), len(values) - len(kept) - again
+        except Twice as error:
+            first, second = int(self._rows[error.first]), int(self._rows[error.second])
+            raise TableError(
+                text(
+                    "long.twice", path=path, place=source.place(second), where=source.place(first),
+                    sensor=self._named(first), time=iso_times(times[[error.first]], source.zone)[0],
+                    value=f"{values[error.second]:g}", other=f"{values[error.first]:g}",
+                )
+            ) from error  # fmt: skip
+        except MemoryError as error:
+            rows, sensors = len(np.unique(times)), len(self.names)
+            mean = f"{len(times) / rows:.1f}"
+            raise TableError(text("long.large", path=path, rows=rows, sensors=sensors, mean=mean)) from error
+
+
+def _joined(columns: Sequence[tuple[Codes, list[str]]], sign: str) -> tuple[Codes, list[str]]:
+    """Columns of texts as one, the cells of a row joined by a sign."""
+    codes, cells = columns[0]
+    for more, others in columns[1:]:
+        pairs, which = np.unique(codes.astype(np.int64) * len(others) + more, return_inverse=True)
+        cells = [f"{cells[pair // len(others)]}{sign}{others[pair % len(others)]}" for pair in pairs.tolist()]
+        codes, cells = _compact(which, cells)
+    return codes, cells
+
+
+def _none_taken(path: Path, wanted: Wanted, names: Sequence[str]) -> TableError:
+    some = ", ".join(names[:NAMES_TOLD]) + (", …" if len(names) > NAMES_TOLD else "")
+    return TableError(text("table.none_taken", path=path, patterns=", ".join(wanted.sensors), some=some))
+
+
+def _with_clock(table: Table, asked: str | None, period_s: float | None) -> Table:
+    """The table with the plant's own clock apart, and its period in seconds of that.
+
+    Raises:
+        TableError: the column that is asked for is not there, or does not go on.
+    """
+    name = CLOCK_COLUMN if asked is None else asked
+    if name not in table.columns:
+        if asked is None:
+            return table
+        columns = ", ".join(table.columns)
+        raise TableError(text("table.no_column", path=table.path, column=name, columns=columns))
+    if asked is None and (table.time is None or table.elapsed):  # its rows are told apart by a clock as it is
+        return table
+    at = table.columns.index(name)
+    seconds = table.values[:, at].copy()
+    steps = np.diff(seconds[np.isfinite(seconds)])
+    if not (steps > 0).any() or len(table.columns) == 1:
+        if asked is None:
+            return table
+        raise TableError(text("table.no_clock", path=table.path, column=name))
+    usual = float(np.median(steps[steps > 0]))
+    period = usual if period_s is None else period_s
+    note = text("table.clock", path=table.path, column=name, step=f"{usual:g}", period=f"{period:g}")
+    others = [column for column in range(len(table.columns)) if column != at]
+    return table._replace(
+        columns=tuple(table.columns[column] for column in others), values=table.values[:, others], period_s=period,
+        clock=name, clock_s=seconds, notes=(*table.notes, note),
+        shown=None if table.shown is None else table.shown[:, others],
+        beyond=None if table.beyond is None else table.beyond[:, others],
     )  # fmt: skip
 
 
@@ -782,8 +1272,15 @@ def _check_alike(source: _Source, name: str, cells: Sequence[str], dates: Sequen
             )  # fmt: skip
 
 
-def sampled_s(table: Table) -> float | None:
-    """The seconds between a file's rows: the median step of its times, else what is told; None where neither is."""
+def sampled_s(table: Table, period_s: float | None = None) -> float | None:
+    """The seconds between a file's rows: the median step of its times, else what is told; None where neither is.
+
+    Of a file with a clock of the plant the seconds of that between the rows that count, the first in each `period_s`.
+    """
+    if table.clock_s is not None and (period := period_s or table.period_s) is not None:
+        rows, _ = first_rows(table.clock_s, period, np.inf)
+        steps = np.diff(table.clock_s[rows])
+        return float(np.median(steps)) if steps.size else table.period_s
     if table.time is None or len(table.time) < 2:
         return table.period_s
     return float(np.median(np.diff(table.time))) / 1e9

@@ -16,6 +16,8 @@ BLANKS: Final = " \t\r\n\u3000,;\x1a\0"
 """What may follow the last row: Excel's empty rows, the end mark of DOS, a block that was never written."""
 TITLE_LINES: Final = 30
 """A header is looked for in the first so many lines."""
+ANNOTATION: Final = re.compile(r"^#(?:group|datatype|default)\b.*$", re.M)
+"""A line in which InfluxDB says of what type its columns are."""
 HEADER_LINES: Final = 10
 """So many a header itself may have, its names broken into lines."""
 
@@ -94,6 +96,8 @@ def read_text(path: Path, raw: bytes | None = None) -> TextFile:
     content = content[:end].rstrip("\x1a\0")
     if "\0" in content[:65536]:
         raise TableError(text("table.binary", path=path))
+    if ANNOTATION.match(content):
+        content = _without_annotations(content)
     start, sign, titles = _find_header(path, content)
     line = content.count("\n", 0, start) + 1
     content = content[start:]
@@ -112,6 +116,16 @@ def read_text(path: Path, raw: bytes | None = None) -> TextFile:
     if left:
         notes.append(text("table.tail", path=path, count=left))
     return TextFile(path, content, sign, names, line, tuple(notes))
+
+
+def _without_annotations(content: str) -> str:
+    """A file of InfluxDB with blank lines for what it says of its columns, and for headers that come again."""
+    content = ANNOTATION.sub("", content)
+    head = re.search(r"^.*[^\s].*$", content, re.M)
+    if head is None:
+        return content
+    again = re.compile(f"^{re.escape(head[0])}$", re.M)
+    return content[: head.end()] + again.sub("", content[head.end() :])
 
 
 def _find_header(path: Path, content: str) -> tuple[int, str, int]:

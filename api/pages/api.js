@@ -63,6 +63,9 @@ export function post(path, body) {
 /** @param {string} path */
 export const remove = (path) => request(path, { method: 'DELETE' });
 
+/** Where a file is to be had. @param {string} path below /api/v1/ @param {Record<string, string>} query */
+export const fileUrl = (path, query) => `${new URL(path, BASE)}?${new URLSearchParams(query)}`;
+
 /** @param {string} id an id as one path segment */
 export const segment = (id) => encodeURIComponent(id);
 

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from lab.arguments import SeveralValues, parse_period, parse_zone, split_names
+from lab.arguments import (
+    Clock,
+    Every,
+    Sensors,
+    SeveralValues,
+    Tag,
+    Value,
+    parse_period,
+    parse_wanted,
+    parse_zone,
+    split_names,
+)
 from lab.commands.score import check_rate, echo_notes
 from lab.text import text
 
@@ -29,6 +40,11 @@ def register(app: typer.Typer) -> None:
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         timezone: Annotated[str | None, typer.Option("--timezone", help=text("fit.option.timezone"))] = None,
+        sensors: Sensors = "",
+        tag: Tag = "",
+        value: Value = None,
+        clock: Clock = None,
+        every: Every = None,
     ) -> None:
         from lab.fitting import (
             fit_tables,
@@ -49,10 +65,13 @@ def register(app: typer.Typer) -> None:
         if output.name.lower().endswith((".csv", ".gz", ".parquet", ".txt", ".tsv", ".xlsx", ".json")):
             raise typer.BadParameter(text("fit.data_name", file=output), param_hint="--output")
         rate, period_s, names = check_rate(false_alarms_per_month), parse_period(period), split_names(ignore)
-        zone = parse_zone(timezone)
+        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock, every)
         try:
             ahead = None if limits is None else read_limits(limits)
-            tables = [read_table(file, time=time, period_s=period_s, ignore=names, zone=zone) for file in normal]
+            tables = [
+                read_table(file, time=time, period_s=period_s, ignore=names, zone=zone, wanted=wanted)
+                for file in normal
+            ]
             echo_notes(tables, names)
             model = fit_tables(tables, period_s, limits=ahead, false_alarms_per_month=rate)
             save(model.detector, output, model.about)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +16,7 @@ from lab.text import text
 if TYPE_CHECKING:
     from lab.config import Config
     from lab.historian.base import Historian
+    from lab.store import Store
 
 DataDir = Annotated[str | None, typer.Option(help=text("historian.option.data_dir"))]
 ConfigFile = Annotated[Path | None, typer.Option(help=text("historian.option.config"))]
@@ -49,15 +50,24 @@ def register(app: typer.Typer) -> None:
         sensors: Sensors = None,
         start: From = None,
         end: To = None,
+        wide: Annotated[bool, typer.Option("--wide", help=text("historian.option.wide"))] = False,
         as_json: Json = False,
         data_dir: DataDir = None,
         config: ConfigFile = None,
     ) -> None:
         from lab.historian.transfer import choose, export
 
-        with _failures(), _configured(_config(config, data_dir)) as historian:
+        with _failures(), _opened(_config(config, data_dir)) as (historian, store):
             t0, t1 = _span(start, end)
             keys = choose(historian, sensors or ())
+            if wide:
+                from lab.historian.wide import export_wide
+
+                keys = _one_asset(store, keys)
+                with _progress("exporting") as progress:
+                    count = export_wide(historian, file, keys, t0, t1, progress)
+                _answer(as_json, "exported_wide", file=str(file), rows=count, sensors=len(keys))
+                return
             with _progress("exporting") as progress:
                 count = export(historian, file, keys, t0, t1, progress)
             _answer(as_json, "exported", file=str(file), readings=count, sensors=len(keys))
@@ -129,11 +139,35 @@ def _failures() -> Iterator[None]:
 @contextlib.contextmanager
 def _configured(config: "Config", *, write: bool = False) -> "Iterator[Historian]":
     """The historian of the configuration."""
+    with _opened(config, write=write) as (one, _):
+        yield one
+
+
+@contextlib.contextmanager
+def _opened(config: "Config", *, write: bool = False) -> "Iterator[tuple[Historian, Store]]":
+    """The same with the database."""
     from lab.historian import open_historian
     from lab.store import Store
 
     with Store(config.database, readonly=not write) as store, contextlib.closing(open_historian(config, store)) as one:
-        yield one
+        yield one, store
+
+
+def _one_asset(store: "Store", keys: Sequence[str]) -> list[str]:
+    """Of some keys those that a wide table has.
+
+    Raises:
+        TransferError: they are of several assets.
+    """
+    from lab.historian.transfer import TransferError
+    from lab.historian.wide import wide_keys
+
+    assets = list(dict.fromkeys(key.partition("/")[0] for key in keys))
+    if len(assets) != 1:
+        some = ", ".join(assets[:5]) or "-"
+        first = assets[0] if assets else "…"
+        raise TransferError(text("historian.one_asset", count=len(assets), assets=some, first=first))
+    return wide_keys(store.db, keys, assets[0])
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lab.arguments import parse_zone
+from lab.arguments import Clock, Every, Sensors, Tag, Value, parse_wanted, parse_zone
 from lab.text import text
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devices.agent import Agent
     from devices.replay import Times
     from lab.config import Config
+    from lab.longtable import Wanted
     from lab.tables import Table
 
 DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)?\Z")
@@ -49,6 +50,11 @@ def register(app: typer.Typer) -> None:
         max_pause: Annotated[str | None, typer.Option(help=text("devices.replay.option.max_pause"))] = None,
         loop: Annotated[bool, typer.Option("--loop", help=text("devices.replay.option.loop"))] = False,
         data_dir: Annotated[str | None, typer.Option(help=text("devices.option.data_dir"))] = None,
+        sensors: Sensors = "",
+        tag: Tag = "",
+        value: Value = None,
+        clock: Clock = None,
+        every: Every = None,
         config: Annotated[Path | None, typer.Option(help=text("devices.option.config"))] = None,
         broker: Annotated[str | None, typer.Option(help=text("devices.option.broker"))] = None,
     ) -> None:
@@ -65,14 +71,14 @@ def register(app: typer.Typer) -> None:
         seconds = _seconds("--period", period)
         pause = _seconds("--max-pause", max_pause)
         left_out = [name.strip() for name in ignore.split(",") if name.strip()]
-        zone = parse_zone(timezone)
+        zone, wanted = parse_zone(timezone), parse_wanted(sensors, tag, value, clock, every)
         settings = device_config(config, data_dir, broker)
         try:
-            table = _read(file, time, seconds, left_out, zone)
+            table = _read(file, time, seconds, left_out, zone, wanted)
             if keep_time and table.zoneless and zone is None:
                 typer.echo(text("score.utc", data=file), err=True)
             offsets, stamps = _plan(table, speed, pause, keep_time)
-            fitted = _prepare_model(settings, id, table, normal, model, time, left_out, zone)
+            fitted = _prepare_model(settings, id, table, normal, model, time, left_out, zone, wanted)
             done = _stream(settings, id, table, offsets, stamps, None if fitted else learn, loop)
         except ModelError as error:
             typer.echo(text("model.error", reason=error), err=True)
@@ -108,7 +114,9 @@ def _seconds(option: str, value: str | None) -> float | None:
     return float(found[1]) * SECONDS[found[2] or "s"]
 
 
-def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str], zone: tzinfo | None) -> "Table":
+def _read(
+    file: Path, time: str | None, period_s: float | None, ignore: list[str], zone: tzinfo | None, wanted: "Wanted"
+) -> "Table":
     """Read the table and say what was assumed.
 
     Raises:
@@ -118,7 +126,7 @@ def _read(file: Path, time: str | None, period_s: float | None, ignore: list[str
 
     from lab.tables import read_table
 
-    table = read_table(file, time=time, period_s=period_s, ignore=ignore, zone=zone)
+    table = read_table(file, time=time, period_s=period_s, ignore=ignore, zone=zone, wanted=wanted)
     for note in table.notes:
         typer.echo(note, err=True)
     if table.period_s is None:
@@ -161,6 +169,7 @@ def _prepare_model(
     time: str | None,
     ignore: list[str],
     zone: tzinfo | None,
+    wanted: "Wanted",
 ) -> bool:
     """Put the asset's model in place before its first row comes; false when it is to be learned from these.
 
@@ -177,7 +186,7 @@ def _prepare_model(
     import numpy as np
 
     from devices.replay import tags
-    from lab.fitting import learn, load_model, odd_periods, renamed
+    from lab.fitting import learn, load_model, odd_periods, renamed, split_runs
     from lab.tables import TableError
     from models.detector import save
     from models.precursor import LEAST_ROWS
@@ -191,7 +200,7 @@ def _prepare_model(
     elif normal is not None:
         from lab.tables import read_table
 
-        good = read_table(normal, time=time, period_s=table.period_s, ignore=ignore, zone=zone)
+        good = read_table(normal, time=time, period_s=table.period_s, ignore=ignore, zone=zone, wanted=wanted)
         if missing := [name for name in table.columns if name not in good.columns]:
             raise ValueError(text("devices.replay.columns", file=normal, missing=", ".join(missing[:5])))
         values = good.values[:, [good.columns.index(name) for name in table.columns]]
@@ -199,10 +208,7 @@ def _prepare_model(
         for line in [*good.notes, *odd_periods([good], table.period_s)]:
             typer.echo(line, err=True)
         typer.echo(text("devices.replay.fitting", rows=len(values), file=normal), err=True)
-        longest = 3e9 * table.period_s
-        steps = np.zeros(0) if good.time is None else np.diff(good.time)
-        cuts = np.flatnonzero(steps > longest) + 1
-        runs = np.split(values, cuts)
+        runs = split_runs(good, values, table.period_s)
         rows = sum(len(run) for run in runs if len(run) > 1)
         if rows < LEAST_ROWS:
             raise TableError(text("table.few", path=normal, rows=rows, least=LEAST_ROWS))
@@ -220,14 +226,23 @@ def _stream(
     """Send the table; true when the lab acknowledged all of it."""
     import logging
 
-    from devices.frame import Asset
-    from devices.replay import channels, play
+    import numpy as np
+
+    from devices.frame import Asset, Channel
+    from devices.replay import channels, play, tags
     from lab.plant import connect
     from lab.running import stop_event
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    asset = Asset(id, "csv", table.path.name, learn_rows=learn, period_s=table.period_s)
-    agent = connect(config, id, asset, channels(table.columns))
+    values, sent = table.values, channels(table.columns)
+    clock = None
+    if table.clock_s is not None and table.clock is not None:
+        # of all headers together: no two may become one tag
+        clock = tags([*table.columns, table.clock])[-1]
+        sent.append(Channel(clock, "s", name="" if clock == table.clock else table.clock, role="status"))
+        values = np.column_stack([values, table.clock_s])
+    asset = Asset(id, "csv", table.path.name, learn_rows=learn, clock=clock, period_s=table.period_s)
+    agent = connect(config, id, asset, sent)
     stop = stop_event()
     agent.start()
     try:
@@ -235,7 +250,7 @@ def _stream(
         typer.echo(text("devices.replay.start", rows=len(offsets), columns=len(table.columns), asset=id, broker=where))
         loop_s = table.period_s if loop else None
         with typer.progressbar(length=len(offsets), file=sys.stderr, hidden=loop) as bar:
-            rows = play(agent, table.values, offsets, stop, stamps=stamps, loop_s=loop_s, sent=bar.update)
+            rows = play(agent, values, offsets, stop, stamps=stamps, loop_s=loop_s, sent=bar.update)
         done = _wait(agent, stop)
     finally:
         agent.stop()

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.arguments import SeveralValues, check_output, parse_period, parse_zone, split_names
+from lab.arguments import (
+    Clock,
+    Every,
+    Sensors,
+    SeveralValues,
+    Tag,
+    Value,
+    check_output,
+    parse_period,
+    parse_wanted,
+    parse_zone,
+    split_names,
+)
 from lab.text import text
 
 if TYPE_CHECKING:
@@ -39,6 +51,11 @@ def register(app: typer.Typer) -> None:
         ignore: Annotated[str, typer.Option("--ignore", help=text("score.option.ignore"))] = "",
         time: Annotated[str | None, typer.Option("--time", help=text("score.option.time"))] = None,
         timezone: Annotated[str | None, typer.Option("--timezone", help=text("score.option.timezone"))] = None,
+        sensors: Sensors = "",
+        tag: Tag = "",
+        value: Value = None,
+        clock: Clock = None,
+        every: Every = None,
         as_json: Annotated[bool, typer.Option("--json", help=text("score.option.json"))] = False,
     ) -> None:
         from devices.replay import tags
@@ -80,9 +97,12 @@ def register(app: typer.Typer) -> None:
         rate = check_rate(false_alarms_per_month)
         period_s, zone = parse_period(period), parse_zone(timezone)
         names = split_names(ignore)
+        wanted = parse_wanted(sensors, tag, value, clock, every)
         try:
-            table = read_table(data, time=time, period_s=period_s, ignore=names, zone=zone)
-            files = [read_table(file, time=time, period_s=period_s, ignore=names, zone=zone) for file in normal or []]
+            table, *files = [
+                read_table(file, time=time, period_s=period_s, ignore=names, zone=zone, wanted=wanted)
+                for file in [data, *(normal or [])]
+            ]
             echo_notes([table, *files], names)
             if table.zoneless and zone is None:
                 typer.echo(text("score.utc", data=data), err=True)

@@ -2,7 +2,8 @@
 
 A file has one reading a row: `time` (ISO 8601 UTC with nanoseconds), `sensor` (key), `value` (empty: none) and
 `quality` (as on the wire, `good`, `bad:range`, …; a number where there is no name). Parquet has the same columns, as
-timestamp[ns, UTC], string, double and uint8.
+timestamp[ns, UTC], string, double and uint8. Or it is wide (`lab.historian.wide`), to be worked with and not to be
+imported again.
 """
 
 import contextlib
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS: Final = ("time", "sensor", "value", "quality")
+WORDS: Final = tuple(NAMES.get(code, str(code)) for code in range(256))
+"""Of each quality code, as it is written."""
 BATCH: Final = 50_000
 """Readings written at a time."""
 MANY: Final = 200_000
-"""Readings read at a time, about."""
+"""Readings read at a time, at most about."""
 KEYS: Final = 50
 """Sensors read at a time."""
 HOUR: Final = 3_600_000_000_000
@@ -114,24 +117,58 @@ def choose(historian: Historian, patterns: Sequence[str]) -> list[str]:
     return [key for key in keys if not patterns or any(fnmatchcase(key, pattern) for pattern in patterns)]
 
 
+class Windows:
+    """A stretch of time to be read piece by piece, each of `MANY` readings at most, about."""
+
+    def __init__(self, historian: Historian, t0: int, t1: int) -> None:
+        """t0 <= t < t1, as far as there are readings."""
+        stats = historian.stats()
+        self.begin = max(t0, stats.oldest if stats.oldest is not None else t1)
+        self.end = min(t1, stats.newest + 1 if stats.newest is not None else self.begin)
+        self._whole = max(self.end - self.begin, 1)
+        self._width = HOUR
+
+    @property
+    def part(self) -> float:
+        """How much is read already, 0 to 1."""
+        return 1.0 - max(self.end - self.begin, 0) / self._whole
+
+    def next(self) -> tuple[int, int] | None:
+        """The next piece; None after the last."""
+        if self.begin >= self.end:
+            return None
+        first, self.begin = self.begin, min(self.end, self.begin + self._width)
+        return first, self.begin
+
+    def took(self, readings: int) -> None:
+        """So many readings were in the last piece: the next is wider or narrower."""
+        # as wide as fits the memory: a year of a sensor that speaks once a day is one go
+        if 4 * readings <= MANY:
+            self._width = min(self._width * 4, 366 * 24 * HOUR)
+        elif readings > MANY:
+            self._width = max(self._width // 4, HOUR // 60)
+
+
 def stored(historian: Historian, keys: Sequence[str], t0: int, t1: int, progress: Progress) -> Iterator[Rows]:
     """All readings of the sensors in t0 <= t < t1, some sensors and some time at a go."""
-    stats = historian.stats()
-    t0 = max(t0, stats.oldest if stats.oldest is not None else t1)
-    t1 = min(t1, stats.newest + 1 if stats.newest is not None else t0)
     groups = [list(keys[first : first + KEYS]) for first in range(0, len(keys), KEYS)]
     for index, group in enumerate(groups):
-        begin, width = t0, HOUR
-        while begin < t1:
-            end = min(t1, begin + width)
-            rows = _joined(group, historian.read(group, begin, end))
+        windows = Windows(historian, t0, t1)
+        while (window := windows.next()) is not None:
+            rows = read_rows(historian, group, *window)
             if len(rows.t):
                 yield rows
-            # as wide as fits the memory: a year of a sensor that speaks once a day is one go
-            width = min(width * 4, 366 * 24 * HOUR) if len(rows.t) < MANY else max(width // 4, HOUR // 60)
-            begin = end
-            progress((index + (begin - t0) / (t1 - t0)) / len(groups))
+            windows.took(len(rows.t))
+            progress((index + windows.part) / len(groups))
     progress(1.0)
+
+
+def read_rows(historian: Historian, keys: Sequence[str], t0: int, t1: int) -> Rows:
+    """The readings of the sensors in t0 <= t < t1, sensor by sensor."""
+    if not keys:
+        none = np.zeros(0, np.int64)
+        return Rows([], none.astype(np.int32), none, np.zeros(0), none.astype(np.uint8))
+    return _joined(list(keys), historian.read(keys, t0, t1))
 
 
 def _joined(keys: list[str], found: Any) -> Rows:
@@ -181,10 +218,20 @@ def export(historian: Historian, path: Path, keys: Sequence[str], t0: int, t1: i
         TransferError: the file's name ends otherwise, or it cannot be written.
         HistorianError: the historian fails.
     """
-    write_rows = {"csv": _write_csv, "parquet": _write_parquet}[_format(path)]
+    write_rows = {"csv": _write_csv, "parquet": _write_parquet}[file_format(path)]
+    packed = path.name.lower().endswith(".gz")
+    return write_beside(path, lambda part: write_rows(part, stored(historian, keys, t0, t1, progress), packed))
+
+
+def write_beside(path: Path, write_file: Callable[[Path], int]) -> int:
+    """Write a file beside its place, and put it there when it is whole; what `write_file` says.
+
+    Raises:
+        TransferError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
-        count = write_rows(part, stored(historian, keys, t0, t1, progress), path.name.lower().endswith(".gz"))
+        count = write_file(part)
         part.replace(path)
     except OSError as error:
         raise TransferError(text("table.unwritable", path=path, reason=error.strerror or error)) from error
@@ -201,7 +248,7 @@ def load(historian: Historian, path: Path, progress: Progress) -> int:
         TransferError: the file is missing or not as this module says; what stands before the bad row has been stored.
         HistorianError: the historian does not take them.
     """
-    read_rows = {"csv": _read_csv, "parquet": _read_parquet}[_format(path)]
+    read_rows = {"csv": _read_csv, "parquet": _read_parquet}[file_format(path)]
     count = 0
     try:
         for part, rows in read_rows(path):
@@ -218,7 +265,12 @@ def load(historian: Historian, path: Path, progress: Progress) -> int:
     return count
 
 
-def _format(path: Path) -> str:
+def file_format(path: Path) -> str:
+    """`csv` or `parquet`, by a file's name.
+
+    Raises:
+        TransferError: it is neither.
+    """
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
         return "csv"
@@ -228,20 +280,28 @@ def _format(path: Path) -> str:
 
 
 def _write_csv(path: Path, source: Iterator[Rows], packed: bool) -> int:
-    names = [NAMES.get(code, str(code)) for code in range(256)]
     count = 0
     with (gzip.open if packed else open)(path, "wt", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for rows in source:
-            stamps = np.datetime_as_string(rows.t.view("datetime64[ns]"), unit="ns").tolist()
-            values = ["" if v != v else repr(v) for v in rows.v.tolist()]
-            writer.writerows(
-                (stamp + "Z", rows.keys[s], v, names[q])
-                for stamp, s, v, q in zip(stamps, rows.sensor.tolist(), values, rows.q.tolist(), strict=True)
-            )
+            writer.writerows(_lines(rows))
             count += len(rows.t)
     return count
+
+
+def _lines(rows: Rows) -> Iterator[tuple[str, str, str, str]]:
+    stamps = np.datetime_as_string(rows.t.view("datetime64[ns]"), unit="ns").tolist()
+    values = ["" if v != v else repr(v) for v in rows.v.tolist()]
+    for stamp, s, v, q in zip(stamps, rows.sensor.tolist(), values, rows.q.tolist(), strict=True):
+        yield stamp + "Z", rows.keys[s], v, WORDS[q]
+
+
+def csv_lines(rows: Rows) -> str:
+    """Rows as lines of a CSV file (which begins with `COLUMNS`)."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(_lines(rows))
+    return lines.getvalue()
 
 
 def _read_csv(path: Path) -> Iterator[tuple[float, Rows]]:

@@ -334,6 +334,22 @@ def test_own_choice_of_sensors_is_kept(visit: Open) -> None:
     expect(page.locator(".trend")).to_have_count(6)
 
 
+def test_readings_are_handed_out_as_a_file(visit: Open) -> None:
+    wide = visit()
+    wide.open("#/asset/tep-1")
+    page = wide.page
+    page.click("#download")
+    link = page.locator("dialog a.primary")
+    expect(link).to_have_attribute("href", f"{wide.server.url}/api/v1/assets/tep-1/readings.csv?from=-24h&layout=wide")
+    page.select_option("dialog select[name=span]", "0")
+    page.select_option("dialog select[name=layout]", "long")
+    expect(link).to_have_attribute("href", f"{wide.server.url}/api/v1/assets/tep-1/readings.csv?from=0&layout=long")
+    expect(page.locator("dialog p.muted")).to_contain_text("quality")
+    page.click("dialog button")
+    expect(page.locator("dialog")).to_have_count(0)
+    assert wide.errors == []
+
+
 def test_every_chart_has_a_table_and_a_cursor_by_keyboard(visit: Open) -> None:
     here = visit()
     here.open("#/asset/tep-1")

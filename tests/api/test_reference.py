@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from api import corrosion, live, plants, routes, status
+from api import corrosion, export, live, plants, routes, status
 from api.problems import MEDIA_TYPE, STATUS
 from api.schema import ProblemDocument
 from lab.text import catalogue
@@ -40,7 +40,7 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def api_routes() -> list[APIRoute]:
-    routers = (routes.router, plants.router, corrosion.router, status.router, live.router, status.probes)
+    routers = (routes.router, export.router, plants.router, corrosion.router, status.router, live.router, status.probes)
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
@@ -50,6 +50,7 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/assets/{id}",
         "GET /api/v1/assets/{id}/sensors",
         "GET /api/v1/assets/{id}/score",
+        "GET /api/v1/assets/{id}/readings.csv",
         "POST /api/v1/assets/{id}/accept",
         "DELETE /api/v1/assets/{id}/accept",
         "POST /api/v1/episodes/{id}/cause",

@@ -94,6 +94,34 @@ def test_what_is_assumed_is_said_and_labels_are_noticed(broker, press, tmp_path)
     assert decode_birth(press.got("birth")[0]).assets[0].period_s == 1.0
 
 
+def test_an_export_with_a_clock_of_its_own(broker, press, tmp_path):
+    lines = ["time,sensor,value,quality"]
+    for row in range(240):
+        for tag, value in (("flow", row % 7), ("plant_s", 20 * row), ("level", row % 5)):
+            quality = "bad:comm" if tag == "flow" and row == 4 else "good"
+            lines.append(f"2024-05-01T00:{row // 60:02}:{row % 60:02}.000000000Z,tep-1/{tag},{value},{quality}")
+    file = tmp_path / "run.csv"
+    file.write_text("\n".join(lines))
+    done = lab(
+        file, "--asset", "press-1", "--speed", 1000, "--period", "60s", "--normal", file,
+        "--data-dir", tmp_path / "data", "--broker", f"127.0.0.1:{broker.port}",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "720 readings of 3 sensors become 240 rows" in done.output
+    birth = decode_birth(press.got("birth")[0])
+    assert [(channel.tag, channel.role) for channel in birth.channels] == [
+        ("flow", "measurement"),
+        ("level", "measurement"),
+        ("plant_s", "status"),
+    ]
+    assert (birth.assets[0].clock, birth.assets[0].period_s) == ("plant_s", 60.0)
+    sent = np.concatenate([frame.values(3) for _, frame in sorted(press.frames.items())])
+    assert np.flatnonzero(np.isnan(sent[:, 0])).tolist() == [4]
+    assert sent[:, 2].tolist() == [20.0 * row for row in range(240)]
+    model = load(tmp_path / "data" / "models" / "asset-press-1.model")
+    assert (model.detector.sensors, model.detector.period_s) == (("flow", "level"), 60.0)
+
+
 @pytest.mark.parametrize("zone", [None, "Asia/Tokyo", "+09:00"])
 def test_the_files_own_times(broker, press, tmp_path, zone):
     file, _ = table(tmp_path, 60, dated=True)

@@ -3,6 +3,7 @@
 import { attr, h, icon, keyed, put } from '../dom.js';
 import { duration, number, qualityCode, qualityText, sensorName, t, unitText } from '../i18n.js';
 import { beyond, panel } from '../widgets.js';
+import { downloadDialog } from './download.js';
 
 const OVER = {
   hi_trip: 'page.over.hi_trip',
@@ -20,7 +21,8 @@ export function sensorsPanel(asset) {
   const table = h('table', { class: 'sensors' }, h('thead', {}, head), body);
   const none = h('p', { class: 'muted', text: t('page.sensors.none'), hidden: true });
   const element = panel(t('page.sensors'), 'sensors-panel', h('div', { class: 'scroll', tabindex: '0' }, table), none);
-  element.head.append(filter);
+  const download = h('button', { type: 'button', class: 'quiet', id: 'download', text: t('page.download'), on: { click: () => downloadDialog(asset) } });
+  element.head.append(download, filter);
   filter.addEventListener('input', show);
 
   function show() {
