@@ -33,6 +33,10 @@ WARM: Final = 5
 """The first rows of a stream, which have no score: no limit was fitted to such rows."""
 AGREE: Final = 3.0
 """Means over two memories agree within so many standard deviations of the shorter one's."""
+BACK: Final = 0.5
+"""A wrong reading is a single one if the one after it is off by no more than this part of it."""
+THERE: Final = 0.9
+"""So much of what it makes of the residuals must be known, as the square."""
 OF_LIMITS: Final = "limits_"
 """What the prognosis calls its own, in the state and in a file, begins with this."""
 
@@ -234,7 +238,20 @@ class Precursor:
         rows = np.concatenate([first[self.moving], second[self.moving]]).astype(np.float64)
         total = float(rows @ rows)
         if total > 0:
-            found[0, self.moving] = self._traces @ rows
+            m = len(self.moving)
+            by = self._traces @ rows
+            # its reading in the second row as well: one that is not back is no single one
+            now = self._traces[:, :m] @ rows[m:]
+            own = np.square(self._traces[:, :m]).sum(axis=1)
+            both = (self._traces[:, :m] * self._traces[:, m:]).sum(axis=1)
+            rest = np.maximum(own - np.square(both), 1e-12)
+            later = (now - both * by) / rest
+            back = np.abs(later) <= BACK * np.abs(by - both * later)
+            # a residual that is not told is 0
+            there = np.square(self._traces) @ (rows != 0) > THERE
+            there &= (rows[:m] != 0) & (rows[m:] != 0) & back
+            there &= ~np.isin(self.moving, self.totals.columns)  # what a wrong one makes is missing
+            found[0, self.moving] = np.where(there, by, 0.0)
             found[1] = np.square(found[0]) / total
         return found[0], found[1]
 

@@ -532,6 +532,30 @@ def test_one_wrong_reading_is_told_from_what_moves_the_plant(kind: str, size: fl
     assert not np.concatenate(model.additive(*np.zeros((2, 4), dtype=np.float32))).any()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_what_is_not_back_in_the_second_row_is_no_single_wrong_reading(kind: str, seed: int) -> None:
+    """Nor is it, where that row lacks what would show it; of what moves smoothly a step looks much like one."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((3000, 2))
+    for row in range(2, 3000):
+        x[row] = 1.9 * x[row - 1] - 0.9025 * x[row - 2] + rng.normal(size=2)
+    model = refit(kind, x[:2500], ["level", "other"])
+
+    def began(x: Floats) -> tuple[Floats, Floats]:
+        result = run(model, x)
+        assert result.residual is not None
+        assert result.alarm[0, 200:202].all()
+        return model.additive(result.residual[0, 200], result.residual[0, 201])
+
+    spike, step = x[2500:].copy(), x[2500:].copy()
+    spike[200, 0] += 10.0 * x[:, 0].std()
+    step[200:, 0] += 10.0 * x[:, 0].std()
+    assert began(spike)[1][0] > 0.95
+    assert began(step)[1].max() < 0.8
+    step[201, 0] = np.nan
+    assert began(step)[1].max() < 0.8
+
+
 def test_columns_in_another_order(kind: str) -> None:
     order = np.random.default_rng(3).permutation(len(SENSORS))
     x, fresh = record(400, 1), faulty()

@@ -200,3 +200,14 @@ def test_a_damaged_file_is_refused() -> None:
     assert loads(content).detector.sensors == tuple(NAMES)
     with pytest.raises(ModelError):
         loads(content[:-200])
+
+
+def test_what_a_meter_counts_is_no_wrong_reading() -> None:
+    """A flow of one row stays in what it has counted; a wrong reading would be taken back, as no flow is."""
+    model = model_of()
+    first, second = np.zeros((2, 7), dtype=np.float32)
+    first[:] = model.echo(6, 0) * model.scale[6] * 30.0
+    second[:] = model.echo(6, 1) * model.scale[6] * 30.0 + np.float32(1e-3)
+    by, part = model.additive(first, second)
+    assert not by[6]
+    assert not part[6]
