@@ -90,7 +90,7 @@ class Course:
         if prior is not None:
             self.recent[-1] = prior
         self.residual: NDArray[np.float32] = np.zeros(len(sensors), dtype=np.float32)
-        """(S,) of the first row."""
+        """(S,) of the first row, or of a later one that may be the first of two."""
         self.evidence = causes.initial(1, len(sensors))
         self.know(known)
 

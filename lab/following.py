@@ -9,7 +9,7 @@ from devices.frame import Asset
 from lab.between import Between
 from lab.course import BEGUN
 from lab.episodes import Change, Known, episode_id
-from lab.groups import IS_BEYOND, IS_FROZEN, IS_SPIKING, JUST, LOST, Flags, Floats, Group, Ill, Layout, Seen
+from lab.groups import IS_BEYOND, IS_FROZEN, IS_SPIKING, JUST, LOST, SPAN, Flags, Floats, Group, Ill, Layout, Seen
 from lab.spikes import Spikes
 from lab.tracker import SHOWN, Foreseen, Tracker
 from models.detector import Forecast, Model, Result
@@ -183,7 +183,7 @@ def follow(
         tracker.depart(rows.values[row], outside[row], (places.measured, group.moves))
         tracker.judge(ill, row, spikes, period)
         since = tracker.recent[-tracker.rows - 1 :] - rows.shift
-        if tracker.failed is None and tracker.beside is None and tracker.rows <= SHOWN:
+        if not tracker.settled and tracker.rows <= SHOWN:
             spiked = np.zeros(len(detector.sensors), dtype=np.int32)
             if ill is not None:
                 spiked[ill.fault[row] == IS_SPIKING] = ill.run[row, ill.fault[row] == IS_SPIKING]
@@ -193,19 +193,27 @@ def follow(
                 now = result.residual[rows.asset, row]
                 if tracker.rows == 1:
                     tracker.residual = now.copy()
-                elif (
-                    tracker.failed is None and (sensor := group.wrong(places, since, tracker.residual, now)) is not None
-                ):
-                    tracker.misread(sensor)
+                elif tracker.failed is None:
+                    wrong = group.wrong(places, since, tracker.residual, now)
+                    if wrong is not None:
+                        tracker.misread(*wrong)
+                        spikes = member.spikes = spikes or Spikes()
         if spikes is not None:
             for sensor, origin in spikes.bursts(period, tracker.rows, group.far):
-                if tracker.failed is None and tracker.beside is None:
+                if not tracker.settled:
                     tracker.returned(sensor, group.back(sensor, origin - rows.shift[sensor], since))
             tracker.recall(spikes, period, fresh)
             if ill is not None and lost is not None:
                 spikes.lose(period, lost[row], ill.run[row])
                 if (resting := tracker.resting(ill, row)) is not None:
                     spikes.stay(period, resting, IS_FROZEN, int(ill.run[row, resting]))
+        if tracker.doubt and tracker.failed is not None and tracker.rows > BEGUN and result.residual is not None:
+            at = detector.sensors.index(tracker.failed[0])
+            now = result.residual[rows.asset, row]
+            left = group.beside(at, tracker.doubt, tracker.rows - tracker.read, now)
+            again = group.wrong(places, since[-SPAN:], tracker.residual, now, at) if tracker.again else None
+            if tracker.doubts(left, scores[row], now, again) and spikes is not None:
+                spikes.clear(at, period - tracker.rows)
         tracker.suspect(ill, row, lasting[row], [] if spikes is None else spikes.of_late(period))
         if steers is not None:
             tracker.blame(spikes, period, steers)

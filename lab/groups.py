@@ -593,8 +593,12 @@ class Group:
             return 0.0
         return float(abs(top - after) / self.leap[sensor]) if self.told[sensor] else 1.0
 
-    def wrong(self, places: Places, x: Floats, first: Singles, second: Singles) -> int | None:
+    def wrong(
+        self, places: Places, x: Floats, first: Singles, second: Singles, only: int | None = None
+    ) -> tuple[int, float] | None:
         """The measurement of which one wrong reading explains how an episode began; None where none does.
+
+        And by how many standard deviations that stands out, with sign.
 
         Nor where a state changed that moves it: what is switched makes others leap.
 
@@ -603,13 +607,25 @@ class Group:
             x: (3, S) the row before the episode and its first two.
             first: (S,) residuals of the first one.
             second: (S,) of the second.
+            only: the one sensor that comes into question; None for all.
         """
         by, part = self.model.detector.additive(first, second)
-        can = places.measured & self.moves & (np.abs(by) >= STANDS_OUT)
+        can = places.measured & self.moves & self.told & (np.abs(by) >= STANDS_OUT)
         can[self.states] = False
+        can &= only is None or np.arange(len(can)) == only
         can &= ~self.bound[(np.diff(x[:, self.states], axis=0) != 0).any(axis=0)].any(axis=0)
         sensor = int(np.argmax(np.where(can, part, 0.0)))
-        return sensor if can[sensor] and part[sensor] >= EXPLAINS else None
+        return (sensor, float(by[sensor])) if can[sensor] and part[sensor] >= EXPLAINS else None
+
+    def beside(self, sensor: int, by: float, rows: int, residual: Singles) -> float:
+        """How much of a row's residuals (S,) does not come of a wrong reading (`wrong`) so many rows before.
+
+        In standard deviations; beyond what chance makes.
+        """
+        echo = self.model.detector.echo
+        size = by / float(np.linalg.norm([echo(sensor, 0), echo(sensor, 1)]))
+        left = residual - size * echo(sensor, rows)
+        return float(np.sqrt(max(float(left @ left) - np.count_nonzero(residual), 0.0)))
 
     def echoes(self, spiked: Counts, shares: Floats) -> Flags:
         """(S,) of the sensors whose spike is over for so many rows (S,), those of which it makes others lead.

@@ -14,7 +14,7 @@ from models.detector import ModelError
 
 log = logging.getLogger("lab.snapshots")
 
-SNAPSHOT_VERSION: Final = 22
+SNAPSHOT_VERSION: Final = 23
 """Counts up when what a snapshot says has changed: older ones are not taken up."""
 
 

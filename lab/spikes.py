@@ -126,6 +126,11 @@ class Spikes:
         if moves:
             self.moved[sensor] = row
 
+    def clear(self, sensor: int, row: int) -> None:
+        """Take back that an episode which began after a row was put down to a sensor."""
+        if (told := self.failures.get((sensor, IS_SPIKING))) is not None and told.first > row and told.times == 1:
+            del self.failures[sensor, IS_SPIKING]
+
     def failing_for(self, sensor: int, row: int) -> int:
         """For how many rows a sensor has failed, now and again or all the time; of one that moved the plant, since."""
         first, _ = self.since.get(sensor, (row, row))

@@ -21,6 +21,7 @@ from lab.groups import (
     IS_STUCK,
     JUST,
     PART,
+    SPIKED,
     WHOLE,
     Ill,
     allowed,
@@ -41,6 +42,8 @@ LARGE: Final = 3.0
 """By so many it may be with a small share."""
 SOME: Final = 0.001
 """After a burst as large, or one out of the usual values by their whole span: what is bound to it tightly leads."""
+AGAIN: Final = 0.5
+"""What shows by this part of what one wrong reading made is not that reading."""
 RECENT: Final = 75
 """Rows before an episode within which a sensor that failed may be its cause whatever its share, and rows of it in which
 one that spikes may."""
@@ -100,7 +103,7 @@ class Tracker(Course):
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Course.PLAIN,
         *("failed", "alarmed", "stuck", "followed", "age", "upset", "hit", "over"),
-        *("leads", "like", "beside", "blamed", "apart", "ended"),
+        *("leads", "like", "beside", "blamed", "apart", "ended", "doubt", "read", "again", "held"),
     )
 
     def __init__(
@@ -121,6 +124,14 @@ class Tracker(Course):
         """The score is beyond its limit; else it is told only that a sensor failed."""
         self.stuck = 0
         """It failed by resting where it never was: the last row in which that is taken back should others follow."""
+        self.doubt = 0.0
+        """By how many standard deviations the one wrong reading stood out that it is put down to, with sign; else 0."""
+        self.read = 1
+        """The row of it."""
+        self.again = False
+        """The last row looked like another one."""
+        self.held = 0
+        """Rows since for which something kept the score at its limit."""
         self.followed = False
         """It seemed so, and others followed."""
         self.age = 0
@@ -166,6 +177,14 @@ class Tracker(Course):
     def whose(self) -> tuple[str, str] | None:
         """The sensor whose it is, and what is wrong with it; None for the process."""
         return self.failed or self.blamed
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what failed, be it by more than one wrong reading that may be taken back."""
+        return self.beside is not None or (self.failed is not None and not self.doubt)
+
+    def _fails(self, sensor: int, fault: int) -> None:
+        self.failed, self.doubt = (self.sensors[sensor], FAULTS[fault]), 0.0
 
     @property
     def instrument(self) -> bool:
@@ -288,7 +307,7 @@ class Tracker(Course):
             return
         fault = ill.fault[row]
         self.beyond &= fault == IS_BEYOND
-        if self.failed is not None or self.beside is not None or not fault.any():
+        if self.settled or not fault.any():
             return
         before = ill.run[row] - (self.rows - 1)  # as long it was at the first row
         weighty = self.shares >= PARTNER * max(self.shares.max(), 1e-300)
@@ -305,7 +324,7 @@ class Tracker(Course):
         explains |= self.isolated((fault == IS_SPIKING) & (ill.run[row] == JUST)) & weighty
         if explains.any():
             sensor = int(np.argmax(np.where(explains, self.shares, -1.0)))
-            self.failed = self.sensors[sensor], FAULTS[fault[sensor]]
+            self._fails(sensor, fault[sensor])
             self.age = max(int(before[sensor]) - 1, 0)
             self.stuck = self.rows + HEARD if resting[sensor] else 0
 
@@ -335,11 +354,37 @@ class Tracker(Course):
         found &= _alone(self.outside[0], 0.0)
         found |= (burst >= LARGE) & any_share | (burst > 0) & weighty
         if found.any():
-            self.failed = self.sensors[int(np.argmax(np.where(found, self.shares, -1.0)))], FAULTS[IS_SPIKING]
+            self._fails(int(np.argmax(np.where(found, self.shares, -1.0))), IS_SPIKING)
 
-    def misread(self, sensor: int) -> None:
-        """Take in that one wrong reading of a sensor explains its first rows (`lab.groups.Group.wrong`)."""
-        self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
+    def misread(self, sensor: int, by: float) -> None:
+        """Take in that one wrong reading of a sensor explains its first rows (`lab.groups.Group.wrong`).
+
+        It does not where another left its usual values by far.
+        """
+        far = self.outside[0] > FAIRLY
+        if np.count_nonzero(far) <= far[sensor]:
+            self._fails(sensor, IS_SPIKING)
+            self.doubt = by
+
+    def doubts(self, left: float, score: float, residual: NDArray[np.float32], wrong: tuple[int, float] | None) -> bool:
+        """Whether a later row takes that back, as it shows what does not come of that reading, nor of one like it.
+
+        Args:
+            left: `lab.groups.Group.beside` of the row.
+            score: of the row.
+            residual: (S,) of the row.
+            wrong: `lab.groups.Group.wrong` of the same sensor, the row and the one before, if that looked like another.
+        """
+        if self.again and wrong is not None:
+            self.doubt, self.read, self.again, self.held = wrong[1], self.rows - 1, False, 0
+            return False
+        self.held += self.rows - self.read >= LASTS and score >= 1.0
+        large = left >= AGAIN * abs(self.doubt)
+        if not self.again and self.held < LASTS and (not large or self.rows - self.read > SPIKED):
+            self.again, self.residual = large, residual.copy()
+            return False
+        self.failed, self.doubt = None, 0.0
+        return True
 
     def returned(self, sensor: int, leaps: float) -> None:
         """Take in that a sensor is back by so many leaps (`lab.groups.Group.back`) from where it leapt before it began.
@@ -348,7 +393,7 @@ class Tracker(Course):
         """
         part = SOME if leaps >= LARGE or self.outside[0, sensor] >= WHOLE else PARTNER
         if leaps > 0 and self.shares[sensor] >= part * max(self.shares.max(), 1e-300):
-            self.failed = self.sensors[sensor], FAULTS[IS_SPIKING]
+            self._fails(sensor, IS_SPIKING)
 
     def recall(self, spikes: Spikes, row: int, fresh: NDArray[np.bool_] | None) -> None:
         """See whether what is remembered explains the episode, and what is to be remembered of it; after `judge`.
@@ -364,9 +409,9 @@ class Tracker(Course):
             if counts is not None and whose is not None and whose[1] == FAULTS[IS_SPIKING]:
                 counts[self.sensors.index(whose[0])] = True
             spikes.note(row, fresh, counts)
-        known = spikes.failing(row) if self.failed is None and self.beside is None else None
+        known = None if self.settled else spikes.failing(row)
         if known is not None and self.shares[known] >= WEIGHT * max(self.shares.max(), 1e-300):
-            self.failed = self.sensors[known], FAULTS[IS_SPIKING]
+            self._fails(known, IS_SPIKING)
 
     def parts(
         self,

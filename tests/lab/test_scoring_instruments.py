@@ -432,31 +432,106 @@ def test_what_was_far_out_is_back_wherever_it_lands_and_an_overshoot_is_none(rig
     assert failed(rig, f"step-{size}", x, size=size) == {None}
 
 
+def looped(count: int, seed: int, off: list[int]) -> np.ndarray:
+    """A pump, switched off for 20 rows now and then, moves the level, which the valve follows."""
+    x = apart(count, seed)
+    x[:, 5] = 1.0
+    for row in off:
+        x[row : row + 20, 5] = 0.0
+    x[:, 3] += 10.0 * x[:, 5]
+    x[:, 4] = 2.0 * x[:, 3] - 15.0 * x[:, 5] + 0.01 * np.random.default_rng(seed).normal(size=count)
+    return x
+
+
+KNOWN_LOOP = looped(900, 1, [100, 300, 500, 700])
+
+
 @pytest.mark.parametrize("size", [1, 7, 201, 400])
 def test_one_wrong_reading_is_a_spike_though_noise_leaps_as_far(rig: Rig, size: int) -> None:
     """The valve, which follows the level, says that it was none; but not when something was switched."""
-
-    def looped(count: int, seed: int, off: list[int]) -> np.ndarray:
-        x = apart(count, seed)
-        x[:, 5] = 1.0
-        for row in off:
-            x[row : row + 20, 5] = 0.0
-        x[:, 3] += 10.0 * x[:, 5]
-        x[:, 4] = 2.0 * x[:, 3] - 15.0 * x[:, 5] + 0.01 * np.random.default_rng(seed).normal(size=count)
-        return x
-
-    known = looped(900, 1, [100, 300, 500, 700])
-    save(refit("precursor", [known]), rig.models / "pump.model")
-    x = looped(400, 9, [])
+    save(refit("precursor", [KNOWN_LOOP]), rig.models / "pump.model")
+    x = np.clip(looped(400, 9, []), KNOWN_LOOP.min(axis=0), KNOWN_LOOP.max(axis=0))  # nothing else is remembered
     x[200, 3] += 2.0
-    assert np.abs(np.diff(x[199:202, 3])).max() < np.abs(np.diff(known[:, 3])).max()
+    assert np.abs(np.diff(x[199:202, 3])).max() < np.abs(np.diff(KNOWN_LOOP[:, 3])).max()
     assert failed(rig, f"spike-{size}", x, size=size) == {("level", "spiking")}
+    (listed,) = rig.runtime.describe(rig.numbers[f"spike-{size}"])["instruments"]
+    assert listed[:3] == ["level", "spiking", 1]
+    x[225::25, 3] += 2.0
+    assert failed(rig, f"spikes-{size}", x, size=size) == {("level", "spiking")}
     x = looped(400, 9, [201])
     x[200, 3] += 2.0
     assert failed(rig, f"switched-{size}", x, size=size) == {None}
     x = looped(400, 9, [])
     x[200:, 4] += 4.0  # the controller itself
     assert failed(rig, f"controller-{size}", x, size=size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 7, 201, 400])
+@pytest.mark.parametrize("what", ["slips", "shifts", "leaps", "slowly", "with others"])
+def test_what_goes_on_is_no_single_wrong_reading(rig: Rig, what: str, size: int) -> None:
+    """Two rows may look like one; those after them tell."""
+    save(refit("precursor", [KNOWN_LOOP]), rig.models / "pump.model")
+    x = looped(400, 9, [])
+    if what == "slips":  # the valve follows no more, but now and then it is where it should be
+        x[200::3, 4] += 4.0
+    elif what == "shifts":
+        x[200, 3] += 2.0
+        x[202:, 0] += 6.0
+    elif what == "leaps":
+        x[200::8, 3] += 2.0
+    elif what == "slowly":
+        x[200, 3] += 2.0
+        x[202:, 4] += 0.1
+    else:
+        x[200, 3] += 2.0
+        x[201:, 0] += 30.0
+    assert failed(rig, what, x, size=size) == {None}
+    assert rig.runtime.describe(rig.numbers[what])["instruments"] == []
+
+
+@pytest.mark.parametrize("cut", [201, 202, 203, 204, 226, 227])
+def test_a_wrong_reading_is_judged_alike_after_a_restart(rig: Rig, cut: int) -> None:
+    save(refit("precursor", [KNOWN_LOOP]), rig.models / "pump.model")
+    spikes, slips = looped(400, 9, []), looped(400, 9, [])
+    spikes[200::25, 3] += 2.0
+    slips[200::25, 4] += 4.0
+    slips[226::3, 4] += 4.0
+    for id, x, whose in ("spikes", spikes, ("level", "spiking")), ("slips", slips, None):
+        rig.declare(Asset(id, "pump"), CHANNELS)
+        rig.feed(id, seconds(cut), x[:cut])
+        rig.stop()
+        rig.open()
+        rig.feed(id, seconds(400)[cut:], x[cut:])
+        rig.commit()
+        check_replay(rig, id)
+        assert list_episodes(rig.store, id)[0].failed == whose
+
+
+@pytest.mark.parametrize("size", [1, 7, 201, 400])
+@pytest.mark.parametrize("sensor", [3, 4])
+def test_that_a_wrong_reading_was_a_single_one_must_be_seen(rig: Rig, sensor: int, size: int) -> None:
+    """Where the row after it lacks the sensor, or any, it is not."""
+    save(refit("precursor", [KNOWN_LOOP]), rig.models / "pump.model")
+    for lost in (3, 4, slice(None)):
+        x = looped(400, 9, [])
+        x[200:, sensor] += 3.0
+        x[201, lost] = np.nan
+        assert failed(rig, f"{sensor}-{lost}", x, size=size) == {None}
+
+
+@pytest.mark.parametrize("size", [1, 400])
+def test_of_an_old_model_which_knows_no_states_nothing_is_told_by_one_reading(rig: Rig, size: int) -> None:
+    arrays = refit("precursor", [KNOWN_LOOP]).arrays()
+    save(
+        Precursor.from_arrays({name: array for name, array in arrays.items() if name != "usual_leap"}),
+        rig.models / "pump.model",
+    )
+    x = looped(400, 9, [])
+    x[200, 5] = 0.0
+    assert failed(rig, f"state-{size}", x, size=size) == {None}
+    x = looped(400, 9, [201])
+    x[200, 3] += 2.0
+    assert failed(rig, f"switched-{size}", x, size=size) == {None}
 
 
 @pytest.mark.parametrize("size", [1, 7, 500])
