@@ -14,8 +14,8 @@ import numpy as np
 from devices.frame import Asset
 from lab.fitting import TEP_PERIOD_S
 from lab.running import alone
-from lab.tables import write_whole
 from lab.text import text
+from lab.writing import write_whole
 from models.detector import Detector, Floats, load
 from models.precursor.causes import Labelled, Library, learn
 

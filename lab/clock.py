@@ -20,6 +20,8 @@ BUCKET_NS: Final = 10 * SECOND
 WINDOW_NS: Final = 60 * SECOND
 NEVER: Final = 2**62
 CLOCK: Final = CODES["uncertain:clock"]
+CLOCK_COLUMN: Final = "plant_s"
+"""How the clock of a simulated plant is called (docs/architecture.md)."""
 
 
 class Skew:

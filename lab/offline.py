@@ -15,9 +15,11 @@ from lab.clock import first_rows
 from lab.episodes import Episode, Known
 from lab.groups import FAULTS, IS_SPIKING
 from lab.scorer import GAP_NS, GAP_PERIODS, Scorer, period_numbers
-from lab.tables import ODD_PERIOD, Table, TableError, iso_times, sampled_s, write_table
+from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
 from lab.tracker import Tracker
+from lab.writing import write_table
+from lab.zones import iso_times
 from models.detector import Model
 from models.precursor.causes import Match
 

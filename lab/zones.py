@@ -98,6 +98,17 @@ def offset_text(offset_s: int) -> str:
     return timezone(timedelta(seconds=offset_s)).tzname(None)[3:] or "+00:00"
 
 
+def iso_times(times: Times, zone: tzinfo | None = None) -> list[str]:
+    """ISO 8601 texts with milliseconds, microseconds only where they are needed: of UTC, or of a zone (`+09:00`)."""
+    unit = "us" if np.any(times % 1_000_000) else "ms"
+    shown, offsets = (times, None) if zone is None or zone is UTC else from_utc(times, zone)
+    stamps = np.datetime_as_string(shown.astype("datetime64[ns]"), unit=unit)  # type: ignore[call-overload]
+    if offsets is None:
+        return [f"{stamp}Z" for stamp in stamps.tolist()]
+    ends = {offset: offset_text(offset) for offset in set(offsets.tolist())}
+    return [f"{stamp}{ends[offset]}" for stamp, offset in zip(stamps.tolist(), offsets.tolist(), strict=True)]
+
+
 def _offsets(seconds: Times, offset: Callable[[int], int]) -> Times:
     """The offset (s) at each of some times (n,): asked for once an hour, and row by row where it changes within one."""
     hours, which = np.unique(seconds // HOUR_S, return_inverse=True)

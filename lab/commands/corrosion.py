@@ -81,7 +81,8 @@ def register(app: typer.Typer) -> None:
         output: Annotated[Path | None, typer.Option("--output", "-o", help=text("corrosion.cli.map_output"))] = None,
     ) -> None:
         from lab.corrosion.sheets import propose_mapping
-        from lab.tables import TableError, write_whole
+        from lab.tables import TableError
+        from lab.writing import write_whole
 
         if output is not None:
             _check_output(output, list(files), (".toml",))
@@ -277,7 +278,7 @@ def _write(path: Path, result: "Outcome", lang: str, title: str, budget: int | N
     from lab.corrosion import results
     from lab.corrosion.report import report
     from lab.corrosion.template import csv_bytes, workbook
-    from lab.tables import write_whole
+    from lab.writing import write_whole
 
     if path.suffix.lower() == ".html":
         write_whole(path, report(result, lang, title, budget, charts).encode())
@@ -372,7 +373,8 @@ def _calculate(
     from lab.corrosion.calculators import NEEDED, WORK, calculate
     from lab.corrosion.sheets import read_mapping
     from lab.corrosion.template import csv_bytes, workbook
-    from lab.tables import TableError, write_whole
+    from lab.tables import TableError
+    from lab.writing import write_whole
 
     if data is None:
         record = {key: value for key, value in given.items() if value is not None}

@@ -106,7 +106,7 @@ def write(file: Path, hours: "NDArray[np.float64]", records: "NDArray[np.float64
     import gzip
     import io
 
-    from lab.tables import write_whole
+    from lab.writing import write_whole
 
     if file.suffix.lower() == ".parquet":
         import pyarrow

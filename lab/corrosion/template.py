@@ -12,8 +12,8 @@ import numpy as np
 from lab.corrosion.cells import Cell
 from lab.corrosion.columns import INSPECTIONS, LINES, WEATHER, Column, TableName
 from lab.corrosion.register import Register, build_register
-from lab.tables import write_whole
 from lab.text import text
+from lab.writing import write_whole
 
 Row = Mapping[str, Any]
 UNITS: Final = {

@@ -14,8 +14,10 @@ from lab.causes import write_library
 from lab.cli import build
 from lab.episodes import list_episodes
 from lab.fitting import fit_tep, learn, read_limits, renamed, tep_model
-from lab.tables import TableError, iso_times, read_table, write_table
+from lab.tables import TableError, read_table
 from lab.text import language
+from lab.writing import write_table
+from lab.zones import iso_times
 from models.detector import load, save
 from models.precursor.causes import Labelled
 from models.precursor.causes import learn as learn_causes

@@ -9,8 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from lab.tables import Table, TableError, iso_times, read_table
-from lab.zones import find_zone, from_utc, to_utc
+from lab.tables import Table, TableError, read_table
+from lab.zones import find_zone, from_utc, iso_times, to_utc
 
 SECOND = 1_000_000_000
 NINE = 1_775_034_000 * SECOND  # 2026-04-01T09:00:00Z
