@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import corrosion, export, live, plants, reference, routes, status
 from api.bus import Bus
-from api.context import Context
+from api.context import BODILESS, Context
 from api.hub import BEAT_S, Hub
 from api.problems import on_failure, on_http_exception, on_validation_error
 from api.reader import Readers
@@ -40,7 +40,7 @@ class Heads:
         async def bare(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self.app({**scope, "method": "GET"}, receive, bare)
+        await self.app({**scope, "method": "GET", BODILESS: True}, receive, bare)
 
 
 class Api(FastAPI):

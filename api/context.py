@@ -12,6 +12,8 @@ from lab.config import Config
 from lab.corrosion.desk import Desk
 
 PREFIX = "/api/v1"
+BODILESS = "lab.bodiless"
+"""In a request's scope: it is a HEAD, of which no body goes out."""
 
 
 def api_router(tag: str, prefix: str = PREFIX) -> APIRouter:

@@ -1,6 +1,6 @@
 """Readings as a file: of one asset, in a stretch of time, written piece by piece as they are read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final, Literal
@@ -8,14 +8,14 @@ from typing import Annotated, Final, Literal
 from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from api.context import Context, api_router, context
+from api.context import BODILESS, Context, api_router, context
 from api.problems import Problem
 from api.reader import Reader
 from api.routes import From, Id, To
 from api.schema import documented
 from api.times import NS, Span, parse_span
 from lab.historian.transfer import COLUMNS, Windows, csv_lines, read_rows
-from lab.historian.wide import csv_head, csv_rows, wide_keys, wide_rows
+from lab.historian.wide import Wide, csv_head, csv_rows, wide_keys, wide_rows
 from lab.longtable import MADE
 
 router = api_router("lab")
@@ -40,6 +40,7 @@ class Export:
         else:
             self.keys = [key for key in known if key.startswith(f"{id}/") and not key.startswith(f"{id}/{MADE}")]
         self.wide = wide
+        self._tables: Iterator[Wide] = iter(())
         self.windows = Windows(reader.historian, span.start, span.end)
 
     def head(self) -> bytes:
@@ -48,13 +49,15 @@ class Export:
 
     def next(self, reader: Reader) -> bytes | None:
         """The next lines, none where nothing was measured; None at the end."""
+        if (table := next(self._tables, None)) is not None:
+            return csv_rows(table)
         window = self.windows.next()
         if window is None:
             return None
         if self.wide:
-            table, readings = wide_rows(reader.historian, self.keys, *window)
+            self._tables, readings = wide_rows(reader.historian, self.keys, *window)
             self.windows.took(readings)
-            return csv_rows(table) if len(table.t) else b""
+            return b""
         rows = read_rows(reader.historian, self.keys, *window)
         self.windows.took(len(rows.t))
         return csv_lines(rows).encode()
@@ -96,6 +99,7 @@ async def get_export(
     span, wide = parse_span(start, to, USUAL), layout == "wide"
     export = await lab.readers.run(partial(Export, id=id, span=span, wide=wide))
     first = await lab.readers.run(export.next)  # what fails at once is told as a problem, not by a torn file
+    first = None if request.scope.get(BODILESS) else first  # nor is the rest read
     return StreamingResponse(
         _lines(lab, export, first),
         media_type="text/csv",

@@ -156,6 +156,11 @@ class CsvSource(Source):
             return None
         return np.column_stack([column.to_numpy() for column in table.columns])
 
+    def distinct(self, column: int) -> int:
+        import pyarrow.compute as pc
+
+        return int(pc.count_distinct(self._read([column]).column(0)).as_py())
+
     def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:
         return [coded_cells(cells) for cells in self._read(columns, coded=True).columns]
 

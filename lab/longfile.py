@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.quality import is_bad
+from devices.quality import NAMES, is_bad
 from lab.cells import narrow
 from lab.clock import CLOCK_COLUMN
 from lab.csvsource import DistinctCells
@@ -63,7 +63,7 @@ def long_columns(source: Source, time: str | None, ignore: frozenset[str], wante
             names = ", ".join(source.names)
             raise TableError(text("table.no_column", path=source.path, column=name, columns=names))
     try:
-        return find_columns(source.names, source.first, time, ignore, wanted)
+        return find_columns(source.names, source.first, source.is_text, time, ignore, wanted)
     except Unclear as error:
         what = f"long.{error.which}" if error.names else f"long.no_{error.which}"
         names = ", ".join(error.names or source.names)
@@ -79,6 +79,8 @@ class LongFile:
 
     def __init__(self, source: Source, columns: Columns, ignore: frozenset[str], wanted: Wanted) -> None:
         self.source, self.columns, self._every_s = source, columns, wanted.every_s
+        counting = {at for at in columns.counts if 2 * source.distinct(at) > source.rows}
+        self.columns = columns = columns._replace(others=[at for at in columns.others if at not in counting])
         own = columns.quality is not None and isinstance(source, ParquetSource) and columns.own
         self._own = source.own_codes(columns.quality) if own else None  # type: ignore[attr-defined]
         self._held = source.stamps(columns.time[0]) if len(columns.time) == 1 else None
@@ -95,6 +97,10 @@ class LongFile:
             row = int(np.flatnonzero(self._sensor == self._keys.index(""))[0])
             column = source.names[columns.tag[0]]
             raise TableError(text("long.nameless", path=source.path, place=source.place(row), column=column))
+        if columns.own and assets_of(self._keys) is None:  # the same header, but not the lab's: nor are its numbers
+            self.columns = columns = columns._replace(own=False)
+            if columns.quality is not None and self._own is not None:
+                self._own, (self._coded[columns.quality],) = None, source.coded([columns.quality])
         self.names = self._taken(ignore, wanted)
         """The sensors that are taken, by their keys in the file."""
         position = np.full(len(self._keys), -1, dtype=np.int32)
@@ -173,7 +179,7 @@ class LongFile:
         for column in self.columns.others:
             codes, cells = self._coded[column]
             codes = codes[self._rows]
-            if (other := np.flatnonzero(codes != codes[firsts[self._place]])).size:
+            if (other := np.flatnonzero(codes != codes[firsts[self._place]])).size and not self._counts_rows(column):
                 row = int(other[0])
                 differing.append((column, row, cells[codes[firsts[self._place[row]]]], cells[codes[row]]))
         if differing:
@@ -187,6 +193,12 @@ class LongFile:
                     before=before, after=after, both=",".join([names[0], *tags]), others=",".join(names),
                 )
             )  # fmt: skip
+
+    def _counts_rows(self, column: int) -> bool:
+        """Whether a column numbers the rows, all or those of a sensor: of one sensor it hardly says the same twice."""
+        codes, _ = self._coded[column]
+        pairs = np.unique(codes[self._rows].astype(np.int64) * len(self.names) + self._place)
+        return column in self.columns.counts and 2 * len(pairs) > len(self._rows)
 
     def _quality(self) -> tuple[NDArray[np.uint8], list[str]]:
         """Codes (n,) of the readings taken, and which words were taken for them."""
@@ -232,7 +244,8 @@ class LongFile:
         # of an hour that comes twice the order tells the two apart, if there is one
         distinct = DistinctCells(source, spelled, codes, self._rows, self._named, runs=True)
         stamps, assumed = stamped_times(distinct, clocks)
-        if stamps is not None and distinct.zoneless and source.zone is not None and (np.diff(stamps) <= 0).any():
+        steps = np.zeros(0) if stamps is None else np.diff(stamps)
+        if distinct.zoneless and source.zone is not None and (steps <= 0).any() and (steps >= 0).any():
             distinct = DistinctCells(source, spelled, codes, self._rows, self._named)
             stamps, assumed = stamped_times(distinct, clocks)
         elapsed = False
@@ -252,11 +265,15 @@ class LongFile:
             return found._replace(repeated=again), len(values) - len(kept) - again
         except Twice as error:
             first, second = int(self._rows[error.first]), int(self._rows[error.second])
+            shown = [f"{values[row]:.15g}" for row in (error.first, error.second)]
+            if shown[0] == shown[1]:
+                codes = quality[[error.first, error.second]].tolist()
+                shown = [f"{value} ({NAMES.get(code, code)})" for value, code in zip(shown, codes, strict=True)]
             raise TableError(
                 text(
                     "long.twice", path=path, place=source.place(second), where=source.place(first),
                     sensor=self._named(first), time=iso_times(times[[error.first]], source.zone)[0],
-                    value=f"{values[error.second]:g}", other=f"{values[error.first]:g}",
+                    value=shown[1], other=shown[0],
                 )
             ) from error  # fmt: skip
         except MemoryError as error:

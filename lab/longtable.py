@@ -15,33 +15,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.quality import BAD, CODES, GOOD, NAMES, UNCERTAIN, is_bad
-from lab.cells import CLOCK_NAMES, DATE_NAMES, ELAPSED_NAMES, TIME_LIKE, TIME_NAMES, elapsed_unit, missing, narrow
+from lab.cells import (
+    CLOCK_NAMES,
+    DATE_NAMES,
+    ELAPSED_NAMES,
+    TIME_LIKE,
+    TIME_NAMES,
+    compact,
+    elapsed_unit,
+    narrow,
+    stamped,
+)
 from lab.textfile import is_value
 
 TAGS: Final = frozenset(
     "tag,tagname,tagid,sensor,sensorname,sensorid,sensortag,point,pointname,pointid,signal,signalname,channel,"  # noqa: SIM905
-    "channelname,variable,variablename,parameter,parametername,metric,metricname,field,nodeid,タグ,タグ名,タグ名称,"
+    "channelname,variable,varname,variablename,parameter,parametername,metric,metricname,field,nodeid,タグ,タグ名,タグ名称,"
     "タグid,センサー,センサ,センサー名,センサ名,ポイント,ポイント名,信号,信号名,項目,項目名,測定項目,計測項目,測定点,計測点,"
     "変数,変数名,計器番号,チャンネル,チャンネル名".split(",")
 )
 """What a column that names the sensor is called (`plain`)."""
-NAMED: Final = frozenset("name,item,itemname,名称,名前,点名称,計器".split(","))  # noqa: SIM905
+NAMED: Final = frozenset("name,item,itemname,series,名称,名前,点名称,計器".split(","))  # noqa: SIM905
 """What it may be called where no other is."""
 VALUES: Final = frozenset(
-    "value,val,reading,measuredvalue,値,測定値,計測値,データ値,現在値,瞬時値,計測データ,測定データ".split(",")  # noqa: SIM905
+    "value,val,reading,measuredvalue,varvalue,値,数値,測定値,計測値,データ,データ値,現在値,瞬時値,指示値,"  # noqa: SIM905
+    "計測データ,測定データ".split(",")
 )
 QUALITIES: Final = frozenset(
-    "quality,qualitycode,dataquality,tagquality,valuequality,品質,品質コード,データ品質,品質情報".split(",")  # noqa: SIM905
+    "quality,qualitycode,qualitydetail,opcquality,dataquality,tagquality,valuequality,"  # noqa: SIM905
+    "品質,品質コード,データ品質,品質情報".split(",")
 )
-STATUSES: Final = frozenset("status,opcstatus,valuestatus,pointstatus,ステータス,状態".split(","))  # noqa: SIM905
+STATUSES: Final = frozenset(
+    "status,statuscode,opcstatus,valuestatus,pointstatus,ステータス,ステータスコード,状態".split(",")  # noqa: SIM905
+)
 """What a column of the quality may be called too, if there is nothing else in it."""
 SPANS: Final = frozenset(("start", "stop"))
 """Times that InfluxDB writes beside that of the reading."""
 HARMLESS: Final = frozenset(
-    ",no,id,index,row,seq,result,table,start,stop,unit,units,uom,engunits,単位,type,datatype,description,desc,説明,"  # noqa: SIM905
-    "comment,comments,remarks,備考,コメント,番号,行".split(",")
+    ",result,table,start,stop,datatype,comment,comments,remarks,備考,コメント".split(",")  # noqa: SIM905
 )
 """What is left out without a word: it tells no two readings of one name apart."""
+COUNTS: Final = frozenset("no,id,index,row,seq,番号,行".split(","))  # noqa: SIM905
+"""What numbers the rows, or else tells sensors apart."""
 OWN: Final = ("time", "sensor", "value")
 """What the lab's own export begins with; its sensors are called `asset/tag`."""
 KEY: Final = re.compile(r"([^/]+)/([^/]+)")
@@ -84,7 +99,9 @@ class Wanted(NamedTuple):
     def takes(self, name: str) -> bool:
         """Whether a sensor is wanted, by its whole name or by what follows the asset's."""
         tag = name.rpartition("/")[2]
-        return not self.sensors or any(fnmatchcase(each, one) for one in self.sensors for each in (name, tag))
+        return not self.sensors or any(
+            each == one or fnmatchcase(each, one) for one in self.sensors for each in (name, tag)
+        )
 
 
 class Columns(NamedTuple):
@@ -97,6 +114,8 @@ class Columns(NamedTuple):
     quality: int | None
     others: list[int]
     """Those that may tell readings of one name apart."""
+    counts: list[int]
+    """Those of them that may number the rows too."""
     own: bool
     """Its header is that of the lab's own export."""
 
@@ -138,13 +157,19 @@ def plain(name: str) -> str:
 
 
 def find_columns(
-    names: Sequence[str], first: Callable[[int], str], time: str | None, ignore: frozenset[str], wanted: Wanted
+    names: Sequence[str],
+    first: Callable[[int], str],
+    is_text: Callable[[int], bool],
+    time: str | None,
+    ignore: frozenset[str],
+    wanted: Wanted,
 ) -> Columns | None:
     """What the columns of a long table are; None where the file is a wide one.
 
     Args:
         names: of the columns.
         first: the first cell of a column.
+        is_text: whether a column's first cell is neither a number, a time nor missing.
         time: the time column, where it is told.
         ignore: columns to leave out.
         wanted: what else is told.
@@ -161,7 +186,7 @@ def find_columns(
         tags = [names.index(name) for name in wanted.tag]
     else:
         # as a wide file may have numbers, or nothing, under any name
-        texts = [at for at in usable if called[at] in TAGS | NAMED and not _no_text(first(at))]
+        texts = [at for at in usable if called[at] in TAGS | NAMED and is_text(at)]
         tags = [at for at in texts if called[at] in TAGS] or texts
         if not tags or not values:
             return None
@@ -180,31 +205,31 @@ def find_columns(
     told = {*clocks, *tags, *values}
     quality = [at for at in usable if called[at] in QUALITIES and at not in told][:1]
     others = [at for at in usable if at not in told.union(quality) and called[at] not in HARMLESS]
+    counts = [at for at in others if called[at] in COUNTS]
     own = all(name in names for name in OWN) and [names[at] for at in (*clocks, *tags, *values)] == list(OWN)
-    return Columns(clocks, tags, values[0], quality[0] if quality else None, others, own)
+    return Columns(clocks, tags, values[0], quality[0] if quality else None, others, counts, own)
 
 
 def looks_long(names: Sequence[str], ignore: frozenset[str]) -> tuple[str, str] | None:
     """The columns that a header calls a sensor's name and its value, whatever stands under them."""
-    called = {plain(name): name for name in names if name not in ignore}
-    tag, value = next(filter(called.get, TAGS), None), next(filter(called.get, VALUES), None)
-    return None if tag is None or value is None else (called[tag], called[value])
-
-
-def _no_text(cell: str) -> bool:
-    cell = narrow(cell)
-    return missing(cell) or is_value(cell)
+    usable = [name for name in names if name not in ignore]
+    tag, value = (next((name for name in usable if plain(name) in known), None) for known in (TAGS, VALUES))
+    return None if tag is None or value is None else (tag, value)
 
 
 def _clocks(names: Sequence[str], usable: Sequence[int], first: Callable[[int], str]) -> list[int]:
-    """Columns that may be the time: those named as one, else those that hold a word for it."""
+    """Columns that may be the time: those named as one, else those that hold a word for it; dates before counts."""
     called = {at: plain(names[at]) for at in usable}
-    known = {plain(name) for name in TIME_NAMES | ELAPSED_NAMES}
-    named = [at for at in usable if called[at] in known or elapsed_unit(names[at]) is not None]
-    if named:
-        return named
+    known = {plain(name) for name in TIME_NAMES}
+    counts = {plain(name) for name in ELAPSED_NAMES}
+    named = [at for at in usable if called[at] in known]
+    counted = [at for at in usable if called[at] in counts or elapsed_unit(names[at]) is not None]
     like = [at for at in usable if TIME_LIKE.search(names[at]) and called[at] not in SPANS]
-    return [at for at in like if is_value(narrow(first(at)))]
+    held = [at for at in like if is_value(narrow(first(at)))]
+    if not named and counted:
+        dated = [at for at in held if stamped(narrow(first(at))) or compact(narrow(first(at)))]
+        return dated or counted
+    return sorted({*named, *counted}) or held
 
 
 def _apart(called: dict[int, str], clocks: list[int]) -> bool:
@@ -247,7 +272,8 @@ def quality_codes(
 def tells_quality(name: str, cells: Sequence[str]) -> bool:
     """Whether a column of that name and these cells is one of the quality: `Status` with Good and Bad."""
     words = [word for word in map(narrow, cells) if word]
-    return plain(name) in STATUSES and bool(words) and all(word in CODES or WORD.match(word) for word in words)
+    known = (word in CODES or word in JAPANESE or WORD.match(word) for word in words)
+    return plain(name) in STATUSES and bool(words) and all(known)
 
 
 def assets_of(keys: Sequence[str]) -> dict[str, list[str]] | None:

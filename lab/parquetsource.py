@@ -29,6 +29,15 @@ class ParquetSource(Source):
     def first(self, column: int) -> str:
         return self._texts(self._table.column(column).slice(0, 1))[0]
 
+    def is_text(self, column: int) -> bool:
+        import pyarrow
+
+        kind = self._table.column(column).type
+        if pyarrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        # a state (true, false) is a number of a wide table
+        return not pyarrow.types.is_boolean(kind) and super().is_text(column)
+
     def texts(self, column: int) -> Sequence[str]:
         return self._texts(self._table.column(column))
 
@@ -87,6 +96,18 @@ class ParquetSource(Source):
                     text("table.number", path=self.path, place=self.place(at), column=name, cell=values[at, position])
                 )
         return values
+
+    def distinct(self, column: int) -> int:
+        import pyarrow
+        import pyarrow.compute as pc
+
+        cells = self._table.column(column)
+        if pyarrow.types.is_dictionary(cells.type):
+            cells = pc.cast(cells, cells.type.value_type)
+        try:
+            return int(pc.count_distinct(cells).as_py())
+        except pyarrow.ArrowNotImplementedError:
+            return len(set(self._texts(cells)))
 
     def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:
         import pyarrow

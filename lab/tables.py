@@ -130,6 +130,9 @@ def read_table(
             if (doubtful := looks_long(source.names, left)) is None:
                 raise
             raise TableError(f"{error}{text('long.doubtful', tag=doubtful[0], value=doubtful[1])}") from error
+        if (doubtful := looks_long(table.columns, left)) is not None and _counts(table, doubtful[0]):
+            note = text("long.wide", path=path, tag=doubtful[0], value=doubtful[1])
+            table = table._replace(notes=(*table.notes, note))
     else:
         table = _from_long(source, LongFile(source, columns, left, wanted).read(), period_s)
     return _with_clock(table, wanted.clock, period_s)
@@ -173,6 +176,13 @@ def _assemble(
     return Table(
         names, values, stamps, period_s, source.path, elapsed, notes, ignored, source.zone, source.zoneless
     )  # fmt: skip
+
+
+def _counts(table: Table, column: str) -> bool:
+    """Whether there are whole numbers in a column, and nothing else."""
+    cells = table.values[:, table.columns.index(column)]
+    cells = cells[np.isfinite(cells)]
+    return bool(cells.size and (cells == np.rint(cells)).all())
 
 
 def _from_long(source: Source, rows: LongRows, period_s: float | None) -> Table:

@@ -42,6 +42,11 @@ class Source:
         """The cell of the first row."""
         raise NotImplementedError
 
+    def is_text(self, column: int) -> bool:
+        """Whether the cell of the first row is neither a number, a time nor missing."""
+        cell = narrow(self.first(column))
+        return not (missing(cell) or is_value(cell))
+
     def texts(self, column: int) -> Sequence[str]:
         raise NotImplementedError
 
@@ -50,6 +55,10 @@ class Source:
         raise NotImplementedError
 
     def numbers(self, columns: Sequence[int]) -> Floats:
+        raise NotImplementedError
+
+    def distinct(self, column: int) -> int:
+        """How many different cells a column has."""
         raise NotImplementedError
 
     def coded(self, columns: Sequence[int]) -> list[tuple[Codes, list[str]]]:

@@ -181,8 +181,11 @@ def placed(
     if zone is None:
         return shown, ()
     times, rows = shown.copy(), np.flatnonzero(without)
+    steps = np.diff(shown[rows])
+    if (steps < 0).sum() > (steps > 0).sum():  # the newest first
+        rows = rows[::-1]
     times[rows], skipped, twice = to_utc(shown[rows], zone)
-    for what, where in (("table.skipped", rows[skipped]), ("table.twice_shown", rows[twice])):
+    for what, where in (("table.skipped", np.sort(rows[skipped])), ("table.twice_shown", np.sort(rows[twice]))):
         if where.size:
             row = int(where[0])
             said = text(

@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.historian.base import Historian, Times
-from lab.historian.transfer import Progress, Windows, file_format, read_rows, write_beside
+from lab.historian.transfer import Progress, Rows, Windows, file_format, read_rows, write_beside
 from lab.longtable import MADE, pivot
 
 if TYPE_CHECKING:
     import pyarrow
 
-TIME: Final = "time"
+TIMES: Final = ("time", "timestamp", "datetime")
+"""What the column of the times is called: the first of these that is no sensor's."""
+CELLS: Final = 2_000_000
+"""Rows times sensors of one table at most, so that sensors with times of their own do not fill the memory."""
 
 
 class Wide(NamedTuple):
@@ -64,22 +67,35 @@ def tag_of(key: str) -> str:
     return key.partition("/")[2]
 
 
-def wide_rows(historian: Historian, keys: Sequence[str], t0: int, t1: int) -> tuple[Wide, int]:
-    """The rows of t0 <= t < t1, and how many readings were read for them."""
+def time_name(keys: Sequence[str]) -> str:
+    """What the column of the times is called."""
+    tags = {tag_of(key) for key in keys}
+    return next(name for name in (*TIMES, "") if name not in tags)
+
+
+def wide_rows(historian: Historian, keys: Sequence[str], t0: int, t1: int) -> tuple[Iterator[Wide], int]:
+    """The rows of t0 <= t < t1 in tables of `CELLS` cells at most, and how many readings were read for them."""
     rows = read_rows(historian, keys, t0, t1)
+    return _tables(rows, len(keys)), len(rows.t)
+
+
+def _tables(rows: Rows, sensors: int) -> Iterator[Wide]:
     if not len(rows.t):
-        return Wide(rows.t, np.zeros((0, len(keys)))), 0
-    found = pivot(rows.t, rows.sensor, rows.v, rows.q, len(keys))
-    return Wide(found.time, found.values), len(rows.t)
+        return
+    firsts = np.unique(rows.t)[:: max(1, CELLS // sensors)]
+    order = np.argsort(rows.t, kind="stable") if len(firsts) > 1 else np.arange(len(rows.t))
+    cuts = np.searchsorted(rows.t[order], firsts[1:]) if len(firsts) > 1 else np.zeros(0, np.intp)
+    for some in np.split(order, cuts):
+        found = pivot(rows.t[some], rows.sensor[some], rows.v[some], rows.q[some], sensors)
+        yield Wide(found.time, found.values)
 
 
 def stored_wide(historian: Historian, keys: Sequence[str], t0: int, t1: int, progress: Progress) -> Iterator[Wide]:
     """All rows of t0 <= t < t1, some time at a go."""
     windows = Windows(historian, t0, t1)
     while (window := windows.next()) is not None:
-        rows, readings = wide_rows(historian, keys, *window)
-        if len(rows.t):
-            yield rows
+        tables, readings = wide_rows(historian, keys, *window)
+        yield from tables
         windows.took(readings)
         progress(windows.part)
     progress(1.0)
@@ -88,7 +104,7 @@ def stored_wide(historian: Historian, keys: Sequence[str], t0: int, t1: int, pro
 def csv_head(keys: Sequence[str]) -> bytes:
     """The header of a CSV file."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([TIME, *map(tag_of, keys)])
+    csv.writer(line, lineterminator="\n").writerow([time_name(keys), *map(tag_of, keys)])
     head = line.getvalue().encode()
     return head if head.isascii() else codecs.BOM_UTF8 + head  # without a mark Excel reads Japanese as Shift_JIS
 
@@ -144,7 +160,7 @@ def _write_parquet(path: Path, keys: Sequence[str], source: Iterator[Wide], pack
     from pyarrow import parquet
 
     time = pyarrow.timestamp("ns", tz="UTC")
-    schema = pyarrow.schema([(TIME, time), *((tag_of(key), pyarrow.float64()) for key in keys)])
+    schema = pyarrow.schema([(time_name(keys), time), *((tag_of(key), pyarrow.float64()) for key in keys)])
     count = 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in source:

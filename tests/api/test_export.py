@@ -58,6 +58,18 @@ def test_piece_by_piece_it_is_the_same(http: httpx.Client, monkeypatch: pytest.M
     assert sorted(http.get(PATH, params={**query, "layout": "long"}).text.split()) == sorted(whole["long"].split())
 
 
+def test_of_a_head_no_more_is_read_than_needed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "HOUR", 60 * 10**9)
+    read = []
+    real = transfer.Windows.took
+    monkeypatch.setattr(transfer.Windows, "took", lambda self, readings: read.append(readings) or real(self, readings))
+    found = http.head(PATH, params={"from": "-1h"})
+    assert found.headers["content-type"] == "text/csv; charset=utf-8"
+    assert len(read) == 1
+    http.get(PATH, params={"from": "-1h"})
+    assert len(read) > 3
+
+
 def test_a_stretch_without_readings_is_a_header(http: httpx.Client) -> None:
     found = http.get(PATH, params={"from": "2001-01-01", "to": "2001-01-02"})
     assert found.text.startswith("time,")

@@ -11,9 +11,11 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from devices.frame import Asset, Channel
+from lab import longtable
 from lab.blocks import RowBlock
 from lab.cli import build
 from lab.episodes import list_episodes
+from lab.historian import wide
 from lab.historian.base import Batch
 from lab.historian.embedded import EmbeddedHistorian
 from lab.historian.wide import wide_keys
@@ -145,6 +147,47 @@ def test_what_a_wide_file_holds(plant: tuple[Rig, str], tmp_path: Path) -> None:
     assert other.schema.field("time").type == pyarrow.timestamp("ns", tz="UTC")
     for column in (clock, *SENSORS):
         assert table[column].to_pylist() == other[column].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.parquet"])
+def test_sensors_with_times_of_their_own(
+    plant: tuple[Rig, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A table of all their times would be nearly empty and large: it is written in pieces that are not."""
+    rig, _ = plant
+    historian = EmbeddedHistorian(rig.store)
+    n, sensors = 50, 12
+    ids = historian.ids([f"press/s{at}" for at in range(sensors)])
+    t = START + np.arange(n * sensors) * SECOND
+    historian.write(
+        Batch(np.resize(ids, n * sensors), t, np.arange(n * sensors) * 1.5, np.zeros(n * sensors, np.uint8))
+    )
+    monkeypatch.setattr(longtable, "MOST_CELLS", 100)
+    monkeypatch.setattr(wide, "CELLS", 30)
+    lab("historian", "export", tmp_path / name, "--wide", "--data-dir", tmp_path, "-s", "press/*")
+    monkeypatch.undo()
+    table = read_table(tmp_path / name)
+    assert table.columns == tuple(f"s{at}" for at in range(sensors))
+    assert table.time is not None
+    assert table.time.tolist() == t.tolist()
+    rows, columns = np.nonzero(np.isfinite(table.values))
+    assert columns.tolist() == np.resize(np.arange(sensors), n * sensors).tolist()
+    assert table.values[rows, columns].tolist() == (np.arange(n * sensors) * 1.5).tolist()
+
+
+def test_a_sensor_called_time(plant: tuple[Rig, str], tmp_path: Path) -> None:
+    rig, _ = plant
+    historian = EmbeddedHistorian(rig.store)
+    ids = historian.ids(["press/time", "press/date", "press/force"])
+    t = np.repeat(START + np.arange(3) * SECOND, 3)
+    historian.write(Batch(np.resize(ids, 9), t, np.arange(9) * 1.5, np.zeros(9, np.uint8)))
+    for name in ("all.csv", "all.parquet"):
+        lab("historian", "export", tmp_path / name, "--wide", "--data-dir", tmp_path, "-s", "press/*")
+        table = read_table(tmp_path / name)
+        assert table.columns == ("time", "date", "force")
+        assert table.time is not None
+        assert table.time.tolist() == t[::3].tolist()
+        assert table.values[:, 1].tolist() == [1.5, 6.0, 10.5]
 
 
 def test_one_asset_at_a_time(plant: tuple[Rig, str], tmp_path: Path) -> None:
