@@ -158,6 +158,9 @@ class LongFile:
                 columns=", ".join(source.names[at] for at in used),
             )
         ]  # fmt: skip
+        left = [name for at, name in enumerate(source.names) if name and at not in used and name not in self.ignored]
+        if left:
+            told.append(text("long.left", path=path, columns=", ".join(left)))
         if bad := int(is_bad(quality).sum()):
             told.append(text("long.bad", path=path, count=bad))
         if found.repeated:

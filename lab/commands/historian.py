@@ -206,10 +206,13 @@ def _compact(historian: "Historian") -> None:
 
 def _span(start: str | None, end: str | None) -> tuple[int, int]:
     from lab.historian.series import T_END
-    from lab.historian.transfer import parse_time
+    from lab.historian.transfer import TransferError, parse_time
 
     now = time.time_ns()
-    return parse_time(start, now) if start else 0, parse_time(end, now) if end else T_END
+    t0, t1 = parse_time(start, now) if start else 0, parse_time(end, now) if end else T_END
+    if t0 > t1:
+        raise TransferError(text("transfer.order", start=start or "1970", end=end))
+    return t0, t1
 
 
 def _check(config: "Config", repair: bool, as_json: bool) -> int:

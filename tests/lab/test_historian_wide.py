@@ -175,6 +175,15 @@ def test_sensors_with_times_of_their_own(
     assert table.values[rows, columns].tolist() == (np.arange(n * sensors) * 1.5).tolist()
 
 
+@pytest.mark.parametrize("layout", [[], ["--wide", "-s", "plant-1/*"]])
+def test_a_range_that_is_reversed(plant: tuple[Rig, str], tmp_path: Path, layout: list[str]) -> None:
+    arguments = ["historian", "export", str(tmp_path / "all.csv"), "--data-dir", str(tmp_path), *layout]
+    done = CliRunner().invoke(build("historian"), [*arguments, "--from", "2026-04-01", "--to", "2026-03-01"])
+    assert done.exit_code == 1
+    assert "--from has to be before --to" in done.output
+    assert not (tmp_path / "all.csv").exists()
+
+
 def test_a_sensor_called_time(plant: tuple[Rig, str], tmp_path: Path) -> None:
     rig, _ = plant
     historian = EmbeddedHistorian(rig.store)

@@ -295,6 +295,12 @@ def test_a_sensor_that_is_always_bad_is_not_taken_for_good(tmp_path: Path, name:
     np.testing.assert_array_equal(read_table(put(tmp_path, text)).values, [[1, np.nan]])
 
 
+def test_columns_that_are_left_out_are_told(tmp_path: Path) -> None:
+    text = "time,tag,value,unit,No\n2026-03-09T10:14:00Z,A,1,C,1\n2026-03-09T10:14:00Z,B,2,bar,2\n"
+    assert "tell no readings of one sensor apart: unit, No" in read_table(put(tmp_path, text)).notes[1]
+    assert len(read_table(put(tmp_path, text), ignore=["unit", "No"]).notes) == 1
+
+
 def test_two_readings_are_told_with_what_differs(tmp_path: Path) -> None:
     text = "time,tag,value,quality\n2026-03-09T10:14:00Z,A,{},{}\n2026-03-09T10:14:00Z,A,{},{}\n"
     assert "'A' has 1 (bad) at" in refused(tmp_path, text.format(1, "good", 1, "bad"))
