@@ -63,6 +63,9 @@ SHORT: Final = re.compile(rf"'?(\d{{2}})([-/.])(\d{{1,2}})\2(\d{{2}}|\d)((?: *| 
 """A date of which the year has two digits, wherever it stands."""
 SHORT_ORDERS: Final = ((0, 1, 2), (2, 1, 0), (2, 0, 1))
 """Where year, month and day may stand in it: as in Japan, in Europe, in the United States."""
+MONTHS: Final = tuple("jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec".split(","))  # noqa: SIM905
+MONTH: Final = re.compile(rf"(\d{{1,2}})([- ])({'|'.join(MONTHS)})\2(\d{{4}}|\d{{2}})((?:[ T]+\d.*)?)", re.I | re.A)
+"""A date with the month in letters, as PI and Excel write it: 09-Mar-2026 10:14:00, 9-Mar-26."""
 HOUR_NS: Final = 3_600_000_000_000
 COMPACT: Final = re.compile(
     r"(\d{4})(\d{2})(\d{2})(?:[T ]*(\d{2})(\d{2})(\d{2})?(?:\.0*)?| +(\d{1,2}:\d.*)|\.0*)?", re.I | re.A
@@ -158,7 +161,9 @@ def compact(cell: str) -> bool:
 
 def stamped(cell: str) -> bool:
     """Whether a narrow cell looks like a date with separators, its year of two digits or more."""
-    return bool(STAMP.fullmatch(cell) or SHORT.fullmatch(cell))
+    return bool(STAMP.fullmatch(cell) or SHORT.fullmatch(cell)) or (
+        MONTH.fullmatch(cell) is not None and parse_stamp(cell) is not None
+    )
 
 
 def long_years(cells: Sequence[str]) -> list[str] | None:
@@ -195,6 +200,10 @@ def parse_stamp(cell: str) -> int | None:
         year, month, day, hour, minute, second, clock = match.groups()
         clock = clock or f"{hour or '00'}:{minute or '00'}:{second or '00'}"
         cell = f"{year}-{month}-{day} {clock}"
+    elif match := MONTH.fullmatch(cell):
+        day, _, month, year, clock = match.groups()
+        century = "" if len(year) == 4 else "19" if int(year) >= 70 else "20"
+        cell = f"{century}{year}-{MONTHS.index(month.lower()) + 1}-{day}{clock}"
     match = STAMP.fullmatch(cell)
     if match is None:
         return None
