@@ -188,17 +188,18 @@ def find_columns(
         # as a wide file may have numbers, or nothing, under any name
         texts = [at for at in usable if called[at] in TAGS | NAMED and is_text(at)]
         tags = [at for at in texts if called[at] in TAGS] or texts
+        if not tags and wanted.value is not None:
+            raise Unclear("tag", [])
         if not tags or not values:
             return None
     clocks = [names.index(time)] if time is not None else _clocks(names, usable, first)
-    if not clocks and not wanted.tag:
-        return None
+    asked = bool(wanted.tag) or wanted.value is not None
     tags = tags if wanted.tag else [at for at in tags if at not in clocks]
-    if not tags:
+    if not asked and not (clocks and tags):
         return None
     if not clocks or (len(clocks) > 1 and time is None and not _apart(called, clocks)):
         raise Unclear("time", [names[at] for at in clocks])
-    if len(tags) > 1 and not wanted.tag:
+    if not tags or (len(tags) > 1 and not wanted.tag):
         raise Unclear("tag", [names[at] for at in tags])
     if len(values) != 1:
         raise Unclear("value", [names[at] for at in values])

@@ -133,6 +133,8 @@ def read_table(
         if (doubtful := looks_long(table.columns, left)) is not None and _counts(table, doubtful[0]):
             note = text("long.wide", path=path, tag=doubtful[0], value=doubtful[1])
             table = table._replace(notes=(*table.notes, note))
+        if wanted.every_s is not None:
+            table = table._replace(notes=(*table.notes, text("long.not_every", path=path)))
     else:
         table = _from_long(source, LongFile(source, columns, left, wanted).read(), period_s)
     return _with_clock(table, wanted.clock, period_s)

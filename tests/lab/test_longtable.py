@@ -295,6 +295,15 @@ def test_a_sensor_that_is_always_bad_is_not_taken_for_good(tmp_path: Path, name:
     np.testing.assert_array_equal(read_table(put(tmp_path, text)).values, [[1, np.nan]])
 
 
+def test_options_that_a_wide_file_does_not_need(tmp_path: Path) -> None:
+    text = "time,channel,reading\n2026-03-09T10:14:00Z,1,5\n2026-03-09T10:15:00Z,2,6\n"
+    assert "which column names the sensor (time, channel, reading)? Say so (--tag)" in refused(
+        tmp_path, text, Wanted(value="reading")
+    )
+    (note,) = read_table(put(tmp_path, text.replace("reading", "x")), wanted=Wanted(every_s=10.0)).notes
+    assert "--every does nothing" in note
+
+
 def test_columns_that_are_left_out_are_told(tmp_path: Path) -> None:
     text = "time,tag,value,unit,No\n2026-03-09T10:14:00Z,A,1,C,1\n2026-03-09T10:14:00Z,B,2,bar,2\n"
     assert "tell no readings of one sensor apart: unit, No" in read_table(put(tmp_path, text)).notes[1]
