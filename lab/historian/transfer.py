@@ -126,7 +126,7 @@ class Windows:
         self.begin = max(t0, stats.oldest if stats.oldest is not None else t1)
         self.end = min(t1, stats.newest + 1 if stats.newest is not None else self.begin)
         self._whole = max(self.end - self.begin, 1)
-        self._width = HOUR
+        self._width = HOUR // 60  # how dense they are is not known yet
 
     @property
     def part(self) -> float:

@@ -17,7 +17,8 @@ from lab.historian import open_historian
 from lab.historian.base import Batch, HistorianError, Series
 from lab.historian.embedded import EmbeddedHistorian
 from lab.historian.influx import InfluxHistorian
-from lab.historian.transfer import TransferError, load, parse_time
+from lab.historian.series import T_END
+from lab.historian.transfer import TransferError, Windows, load, parse_time
 from lab.store import Store
 from tests.lab.influx import INFLUXD, gateway, influxd
 
@@ -401,3 +402,15 @@ def test_help_has_an_example(command: str) -> None:
     result = lab(command, "--help")
     assert result.exit_code == 0
     assert f"lab historian {command}" in result.output
+
+
+def test_the_first_piece_is_small(data: Path) -> None:
+    """Five hundred sensors ten times a second are eighteen million readings an hour."""
+    with Store(data / "lab.db", readonly=True) as store:
+        windows = Windows(EmbeddedHistorian(store), 0, T_END)
+        widths = []
+        while (window := windows.next()) is not None:
+            windows.took(100)
+            widths.append(window[1] - window[0])
+    assert widths[0] <= HOUR / 60
+    assert max(widths) > HOUR
