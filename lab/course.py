@@ -97,6 +97,7 @@ class Course:
     def know(self, known: Known | None) -> None:
         """Compare with this library."""
         self.library = known.id if known is not None else None
+        self._shared = known  # others of the same one share it for as long
         self._matcher = known.matcher(self.sensors) if known is not None else None
         self._matched: tuple[int, Match] | None = None
 

@@ -9,9 +9,10 @@ copied into the database when it comes into use, with the row from which it is u
 import logging
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -74,8 +75,8 @@ class ScoringRuntime:
         self._drifts: dict[int, float] = {}
         self._drifts_at = -DRIFTS_S
         self._catching_up = False
-        self._restored: dict[str, Known | None] = {}
-        """Libraries of the episodes that are taken up at the start, by id."""
+        self._restored: MutableMapping[str, Known] = {}
+        """Libraries of the episodes that are taken up, by id: all at the start, then those that one still has."""
         self.learning = Learning()
         self._again: set[tuple[int, int]] = set()
         """Rows scored from the store at the start: a gateway may send them once more."""
@@ -159,10 +160,11 @@ class ScoringRuntime:
         return self.files.library(member.asset, member.model.detector.sensors if member.model is not None else ())
 
     def _stored_library(self, id: str) -> Known | None:
-        """A library that episodes were compared with; at the start they share one as well."""
-        if id not in self._restored:
-            self._restored[id] = stored_library(self.store, id)
-        return self._restored[id]
+        """A library that episodes were compared with; those that are taken up share one as well."""
+        known = self._restored.get(id) or stored_library(self.store, id)
+        if known is not None:
+            self._restored[id] = known
+        return known
 
     def _choose_all(self) -> None:
         """Use what the files say from the assets' next rows on."""
@@ -365,7 +367,7 @@ class ScoringRuntime:
         finally:
             self._catching_up = False
         self._undecided.clear()
-        self._restored.clear()
+        self._restored = WeakValueDictionary(self._restored)  # assets are declared later as well
         self._end_lost_episodes()
         self.telling.take_up()
         return total

@@ -1,5 +1,6 @@
 """What users tell about episodes, and what those to come say of their cause."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +287,30 @@ def test_a_word_for_a_library_that_cannot_be_read_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
         rig.telling.label(first.id, "strainer blocked")
     assert (shared.read_bytes(), own.read_bytes()) == (whole, spoiled)
+
+
+def test_assets_declared_later_share_a_library_as_long_as_an_episode_has_it(rig: Rig) -> None:
+    library_of(rig)
+    pumps = [PUMP, Asset("pump-2", "pump")]
+    for pump in pumps:
+        rig.declare(pump, CHANNELS)
+        rig.feed(pump.id, seconds(130), leaking()[:130])
+    rig.stop()
+    rig.assets = {}
+    rig.open()
+    for pump in pumps:
+        rig.declare(pump, CHANNELS)
+    trackers = [rig.runtime.scorer.tracker(number) for number in rig.numbers.values()]
+    assert trackers[0] is not None
+    assert trackers[1] is not None
+    assert trackers[0]._matcher is trackers[1]._matcher is not None
+    del trackers
+    assert len(rig.runtime._restored) == 1
+    for pump in pumps:
+        rig.feed(pump.id, seconds(170, 130), leaking()[130:])
+        assert only(rig, pump.id).end is not None
+    gc.collect()
+    assert not rig.runtime._restored
 
 
 def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_path: Path) -> None:
