@@ -4,8 +4,10 @@ A library stands beside the model whose episodes it explains: `{kind}.causes.jso
 `asset-{id}.causes.json` for one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +16,13 @@ import numpy as np
 from devices.frame import Asset
 from lab.fitting import TEP_PERIOD_S
 from lab.running import alone
+from lab.tables import TableError
 from lab.text import text
 from lab.writing import write_whole
 from models.detector import Detector, Floats, load
 from models.precursor.causes import Labelled, Library, learn
+
+log = logging.getLogger("lab.causes")
 
 TEP_CAUSES: Final = 1
 """Counts up when the plant's library is to be made anew: the simulator or the features changed."""
@@ -75,6 +80,48 @@ def write_library(path: Path, library: Library) -> None:
         TableError: it cannot be written.
     """
     write_whole(path, library.dumps())
+
+
+def write_libraries(folder: Path, libraries: Mapping[str, Library]) -> None:
+    """Write several libraries anew, by their names in the folder: all of them or none, as far as the disk allows.
+
+    To be `changing` meanwhile. All that needs room on the disk is written beside them first.
+
+    Raises:
+        TableError: one cannot be written; all are as they were.
+    """
+    drafts: dict[Path, Path] = {}
+    before: dict[Path, bytes | None] = {}
+    done: list[Path] = []
+    path = folder
+    try:
+        for name, library in libraries.items():
+            path = folder / name
+            before[path] = path.read_bytes() if path.exists() else None
+            drafts[path] = path.with_name(f"{name}.{os.getpid()}.tmp")
+            drafts[path].write_bytes(library.dumps())
+        for path, draft in drafts.items():
+            draft.replace(path)
+            done.append(path)
+    except OSError as error:
+        for each in reversed(done):
+            _put_back(each, before[each])
+        raise TableError(text("table.unwritable", path=path, reason=error.strerror)) from error
+    finally:
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+def _put_back(path: Path, content: bytes | None) -> None:
+    """Have a file as it was; None: it was not there."""
+    try:
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_whole(path, content)
+    except (OSError, TableError) as error:
+        log.error("%s: what was refused stays in it: %s", path, error)
 
 
 def changing(models: Path) -> AbstractContextManager[None]:

@@ -6,14 +6,14 @@ out is noted at the next start (`Telling.take_up`).
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from devices.frame import Asset
-from lab.causes import LibraryError, changing, libraries_of, library_there, read_library, write_library
+from lab.causes import LibraryError, changing, libraries_of, library_there, read_library, write_libraries
 from lab.episodes import Episode, Kind, Word, find_episode, unpack, words_told
 from lab.modelfiles import ModelFiles
 from lab.naming import alike, as_known, tidied
@@ -77,10 +77,10 @@ class Telling:
                 cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
                 if found.evidence or found.kind == "process":
                     state = _in_order(unpack(found.evidence), sensors, library)
-                    library = library.with_example(cause, state, whose == "instrument", id)
-                    write_library(folder / name, library)
+                    changed = {name: library.with_example(cause, state, whose == "instrument", id)}
                     with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
-                        _take_out(folder, id, _libraries_there(folder, set(libraries_of(asset)) - {name}))
+                        changed |= _without(id, _libraries_there(folder, set(libraries_of(asset)) - {name}))
+                    write_libraries(folder, changed)
         except (LibraryError, ModelError, TableError) as error:
             raise ValueError(str(error)) from error
         self.pending.news.labels[id] = Word(cause, whose)
@@ -100,7 +100,7 @@ class Telling:
         folder = self.files.folder
         try:
             with changing(folder):
-                _take_out(folder, id, _libraries_there(folder, libraries_of(asset)))
+                write_libraries(folder, _without(id, _libraries_there(folder, libraries_of(asset))))
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
         self.files.look()
@@ -144,12 +144,8 @@ class Telling:
                     raise KeyError(cause)
                 known = told.union(*(each.causes for each in libraries.values())) - old
                 to = None if name is None else as_known(name, sorted(known), kind)
-                for file, library in libraries.items():
-                    changed = library
-                    for each in sorted(old & library.told_causes()):
-                        changed = changed.without_cause(each) if to is None else changed.with_name(each, to)
-                    if changed is not library:
-                        write_library(folder / file, changed)
+                changed = {file: _renamed(library, old, to) for file, library in libraries.items()}
+                write_libraries(folder, {file: new for file, new in changed.items() if new is not libraries[file]})
         except (LibraryError, TableError) as error:
             raise ValueError(str(error)) from error
         its = {id: word for id, word in words.items() if word.cause in old}
@@ -230,15 +226,17 @@ def _libraries_there(folder: Path, names: Iterable[str]) -> dict[str, Library]:
     return {name: library for name, library in there.items() if library is not None}
 
 
-def _take_out(folder: Path, episode: str, libraries: Mapping[str, Library]) -> None:
-    """Write those of these libraries anew that were told something of an episode, without it.
+def _without(episode: str, libraries: Mapping[str, Library]) -> dict[str, Library]:
+    """Those of these libraries that were told something of an episode, without it."""
+    told = {name: library for name, library in libraries.items() if episode in library.words()}
+    return {name: library.without_episode(episode) for name, library in told.items()}
 
-    Raises:
-        TableError: one cannot be written.
-    """
-    for name, library in libraries.items():
-        if episode in library.words():
-            write_library(folder / name, library.without_episode(episode))
+
+def _renamed(library: Library, causes: Set[str], name: str | None) -> Library:
+    """A library with another name for what was told to be one of these; None: without it."""
+    for each in sorted(causes & library.told_causes()):
+        library = library.without_cause(each) if name is None else library.with_name(each, name)
+    return library
 
 
 def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:

@@ -1,5 +1,6 @@
 """What users tell about episodes, and what those to come say of their cause."""
 
+import errno
 import gc
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
-from lab.causes import read_library, write_library
+from lab.causes import read_library, write_libraries, write_library
 from lab.episodes import list_episodes
 from lab.scoring import ScoringRuntime
 from lab.store import Store
+from lab.tables import TableError
 from models.detector import save
 from models.precursor import fit
 from models.precursor.causes import Labelled, learn, nearest_age, none
@@ -311,6 +313,55 @@ def test_assets_declared_later_share_a_library_as_long_as_an_episode_has_it(rig:
         assert only(rig, pump.id).end is not None
     gc.collect()
     assert not rig.runtime._restored
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """These files cannot be replaced."""
+    replace = Path.replace
+
+    def replaced(path: Path, target: Path) -> Path:
+        if target.name in names:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+
+
+def test_what_is_refused_changes_no_library(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = two_leaks(rig)
+    shared, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.telling.label(first, "gasket")
+    rig.telling.label(second, "seal")
+    write_library(own, read_library(shared))
+    rig.commit()
+    files = {each: each.read_bytes() for each in (shared, own)}
+    for hindered in files:
+        with monkeypatch.context() as patch:
+            refuse(patch, hindered.name)
+            for refused in (
+                lambda: rig.telling.label(first, "strainer blocked"),
+                lambda: rig.telling.take_back(first),
+                lambda: rig.telling.rename("pump-1", "gasket", "seal"),
+                lambda: rig.telling.rename("pump-1", "gasket", None),
+            ):
+                with pytest.raises(ValueError, match="No space left"):
+                    refused()
+                assert {each: each.read_bytes() for each in files} == files
+                assert not rig.runtime.waiting
+    assert sorted(each.name for each in rig.models.glob("*.tmp")) == []
+    rig.stop()
+    rig.open()
+    assert [only_label(rig, id) for id in (first, second)] == ["gasket", "seal"]
+
+
+def test_a_library_that_was_not_there_is_not_there_when_the_word_is_refused(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_libraries(rig.models, {"a.causes.json": none(SENSORS)})
+    refuse(monkeypatch, "c.causes.json")
+    with pytest.raises(TableError, match=r"c\.causes\.json"):
+        write_libraries(rig.models, {f"{name}.causes.json": none(SENSORS) for name in "bca"})
+    assert sorted(each.name for each in rig.models.iterdir()) == ["a.causes.json", "pump.model"]
 
 
 def test_a_word_on_a_plant_of_other_sensors_is_kept_in_a_library_of_its_own(tmp_path: Path) -> None:
