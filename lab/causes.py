@@ -82,10 +82,15 @@ def write_library(path: Path, library: Library) -> None:
     write_whole(path, library.dumps())
 
 
-def write_libraries(folder: Path, libraries: Mapping[str, Library]) -> None:
+def write_libraries(folder: Path, libraries: Mapping[str, Library], ready: Callable[[], None] = lambda: None) -> None:
     """Write several libraries anew, by their names in the folder: all of them or none, as far as the disk allows.
 
     To be `changing` meanwhile. All that needs room on the disk is written beside them first.
+
+    Args:
+        folder: where they are.
+        libraries: by name.
+        ready: called when all is written beside them, before any of them is another.
 
     Raises:
         TableError: one cannot be written; all are as they were.
@@ -100,6 +105,7 @@ def write_libraries(folder: Path, libraries: Mapping[str, Library]) -> None:
             before[path] = path.read_bytes() if path.exists() else None
             drafts[path] = path.with_name(f"{name}.{os.getpid()}.tmp")
             drafts[path].write_bytes(library.dumps())
+        ready()
         for path, draft in drafts.items():
             draft.replace(path)
             done.append(path)

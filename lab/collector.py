@@ -138,6 +138,8 @@ class Collector:
         self._began = time.time_ns()
         self.store = Store(config.database, synchronous="NORMAL")  # with `sync` before every receipt
         self._syncer = ThreadPoolExecutor(1, "sync")
+        self._orders = deque[Message]()
+        """What users ask for, not done yet."""
         self._replies: list[Reply] = []
         """To orders that were done, not committed yet."""
         self._replying: list[Reply] = []
@@ -248,10 +250,11 @@ class Collector:
     def _take(self, now: int) -> None:
         clean = not self._dirty
         inbox, sources = self.inbox, self.sources
-        if inbox.control:
+        if inbox.control or self._orders:
             try:
                 with self.store.transaction():  # many births come at once after a start: one commit for their sensors
                     self._each(inbox.control, len(inbox.control), self._control)
+                self._each(self._orders, len(self._orders), self._order)  # what is told has commits of its own
             except sqlite3.Error as error:
                 self._failed(error)
         if sources.ready:
@@ -273,16 +276,15 @@ class Collector:
 
     def _control(self, message: Message) -> None:
         if message[0] == CORE_COMMAND:
-            self._order(message[1], message[2])
+            if not message[2]:  # one that the broker kept is nobody's any more
+                self._orders.append(message)
         else:
             self.sources.control(message)
 
-    def _order(self, payload: bytes, retained: bool) -> None:
-        """Do what a user asks for, and say what came of it; one that the broker kept is nobody's any more."""
-        if retained:
-            return
+    def _order(self, message: Message) -> None:
+        """Do what a user asks for, and say what came of it."""
         try:
-            command = msgspec.json.decode(payload, type=Command)
+            command = msgspec.json.decode(message[1], type=Command)
         except msgspec.DecodeError as error:
             log.warning("a command that cannot be read is left out: %s", error)
             return

@@ -21,6 +21,7 @@ room(
         asset TEXT NOT NULL, t INTEGER NOT NULL, clock TEXT, channels BLOB NOT NULL, PRIMARY KEY (asset, t)
     ) WITHOUT ROWID""",
     "ALTER TABLE run ADD COLUMN trend BLOB",
+    "CREATE TABLE telling (id INTEGER PRIMARY KEY, change BLOB NOT NULL)",
 )
 
 
@@ -36,6 +37,8 @@ class News:
         """The same of libraries of causes, compressed."""
         self.labels: dict[str, Word | None] = {}
         """What the user said that episodes were; None: they took it back."""
+        self.told: list[int] = []
+        """Changes that were noted before they were made (`telling`): with these labels they are."""
         self.late: list[tuple[str, int]] = []
         self.former: list[tuple[str, int, str | None, bytes]] = []
         """Assets with other channels by now: the last row that had those, their clock, and they (compressed JSON)."""
@@ -48,6 +51,7 @@ class News:
         both.models = self.models | later.models
         both.libraries = self.libraries | later.libraries
         both.labels = self.labels | later.labels
+        both.told = self.told + later.told
         both.late = self.late + later.late
         both.former = self.former + later.former
         return both
@@ -67,7 +71,7 @@ class Pending:
     @property
     def waiting(self) -> bool:
         """Whether episodes or the user's word wait to be written."""
-        return bool(self.news.episodes or self.news.runs or self.news.labels)
+        return bool(self.news.episodes or self.news.runs or self.news.labels or self.news.told)
 
     def episode(self, id: str) -> Episode | None:
         """An episode as it will stand, or as it stands."""
@@ -85,6 +89,7 @@ class Pending:
         db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?)", news.runs)
         for id, word in news.labels.items():
             write_label(db, id, word)
+        db.executemany("DELETE FROM telling WHERE id = ?", [(id,) for id in news.told])
         db.executemany("INSERT OR IGNORE INTO late (asset, t) VALUES (?, ?)", news.late)
         db.executemany("INSERT OR IGNORE INTO former VALUES (?, ?, ?, ?)", news.former)
 

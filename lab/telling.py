@@ -1,34 +1,37 @@
 """What users tell about episodes: this was X, or not after all; X is to be called Y, or to be forgotten.
 
-A word stands in two places: with the episode in the database, and in a library of causes, with which episodes to come
-are compared. The library is written at once, the database with the next commit; what a crash between the two leaves
-out is noted at the next start (`Telling.take_up`).
+A word stands in two places: with the episode in the database, and in libraries of causes, with which episodes to come
+are compared. What it changes is noted in the database first (`telling`), then the libraries are written, and the next
+commit writes the labels and crosses it out. What is not crossed out at a start is done again (`Telling.take_up`): after
+a crash both say what they said before, or both what was told.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
+import msgspec
 
 from devices.frame import Asset
-from lab.causes import LibraryError, changing, libraries_of, library_there, read_library, write_libraries
-from lab.episodes import Episode, Kind, Word, find_episode, unpack, words_told
+from lab.causes import LibraryError, changing, libraries_of, library_there, write_libraries
+from lab.episodes import Episode, Kind, Word, words_told
 from lab.modelfiles import ModelFiles
 from lab.naming import alike, as_known, tidied
 from lab.pending import Pending
 from lab.rescoring import stored_model
+from lab.rewording import Change, Drop, Learn, Rename
 from lab.scorer import Scorer
 from lab.tables import TableError
-from models.detector import ModelError, State
-from models.precursor.causes import Library, none
+from lab.text import text
+from models.detector import ModelError
+from models.precursor.causes import Library
 
 log = logging.getLogger("lab.telling")
 
 
 class Telling:
-    """Notes what users tell; has no state of its own."""
+    """Notes what users tell."""
 
     def __init__(self, files: ModelFiles, scorer: Scorer, pending: Pending) -> None:
         """
@@ -41,6 +44,8 @@ class Telling:
         self.scorer = scorer
         self.pending = pending
         self.store = pending.store
+        self._left: dict[int, Change] = {}
+        """What the last collector noted and did not make, and cannot be made yet."""
 
     def label(self, id: str, cause: str, kind: Kind | None = None) -> tuple[str, str]:
         """Note that an episode was this, and compare those to come with it; gives the library's name and the cause's.
@@ -63,28 +68,26 @@ class Telling:
         tracker = self.scorer.tracker(number)
         if tracker is not None and tracker.id == id:
             found = tracker.episode()  # it is not written with every row
-        words = self._words(asset.kind)
-        before = words.pop(id, None)
-        whose = kind or (before and before.kind) or found.kind
         folder = self.files.folder
-        try:
+        with self._changing():
+            words = self._words(asset.kind)
+            before = words.pop(id, None)
+            whose = kind or (before and before.kind) or found.kind
             # the one in use may not be in the database yet
             model = self.scorer.model(found.model) or stored_model(self.store, found.model)
             sensors = model.detector.sensors
-            with changing(folder):
-                name, library = _library_to_tell(folder, asset, sensors)
-                others = library.without_episode(id).causes  # who corrects the spelling does not want the old one
-                cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
-                if found.evidence or found.kind == "process":
-                    state = _in_order(unpack(found.evidence), sensors, library)
-                    changed = {name: library.with_example(cause, state, whose == "instrument", id)}
-                    with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
-                        changed |= _without(id, _libraries_there(folder, set(libraries_of(asset)) - {name}))
-                    write_libraries(folder, changed)
-        except (LibraryError, ModelError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self.pending.news.labels[id] = Word(cause, whose)
-        self.files.look()
+            name, library = _library_to_tell(folder, asset, sensors)
+            others = () if library is None else library.without_episode(id).causes  # the old spelling is not wanted
+            cause = as_known(cause, [*others, *(word.cause for word in words.values())], asset.kind)
+            libraries = {} if library is None else {name: library}
+            steps: dict[str, Learn | Drop | Rename] = {}
+            if found.evidence or found.kind == "process":
+                steps[name] = Learn(id, cause, whose == "instrument", sensors, found.evidence)
+                with suppress(LibraryError):  # one that was in use before, and cannot be read, is not in use
+                    old = _libraries_there(folder, set(libraries_of(asset)) - {name})
+                    libraries |= old
+                    steps |= {each: Drop(id) for each in old}
+            self._make(Change({id: Word(cause, whose)}, steps), libraries)
         return name, cause
 
     def take_back(self, id: str) -> str | None:
@@ -96,18 +99,12 @@ class Telling:
         """
         number, _ = self._told_of(id)
         asset = self.scorer.members[number].asset
-        before = self._words(asset.kind).get(id)
-        folder = self.files.folder
-        try:
-            with changing(folder):
-                write_libraries(folder, _without(id, _libraries_there(folder, libraries_of(asset))))
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        self.files.look()
-        if before is None:
-            return None
-        self.pending.news.labels[id] = None
-        return before.cause
+        with self._changing():
+            before = self._words(asset.kind).get(id)
+            libraries = _libraries_there(self.files.folder, libraries_of(asset))
+            labels: dict[str, Word | None] = {} if before is None else {id: None}
+            self._make(Change(labels, {each: Drop(id) for each in libraries}), libraries)
+        return before and before.cause
 
     def rename(self, asset: str, cause: str, name: str | None) -> tuple[str | None, int]:
         """Give what users told to be a cause another name, for all assets of a kind; None: forget that it was that.
@@ -130,43 +127,102 @@ class Telling:
         kind = self.scorer.members[self.scorer.number(asset)].asset.kind
         if name is not None and not tidied(name):
             raise ValueError("the cause has no name")
-        words, key = self._words(kind), alike(cause, kind)
+        key = alike(cause, kind)
         files = {file for each in self._of_kind(kind) for file in libraries_of(Asset(each, kind))}
-        folder = self.files.folder
         self.files.look()
-        try:
-            with changing(folder):
-                libraries = _libraries_there(folder, sorted(files & self.files.there.keys()))
-                told = {word.cause for word in words.values()}
-                told |= {each for library in libraries.values() for each in library.told_causes()}
-                old = {each for each in told if alike(each, kind) == key}
-                if not old:
-                    raise KeyError(cause)
-                known = told.union(*(each.causes for each in libraries.values())) - old
-                to = None if name is None else as_known(name, sorted(known), kind)
-                changed = {file: _renamed(library, old, to) for file, library in libraries.items()}
-                write_libraries(folder, {file: new for file, new in changed.items() if new is not libraries[file]})
-        except (LibraryError, TableError) as error:
-            raise ValueError(str(error)) from error
-        its = {id: word for id, word in words.items() if word.cause in old}
-        self.pending.news.labels |= {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
-        self.files.look()
+        with self._changing():
+            words = self._words(kind)
+            libraries = _libraries_there(self.files.folder, sorted(files & self.files.there.keys()))
+            told = {word.cause for word in words.values()}
+            told |= {each for library in libraries.values() for each in library.told_causes()}
+            old = {each for each in told if alike(each, kind) == key}
+            if not old:
+                raise KeyError(cause)
+            known = told.union(*(each.causes for each in libraries.values())) - old
+            to = None if name is None else as_known(name, sorted(known), kind)
+            its = {id: word for id, word in words.items() if word.cause in old}
+            labels = {id: None if to is None else word._replace(cause=to) for id, word in its.items()}
+            step = Rename(tuple(sorted(old)), to)
+            self._make(Change(labels, dict.fromkeys(libraries, step)), libraries)
         return to, len(its)
 
     def take_up(self) -> None:
-        """Note what a library was told just before the last collector died, without having noted it."""
-        files = sorted(name for name in self.files.there if name.endswith(".causes.json"))
-        taken: set[str] = set()
-        for name in sorted(files, key=lambda name: not name.startswith("asset-")):  # an asset's own has the last word
-            with suppress(LibraryError):  # it is told when it is to be used
-                for id, (cause, failed) in read_library(self.files.folder / name).words().items():
-                    word = Word(cause, "instrument" if failed else "process")
-                    noted = None if id in taken else find_episode(self.store, id)
-                    taken.add(id)
-                    # an older lab did not note whose it was
-                    if noted is not None and (noted.label, noted.label_kind or word.kind) != word:
-                        log.info("episode %s: what was told last is noted now: %s", id, cause)
-                        self.pending.news.labels[id] = word
+        """Do again what was told just before the last collector died."""
+        for id, content in self.store.db.execute("SELECT id, change FROM telling ORDER BY id").fetchall():
+            try:
+                self._left[id] = msgspec.json.decode(content, type=Change)
+            except msgspec.MsgspecError as error:
+                log.error("what was told last cannot be read, and is left out: %s", error)
+                self.pending.news.told.append(id)
+        if self._left:
+            with changing(self.files.folder):
+                self._go_on()
+            self.files.look()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """For a word: nobody else changes a library meanwhile, and what was told before is done.
+
+        Raises:
+            ValueError: what is the reason that nothing can be told.
+        """
+        with suppress(OSError):  # who writes hears of it
+            self.files.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with changing(self.files.folder):
+                self._go_on()
+                yield
+        except (LibraryError, ModelError, TableError) as error:
+            raise ValueError(str(error)) from error
+        self.files.look()
+
+    def _make(self, change: Change, libraries: Mapping[str, Library]) -> None:
+        """Change libraries that were read, and labels with the next commit.
+
+        Raises:
+            LibraryError: one of them is to be changed still by what was told before.
+            TableError: one cannot be written; nothing is changed.
+            ValueError: there is no evidence of an episode.
+        """
+        for before in self._left.values():
+            if shared := before.steps.keys() & change.steps.keys():
+                raise LibraryError(text("causes.told_before", path=self.files.folder / min(shared)))
+        changed, noted = change.on(libraries), list[int]()
+        if not changed and not change.labels:
+            return
+        try:
+            write_libraries(self.files.folder, changed, lambda: noted.append(self._note(change)))
+        except TableError:
+            with self.store.transaction() as db:
+                db.executemany("DELETE FROM telling WHERE id = ?", [(id,) for id in noted])
+            raise
+        self.pending.news.labels |= change.labels
+        self.pending.news.told += noted
+
+    def _note(self, change: Change) -> int:
+        """Note a change in a commit of its own, before it is made; gives its number."""
+        assert not self.store.in_transaction  # it would be noted no sooner than the labels
+        with self.store.transaction() as db:
+            id = db.execute("INSERT INTO telling (change) VALUES (?)", (msgspec.json.encode(change),)).lastrowid
+        assert id is not None
+        return id
+
+    def _go_on(self) -> None:
+        """Make the changes that a crash kept from being made; those that cannot be made are left for the next time."""
+        for id, change in list(self._left.items()):
+            # an episode that was not written is found anew when its rows come again, and nobody has told of it
+            change = change.without([each for each in change.labels if self.pending.episode(each) is None])
+            try:
+                libraries = _libraries_there(self.files.folder, change.steps)
+                write_libraries(self.files.folder, change.on(libraries))
+            except (LibraryError, TableError, ValueError) as error:
+                log.error("what was told last cannot be noted yet: %s", error)
+                continue
+            del self._left[id]
+            for episode, word in change.labels.items():
+                log.info("episode %s: what was told last is noted now: %s", episode, word.cause if word else "-")
+            self.pending.news.labels |= change.labels
+            self.pending.news.told.append(id)
 
     def _told_of(self, id: str) -> tuple[int, Episode]:
         """An episode of which a user says something, and its asset's number.
@@ -196,10 +252,10 @@ class Telling:
         return {id for (id,) in self.store.db.execute("SELECT id FROM asset WHERE kind = ?", (kind,))}
 
 
-def _library_to_tell(folder: Path, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library]:
-    """Name and content of the library that learns what an asset's episodes were; to be `changing` meanwhile.
+def _library_to_tell(folder: Path, asset: Asset, sensors: Sequence[str]) -> tuple[str, Library | None]:
+    """Name and content (None: to be made) of the library that learns what an asset's episodes were; while `changing`.
 
-    It has all the sensors. Where there is none that knows at least half of them, it is the asset's own.
+    Where there is none that knows at least half of the sensors, it is the asset's own.
 
     Raises:
         LibraryError: it cannot be read. It may hold what was told before, so no other takes its place.
@@ -209,11 +265,9 @@ def _library_to_tell(folder: Path, asset: Asset, sensors: Sequence[str]) -> tupl
     for name in names:
         if (library := library_there(folder / name)) is not None:
             if library.knows(sensors):
-                return name, library.with_sensors(sensors)
+                return name, library
             strange[name] = library
-    if not strange:
-        return shared, none(sensors)
-    return own, strange.get(own, none(sensors)).with_sensors(sensors)
+    return (own, strange.get(own)) if strange else (shared, None)
 
 
 def _libraries_there(folder: Path, names: Iterable[str]) -> dict[str, Library]:
@@ -224,24 +278,3 @@ def _libraries_there(folder: Path, names: Iterable[str]) -> dict[str, Library]:
     """
     there = {name: library_there(folder / name) for name in names}
     return {name: library for name, library in there.items() if library is not None}
-
-
-def _without(episode: str, libraries: Mapping[str, Library]) -> dict[str, Library]:
-    """Those of these libraries that were told something of an episode, without it."""
-    told = {name: library for name, library in libraries.items() if episode in library.words()}
-    return {name: library.without_episode(episode) for name, library in told.items()}
-
-
-def _renamed(library: Library, causes: Set[str], name: str | None) -> Library:
-    """A library with another name for what was told to be one of these; None: without it."""
-    for each in sorted(causes & library.told_causes()):
-        library = library.without_cause(each) if name is None else library.with_name(each, name)
-    return library
-
-
-def _in_order(state: State, sensors: Sequence[str], library: Library) -> State:
-    """Evidence of a model's sensors as that of a library's, found by name; of those that are not the model's, none."""
-    at = [sensors.index(name) if name in sensors else -1 for name in library.sensors]
-    there = np.array([position >= 0 for position in at])
-    ordered = {name: np.where(there, state[name][:, at], 0.0) for name in ("deviation", "share")}
-    return {"rows": state["rows"], **ordered}

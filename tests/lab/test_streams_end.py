@@ -1,6 +1,7 @@
 """The collector and streams that end: rows that wait for a model, open episodes; and what a user orders."""
 
 import errno
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from lab.episodes import list_episodes
 from lab.rescoring import replay_scores
 from lab.scorer import Scorer
 from lab.sources import SECOND, Message
+from lab.telling import Telling
 from models.detector import load, save
 from models.precursor.detector import WARM
 from tests.lab.gateways import Gateway, Lab
@@ -383,6 +385,39 @@ def test_orders_of_a_user(tmp_path: Path) -> None:
         wrong = order(op, **args)
         assert wrong is not None
         assert not wrong.ok
+    lab.collector.close()
+
+
+def test_a_word_for_which_the_disk_has_no_room_is_told_when_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(fitted("precursor"), tmp_path / "models" / "pump.model")
+    lab, gateway = Lab(tmp_path), pump()
+    lab.give(gateway.birth())
+    x = record(160, 5)
+    x[100:, 1] -= 12.0
+    give(lab, gateway, x)
+    lab.commit()
+    (episode,) = list_episodes(lab.collector.store)
+    library = tmp_path / "models" / "pump.causes.json"
+
+    def fail(_telling: Telling, _change: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    command = msgspec.json.encode(Command("1", "label", {"episode": episode.id, "cause": "gasket"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(Telling, "_note", fail)
+        lab.give(gateway.birth(), (CORE_COMMAND, command, False, gateway.now))
+        assert lab.collector.trouble
+        assert lab.desk.of("reply") == []
+        assert not library.exists()
+    lab.collector._retry_at = 0.0
+    lab.collector.tick()
+    lab.collector.tick()
+    lab.commit()
+    assert [each["ok"] for each in lab.desk.of("reply")] == [True]
+    assert list_episodes(lab.collector.store)[0].label == "gasket"
+    assert library.exists()
     lab.collector.close()
 
 

@@ -1,7 +1,12 @@
 """What users tell about episodes, and what those to come say of their cause."""
 
+import contextlib
 import errno
 import gc
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from lab.episodes import list_episodes
 from lab.scoring import ScoringRuntime
 from lab.store import Store
 from lab.tables import TableError
+from lab.telling import Telling
 from models.detector import save
 from models.precursor import fit
 from models.precursor.causes import Labelled, learn, nearest_age, none
@@ -185,6 +191,162 @@ def test_a_word_the_collector_died_of_is_noted_at_the_next_start(rig: Rig) -> No
     rig.crash()
     rig.open()
     assert {each.label_kind for each in list_episodes(rig.store)} == {"instrument"}, "also where only that was new"
+
+
+class Killed(BaseException):
+    """The process is no more: nobody mends anything."""
+
+
+def killed_at(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Have the process die at a step: before and after each file is replaced, each commit begun, filled and made."""
+    steps = itertools.count(1)
+    replace, transaction = Path.replace, Store.transaction
+
+    def reached() -> None:
+        if next(steps) == step:
+            raise Killed
+
+    def replaced(path: Path, target: Path) -> Path:
+        reached()
+        path = replace(path, target)
+        reached()
+        return path
+
+    @contextlib.contextmanager
+    def committed(store: Store) -> Iterator[sqlite3.Connection]:
+        reached()
+        with transaction(store) as db:
+            yield db
+            reached()
+        reached()
+
+    patch.setattr(Path, "replace", replaced)
+    patch.setattr(Store, "transaction", committed)
+
+
+WORDS: list[Callable[[Telling, str, str], object]] = [
+    lambda telling, first, second: telling.label(first, "strainer blocked", "instrument"),
+    lambda telling, first, second: telling.label(second, "strainer blocked"),
+    lambda telling, first, second: telling.take_back(first),
+    lambda telling, first, second: telling.rename("pump-1", "gasket", "seal"),
+    lambda telling, first, second: telling.rename("pump-1", "gasket", "leak"),
+    lambda telling, first, second: telling.rename("pump-1", "gasket", None),
+    lambda telling, first, second: (telling.label(second, "seal"), telling.rename("pump-1", "seal", "gasket")),
+    lambda telling, first, second: (telling.label(second, "seal"), telling.take_back(second), telling.take_back(first)),
+]
+
+
+@pytest.mark.parametrize("word", range(len(WORDS)))
+def test_a_word_is_told_or_it_is_not_whenever_the_collector_dies(
+    rig: Rig, word: int, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In two libraries and in the database, or in none of them."""
+    library_of(rig)
+    first, second = two_leaks(rig)
+    rig.telling.label(first, "gasket")
+    own = rig.models / "asset-pump-1.causes.json"
+    write_library(own, read_library(rig.models / "pump.causes.json"))
+    rig.stop()
+    begun = tmp_path_factory.mktemp("begun") / "lab"
+    shutil.copytree(rig.folder, begun)
+
+    def told() -> list[object]:
+        labels = {each.id: (each.label, each.label_kind) for each in list_episodes(rig.store) if each.label}
+        libraries = [read_library(path).words() for path in (own, rig.models / "pump.causes.json")]
+        spoken = {id: (cause, "instrument" if failed else "process") for id, (cause, failed) in libraries[0].items()}
+        assert spoken == labels, "what is told of episodes to come is what the user sees"
+        assert libraries[1].items() <= libraries[0].items()
+        return [labels, *libraries]
+
+    before, seen = None, list[list[object]]()
+    for step in itertools.count():
+        shutil.rmtree(rig.folder)
+        shutil.copytree(begun, rig.folder)
+        rig.open()
+        before = before or told()
+        with monkeypatch.context() as patch:
+            killed_at(patch, step)
+            try:
+                WORDS[word](rig.telling, first, second)
+                rig.commit()
+                through = step > 0
+            except Killed:
+                through = False
+        rig.crash()
+        rig.open()
+        seen.append(told())
+        assert rig.store.db.execute("SELECT count(*) FROM telling").fetchone() == (0,)
+        rig.crash()
+        if through:
+            break
+    assert step > 8
+    assert seen[0] == seen[-1] != before, "nobody died"
+    at = [each != before for each in seen[1:]]
+    assert at[0] is False
+    if word < 6:
+        assert all(each in (before, seen[-1]) for each in seen)
+        assert at == sorted(at), "and once it is told it stays so"
+    rig.open()
+
+
+def test_a_word_on_an_episode_that_was_never_written_is_not_told(rig: Rig) -> None:
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(60), leaking()[:60])
+    rig.commit()
+    kept = {name: dict(series) for name, series in rig.memory.readings.items()}
+    rig.feed("pump-1", seconds(240, 60), leaking()[60:])
+    (id,) = rig.runtime.pending.news.episodes
+    rig.telling.label(id, "gasket")
+    rig.crash()
+    rig.memory.readings = kept
+    rig.open()
+    rig.scores.clear()
+    rig.feed("pump-1", seconds(240, 60), leaking()[60:])  # its gateway sends again what was not acknowledged
+    assert (only(rig).id, only(rig).label) == (id, None)
+    assert read_library(rig.models / "pump.causes.json").words() == {}
+
+
+def test_what_cannot_be_noted_at_the_start_is_noted_before_the_next_word(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = two_leaks(rig)
+    rig.declare(Asset("pump-2", "pump"), CHANNELS)
+    rig.feed("pump-2", seconds(300), leaking(300, 7))
+    third = only(rig, "pump-2").id
+    path, own = rig.models / "pump.causes.json", rig.models / "asset-pump-1.causes.json"
+    rig.telling.label(first, "gasket")
+    write_library(own, read_library(path))
+    rig.commit()
+    whole = own.read_bytes()
+    rig.telling.rename("pump-1", "gasket", "seal")
+    rig.crash()
+    own.write_bytes(b"{")  # spoiled by hand meanwhile
+    rig.open()
+    assert "cannot be noted yet" in caplog.text
+    assert only_label(rig, first) == "gasket"
+    with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
+        rig.telling.label(second, "strainer blocked")
+    with pytest.raises(ValueError, match=r"pump\.causes\.json.*before"):  # another library may wait for it as well
+        rig.telling.label(third, "gasket")
+    own.write_bytes(whole)
+    rig.telling.label(third, "gasket")
+    rig.commit()
+    assert [only_label(rig, id) for id in (first, third)] == ["seal", "gasket"]
+    assert {id: cause for id, (cause, _) in read_library(path).words().items()} == {first: "seal", third: "gasket"}
+    assert {id: cause for id, (cause, _) in read_library(own).words().items()} == {first: "seal"}
+
+
+def test_what_was_taken_back_stays_so_where_a_library_of_before_says_it_still(rig: Rig) -> None:
+    first, _ = two_leaks(rig)
+    path = rig.models / "pump.causes.json"
+    rig.telling.label(first, "gasket")
+    rig.commit()
+    before = path.read_bytes()
+    rig.telling.take_back(first)
+    rig.stop()
+    path.write_bytes(before)  # from a copy
+    rig.open()
+    assert only_label(rig, first) is None
 
 
 def test_an_asset_that_has_gone_keeps_what_its_episodes_are_called_by_now(rig: Rig) -> None:
