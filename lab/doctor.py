@@ -50,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
         _clock,
         lambda: _disk(config.data),
         lambda: _database(config.database),
+        lambda: _models(config),
         lambda: _influx(config),
         lambda: _lab(info),
         _limits,
@@ -188,6 +189,20 @@ def _database(file: Path) -> list[Finding]:
     if result != "ok":
         return [Finding("database", "fail", text("doctor.database.broken", file=file, why=result), mend)]
     return [Finding("database", "ok", text("doctor.database", file=file, mb=size))]
+
+
+def _models(config: Config) -> list[Finding]:
+    """Models that were learned and have no file; an older lab, and one that has learned nothing, do not say."""
+    try:
+        db = sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        try:
+            names = [name for (name,) in db.execute("SELECT name FROM unsaved ORDER BY name")]
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return []
+    mend = text("doctor.model.mend", folder=config.models)
+    return [Finding("models", "warn", text("doctor.model.unsaved", file=config.models / name), mend) for name in names]
 
 
 def _influx(config: Config) -> list[Finding]:

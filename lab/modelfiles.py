@@ -1,6 +1,8 @@
 """The folder of models and of libraries of causes: what is there now, and each file read once while it stays the same.
 
 What a file says is noted for the database when it comes into use, so that a replay has it when the file has gone.
+A model that was learned and could not be written is used as if it were there, after a restart too (`unsaved`): a file
+that the user takes away is another thing.
 """
 
 import hashlib
@@ -17,12 +19,14 @@ from devices.frame import Asset
 from lab.causes import LibraryError, libraries_of, read_library
 from lab.episodes import Known
 from lab.pending import Pending
-from models.detector import Detector, Model, ModelError, dumps, loads, save
+from models.detector import Detector, Model, ModelError, dumps, loads, write
 
 log = logging.getLogger("lab.modelfiles")
 
 LOOK_S: Final = 1.0
 """How often the folder is looked at."""
+AGAIN_S: Final = 10.0
+"""How often a model that could not be written is tried again."""
 
 Stamp = tuple[int, int]
 """When a file was changed, in nanoseconds, and its size."""
@@ -51,9 +55,24 @@ class ModelFiles:
         """The same; of one that cannot be read, what it was before."""
         self._made: dict[str, Model] = {}
         """Models that no file holds, by kind."""
+        self._unsaved: dict[str, tuple[Model, bytes]] = {}
+        """Models that were learned and could not be written yet, by the files' names."""
+        self._tried = -AGAIN_S
         self._looked = -LOOK_S
         self._blind = False
         """The folder could not be read at the last look."""
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Take up the models that the last collector could not write."""
+        query = "SELECT unsaved.name, content FROM unsaved LEFT JOIN model ON model.id = unsaved.model"
+        for name, content in self._pending.store.db.execute(query).fetchall():
+            try:
+                self._unsaved[name] = loads(content or b"", name), content
+                log.warning("%s: the model that was learned has no file yet", name)
+            except ModelError as error:
+                log.error("the model that was learned cannot be kept: %s", error)
+                self._pending.news.unsaved[name] = None
 
     def look_again(self) -> None:
         """Look at the folder if that is due."""
@@ -78,12 +97,38 @@ class ModelFiles:
             self._blind = True
             return
         self._blind = False
+        self._save_again(there)
         if there != self.there:
             self.there = there
             self._changed()
 
+    def _save_again(self, there: dict[str, Stamp]) -> None:
+        """Write what was learned and could not be written, unless the user has put another file there."""
+        due = time.monotonic() - self._tried >= AGAIN_S
+        for name, (model, content) in list(self._unsaved.items()):
+            if name not in there and due:
+                self._tried = time.monotonic()
+                with suppress(ModelError):  # it was told
+                    write(self.folder / name, content)
+                    self._written(name, model, there)
+                    log.info("%s: the model that was learned is written now", name)
+            if name in there:
+                del self._unsaved[name]
+                self._pending.news.unsaved[name] = None
+
+    def _written(self, name: str, model: Model, there: dict[str, Stamp]) -> None:
+        with suppress(OSError):  # gone again
+            there[name] = _stamp((self.folder / name).stat())
+            self._models[name] = there[name], model
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a model file, or is to be."""
+        return name in self.there or name in self._unsaved
+
     def model(self, name: str) -> Model | None:
-        """The model in a file that is there; None where it cannot be used."""
+        """The model in a file that is there (`has`); None where it cannot be used."""
+        if name not in self.there:
+            return self._unsaved[name][0]
         stamp = self.there[name]
         known = self._models.get(name)
         if known is None or known[0] != stamp:
@@ -109,20 +154,22 @@ class ModelFiles:
             self._pending.news.models[self._made[kind].id] = (f"{kind}.model", content)
         return self._made[kind]
 
-    def add(self, name: str, detector: Detector, about: Mapping[str, Any]) -> tuple[Model, bool]:
-        """Write a model that was learned; gives it, and whether the file could be written."""
+    def add(self, name: str, detector: Detector, about: Mapping[str, Any]) -> Model:
+        """Write a model that was learned, now or as soon as that can be done; gives it."""
         content = dumps(detector, about)
-        model, kept = loads(content, name), True
-        try:
-            save(detector, self.folder / name, about)
-        except ModelError as error:
-            log.error("the model that was learned cannot be kept: %s", error)
-            kept = False
-        else:
-            self.there[name] = _stamp((self.folder / name).stat())
-            self._models[name] = (self.there[name], model)
+        model = loads(content, name)
         self._pending.news.models[model.id] = (name, content)
-        return model, kept
+        try:
+            write(self.folder / name, content)
+        except ModelError as error:
+            log.error("the model that was learned is used, but has no file until it can be written: %s", error)
+            self._unsaved[name], self._pending.news.unsaved[name] = (model, content), model.id
+            self._tried = time.monotonic()
+        else:
+            self._written(name, model, self.there)
+            if self._unsaved.pop(name, None) is not None:  # one of before
+                self._pending.news.unsaved[name] = None
+        return model
 
     def library(self, asset: Asset, sensors: Sequence[str]) -> Known | None:
         """The library in use for an asset whose model has these sensors; None where there is none that knows them."""

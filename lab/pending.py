@@ -22,6 +22,7 @@ room(
     ) WITHOUT ROWID""",
     "ALTER TABLE run ADD COLUMN trend BLOB",
     "CREATE TABLE telling (id INTEGER PRIMARY KEY, change BLOB NOT NULL)",
+    "CREATE TABLE unsaved (name TEXT PRIMARY KEY, model TEXT NOT NULL) WITHOUT ROWID",
 )
 
 
@@ -33,6 +34,8 @@ class News:
         self.runs: list[Run] = []
         self.models: dict[str, tuple[str, bytes]] = {}
         """Name and content of the files of models that came into use, by id."""
+        self.unsaved: dict[str, str | None] = {}
+        """By file: the id of a model that was learned and could not be written there; None: it need not be any more."""
         self.libraries: dict[str, tuple[str, bytes]] = {}
         """The same of libraries of causes, compressed."""
         self.labels: dict[str, Word | None] = {}
@@ -49,6 +52,7 @@ class News:
         both.episodes = self.episodes | later.episodes
         both.runs = self.runs + later.runs
         both.models = self.models | later.models
+        both.unsaved = self.unsaved | later.unsaved
         both.libraries = self.libraries | later.libraries
         both.labels = self.labels | later.labels
         both.told = self.told + later.told
@@ -70,8 +74,9 @@ class Pending:
 
     @property
     def waiting(self) -> bool:
-        """Whether episodes or the user's word wait to be written."""
-        return bool(self.news.episodes or self.news.runs or self.news.labels or self.news.told)
+        """Whether there is something to write that no reading brings with it."""
+        news = self.news
+        return bool(news.episodes or news.runs or news.labels or news.told or news.unsaved)
 
     def episode(self, id: str) -> Episode | None:
         """An episode as it will stand, or as it stands."""
@@ -84,6 +89,10 @@ class Pending:
         write_episodes(db, news.episodes.values())
         models = [(id, name, content) for id, (name, content) in news.models.items()]
         db.executemany("INSERT OR IGNORE INTO model VALUES (?, ?, ?)", models)
+        for name, model in news.unsaved.items():
+            db.execute("DELETE FROM unsaved WHERE name = ?", (name,))
+            if model is not None:
+                db.execute("INSERT INTO unsaved VALUES (?, ?)", (name, model))
         libraries = [(id, name, content) for id, (name, content) in news.libraries.items()]
         db.executemany("INSERT OR IGNORE INTO library VALUES (?, ?, ?)", libraries)
         db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?)", news.runs)

@@ -84,8 +84,6 @@ class ScoringRuntime:
         self._declared: set[int] = set()
         self._undecided: set[int] = set()
         """Assets taken up from a snapshot that have not looked for a newer model yet."""
-        self._unsaved: set[int] = set()
-        """Assets whose learned model could not be written to its file."""
         self.files.look()
 
     def close(self) -> None:
@@ -175,7 +173,7 @@ class ScoringRuntime:
         """Use the model that the files say, or learn one."""
         asset = self.scorer.members[number].asset
         for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
-            if name in self.files.there:
+            if self.files.has(name):
                 model = self.files.model(name)
                 if model is None:
                     return  # unreadable: go on with what is there
@@ -184,8 +182,6 @@ class ScoringRuntime:
                     self._use(number, model)
                     return
                 log.warning("%s: asset %s has less than half of its sensors: not used", name, asset.id)
-        if number in self._unsaved:
-            return
         if (model := self.files.made(asset.kind)) is not None and self.scorer.fits(number, model):
             self._use(number, model)
             return
@@ -233,10 +229,7 @@ class ScoringRuntime:
         number, first = learned.number, learned.first
         about = {"rows": len(first.t), "from": int(first.t[0]), "to": int(first.t[-1])}
         name = f"asset-{self.scorer.members[number].asset.id}.model"
-        model, kept = self.files.add(name, learned.detector, about)
-        if not kept:
-            self._unsaved.add(number)
-        self._use(number, model)
+        self._use(number, self.files.add(name, learned.detector, about))
         # the scorer has seen these rows pass by; they are not late for having waited
         self.scorer.last[number] = first.t[-1]
 

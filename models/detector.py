@@ -315,6 +315,16 @@ def save(detector: Detector, path: Path, about: Mapping[str, Any] | None = None)
         ModelError: the folder cannot be written to.
     """
     content = dumps(detector, about)
+    write(path, content)
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the content of a model file; it appears whole or not at all.
+
+    Raises:
+        ModelError: the folder cannot be written to.
+    """
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,7 +336,6 @@ def save(detector: Detector, path: Path, about: Mapping[str, Any] | None = None)
         if isinstance(error, OSError):
             raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
         raise
-    return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
 def load(path: Path) -> Model:

@@ -17,11 +17,13 @@ from typing import Any
 import msgspec
 import pytest
 
+import lab.pending  # noqa: F401  its tables are in every database
 from lab import doctor
 from lab.config import Config, Settings
 from lab.doctor import Finding, examine
 from lab.machine import Disk
 from lab.running import Lock, ProcessInfo, RunInfo, run_file, write_private
+from lab.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,17 @@ def test_a_fresh_machine_has_nothing_that_fails(config: Config) -> None:
     config.data_dir += "/not/there/yet"
     assert "fail" not in states(examine(Settings(config, frozenset())))
     assert sorted(Path(config.data_dir).parents[2].rglob("*")) == before, "looking leaves nothing behind"
+
+
+def test_models_without_a_file(config: Config) -> None:
+    assert of("models", config) == []
+    with Store(config.database) as store:
+        assert of("models", config) == []
+        store.db.execute("INSERT INTO unsaved VALUES ('asset-pump-1.model', 'm')")
+    (finding,) = of("models", config)
+    assert finding.state == "warn"
+    assert str(config.models / "asset-pump-1.model") in finding.text
+    assert str(config.models) in finding.mend
 
 
 def test_ports(config: Config) -> None:

@@ -1,5 +1,6 @@
 """Learning a model from an asset's first rows, through restarts and changes of its channels."""
 
+import errno
 import itertools
 import logging
 from concurrent.futures import wait
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
+from lab import modelfiles
 from lab.episodes import list_episodes
 from lab.fitting import learn
 from lab.rescoring import replay_scores
-from models.detector import load
+from models.detector import Model, load, save
 from models.precursor.detector import WARM
 from tests.lab.scoring_rig import CHANNELS, SECOND, START, Rig, check_replay, leaking, seconds
-from tests.models.plants import SENSORS, record
+from tests.models.plants import SENSORS, fitted, record
 
 
 @pytest.mark.parametrize("size", [1, 7, 500])
@@ -157,6 +159,99 @@ def test_a_deleted_model_is_learned_anew_from_new_rows_only(tmp_path: Path) -> N
     assert load(rig.models / "asset-new.model").about["from"] == t[500]
     assert len(list_episodes(rig.store)) == 1
     check_replay(rig, "new")
+    rig.crash()
+
+
+def unwritable(patch: pytest.MonkeyPatch) -> None:
+    """No model file can be put in its place."""
+    replace = Path.replace
+
+    def replaced(path: Path, target: Path) -> Path:
+        if target.suffix == ".model":
+            raise OSError(errno.EROFS, "Read-only file system")
+        return replace(path, target)
+
+    patch.setattr(Path, "replace", replaced)
+
+
+def learned(rig: Rig) -> Model:
+    """The model that an asset learned from 200 rows."""
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    rig.feed("new", seconds(200), record(200, 1))
+    result = rig.runtime.learning.learners[0].result
+    assert result is not None
+    wait([result])
+    rig.poll()
+    model = rig.runtime.scorer.members[0].model
+    assert model is not None
+    return model
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_model_that_could_not_be_written_is_kept_until_it_can(
+    tmp_path: Path, snapshot: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig, t, x = Rig(tmp_path), seconds(700), np.concatenate([record(200, 1), leaking(500, 3)])
+    path = rig.models / "asset-new.model"
+    monkeypatch.setattr(modelfiles, "AGAIN_S", 0.0)
+    with monkeypatch.context() as patch:
+        unwritable(patch)
+        model = learned(rig)
+        assert rig.runtime.waiting
+        rig.feed("new", t[200:250], x[200:250])
+        for _ in range(3):
+            rig.runtime.files.look()
+        assert caplog.text.count("Read-only file system") == 1
+        rig.commit(snapshot)
+        rig.crash()
+        rig.open()
+        for _ in range(3):
+            rig.runtime.files.look()
+        assert not path.exists()
+        assert not rig.runtime.learning
+        rig.feed("new", t[250:300], x[250:300])
+        rig.commit()
+        used = rig.runtime.scorer.members[0].model
+        assert used is not None
+        assert used.id == model.id
+        assert len(rig.scores) == 100 - WARM
+    rig.runtime.files.look()
+    assert load(path).id == model.id
+    rig.feed("new", t[300:500], x[300:500])
+    assert len(rig.scores) == 300 - WARM, "it goes on"
+    rig.commit()
+    check_replay(rig, "new")
+    assert rig.store.db.execute("SELECT * FROM unsaved").fetchall() == []
+    rig.crash()
+    path.unlink()  # the user takes it away
+    rig.open()
+    assert rig.runtime.scorer.members[0].model is None
+    assert rig.runtime.learning
+    rig.crash()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_a_user_puts_in_the_place_of_a_model_that_could_not_be_written_stays(
+    tmp_path: Path, restart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path)
+    monkeypatch.setattr(modelfiles, "AGAIN_S", 0.0)
+    with monkeypatch.context() as patch:
+        unwritable(patch)
+        learned(rig)
+        rig.commit()
+    if restart:
+        rig.crash()
+    rig.models.mkdir(exist_ok=True)
+    theirs = save(fitted("precursor"), rig.models / "asset-new.model")
+    if restart:
+        rig.open()
+    rig.runtime.files.look()
+    rig.commit()
+    used = rig.runtime.scorer.members[0].model
+    assert used is not None
+    assert used.id == load(rig.models / "asset-new.model").id == theirs
+    assert rig.store.db.execute("SELECT * FROM unsaved").fetchall() == []
     rig.crash()
 
 
