@@ -129,6 +129,11 @@ class Learning:
         result.exception()
         return True
 
+    @property
+    def ready(self) -> bool:
+        """Whether something was learned that is not taken up yet."""
+        return any(each.result is not None and each.result.done() for each in self.learners.values())
+
     def finished(self) -> list[Learned]:
         """What was learned since; whoever could not learn anything begins again with the rows that waited."""
         found = []
@@ -139,10 +144,9 @@ class Learning:
             first, rest = learner.parts()
             try:
                 found.append(Learned(number, learner.result.result(), first, rest))
-            except ValueError as error:
-                log.error(
-                    "asset %s: nothing could be learned from %d rows: %s", learner.asset.id, learner.wanted, error
-                )
+            except Exception as error:  # too little memory, say: the others are to be scored on
+                told = log.error if isinstance(error, ValueError) else log.exception
+                told("asset %s: nothing could be learned from %d rows: %s", learner.asset.id, learner.wanted, error)
                 again = self.learners[number] = Learner(learner.asset, learner.wanted, learner.channels)
                 if len(rest.t):
                     again.add(rest)

@@ -26,7 +26,7 @@ log = logging.getLogger("lab.modelfiles")
 LOOK_S: Final = 1.0
 """How often the folder is looked at."""
 AGAIN_S: Final = 10.0
-"""How often a model that could not be written is tried again."""
+"""How often a file that could not be read or written is tried again."""
 
 Stamp = tuple[int, int]
 """When a file was changed, in nanoseconds, and its size."""
@@ -58,6 +58,8 @@ class ModelFiles:
         self._unsaved: dict[str, tuple[Model, bytes]] = {}
         """Models that were learned and could not be written yet, by the files' names."""
         self._tried = -AGAIN_S
+        self._unread: dict[str, Stamp] = {}
+        """Model files that are there and could not be read, each as it then was."""
         self._looked = -LOOK_S
         self._blind = False
         """The folder could not be read at the last look."""
@@ -97,17 +99,22 @@ class ModelFiles:
             self._blind = True
             return
         self._blind = False
-        self._save_again(there)
-        if there != self.there:
+        due = self._looked - self._tried >= AGAIN_S
+        if due and (self._unsaved or self._unread):
+            self._tried = self._looked
+        self._save_again(there, due)
+        self._unread = {name: stamp for name, stamp in self._unread.items() if there.get(name) == stamp}
+        again = due and bool(self._unread)
+        if there != self.there or again:
+            for name in self._unread if again else ():
+                self._models.pop(name, None)
             self.there = there
             self._changed()
 
-    def _save_again(self, there: dict[str, Stamp]) -> None:
+    def _save_again(self, there: dict[str, Stamp], due: bool) -> None:
         """Write what was learned and could not be written, unless the user has put another file there."""
-        due = time.monotonic() - self._tried >= AGAIN_S
         for name, (model, content) in list(self._unsaved.items()):
             if name not in there and due:
-                self._tried = time.monotonic()
                 with suppress(ModelError):  # it was told
                     write(self.folder / name, content)
                     self._written(name, model, there)
@@ -137,8 +144,14 @@ class ModelFiles:
                 content = (self.folder / name).read_bytes()
                 model = loads(content, str(self.folder / name))
                 self._pending.news.models[model.id] = (name, content)
-            except (OSError, ModelError) as error:
+                self._unread.pop(name, None)
+            except ModelError as error:
                 log.error("%s: the model cannot be used: %s", name, error)
+                self._unread.pop(name, None)
+            except OSError as error:  # it may be whole: rights, or a disk that is away
+                if self._unread.get(name) != stamp:
+                    log.error("%s: the model cannot be read: %s", name, error)
+                self._unread[name] = stamp
             known = self._models[name] = (stamp, model)
         return known[1]
 
@@ -176,8 +189,9 @@ class ModelFiles:
         for name in libraries_of(asset):
             if name not in self.there:
                 continue
-            stamp, known = self._libraries.get(name, ((0, 0), None))
-            if stamp != self.there[name]:
+            stamp = self.there[name]
+            before, known = self._libraries.get(name, ((0, 0), None))
+            if before != stamp:
                 try:
                     library = read_library(self.folder / name)
                     content = library.dumps()
@@ -185,7 +199,9 @@ class ModelFiles:
                     self._pending.news.libraries[known.id] = name, zlib.compress(content)
                 except LibraryError as error:
                     log.error("the causes cannot be used: %s", error)
-                self._libraries[name] = self.there[name], known
+                    if isinstance(error.__cause__, OSError):  # it may be whole, and is read for the next episode
+                        stamp = (0, 0)
+                self._libraries[name] = stamp, known
             if known is not None and known.library.knows(sensors):
                 return known
         return None

@@ -217,6 +217,8 @@ class ScoringRuntime:
     def poll(self) -> list[tuple[RowBlock, Scored]]:
         """Take up models that were learned since; rows that had waited for them, with their scores."""
         waited = []
+        if self.learning.ready:
+            self.files.look()  # what the user has put there meanwhile is not written over
         for learned in self.learning.finished():
             self._use_learned(learned)
             if len(learned.rest.t):

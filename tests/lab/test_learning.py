@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
-from lab import modelfiles
+from lab import learning, modelfiles
 from lab.episodes import list_episodes
 from lab.fitting import learn
 from lab.rescoring import replay_scores
 from models.detector import Model, load, save
 from models.precursor.detector import WARM
-from tests.lab.scoring_rig import CHANNELS, SECOND, START, Rig, check_replay, leaking, seconds
+from tests.lab.scoring_rig import CHANNELS, PUMP, SECOND, START, Rig, check_replay, leaking, seconds
 from tests.models.plants import SENSORS, fitted, record
 
 
@@ -253,6 +253,52 @@ def test_what_a_user_puts_in_the_place_of_a_model_that_could_not_be_written_stay
     assert used.id == load(rig.models / "asset-new.model").id == theirs
     assert rig.store.db.execute("SELECT * FROM unsaved").fetchall() == []
     rig.crash()
+
+
+def test_what_a_user_puts_there_while_it_is_learned_is_not_written_over(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    rig.feed("new", seconds(220), record(220, 1))
+    result = rig.runtime.learning.learners[0].result
+    assert result is not None
+    wait([result])
+    theirs = save(fitted("precursor"), rig.models / "asset-new.model")  # since the last look
+    rig.poll()
+    used = rig.runtime.scorer.members[0].model
+    assert used is not None
+    assert used.id == load(rig.models / "asset-new.model").id == theirs
+    rig.crash()
+
+
+def test_a_model_file_that_is_gone_as_soon_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: replace(path, target).unlink())
+    rig = Rig(tmp_path)
+    assert learned(rig)
+    rig.feed("new", seconds(100, 200), record(100, 3))
+    assert len(rig.scores) == 100 - WARM
+    rig.crash()
+
+
+def test_one_that_cannot_learn_does_not_stop_the_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("cannot allocate")
+
+    monkeypatch.setattr(learning, "learn", fail)
+    rig.declare(Asset("new", "csv", learn_rows=200), CHANNELS)
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("new", seconds(220), record(220, 1))
+    result = rig.runtime.learning.learners[0].result
+    assert result is not None
+    wait([result])
+    rig.feed("pump-1", seconds(50), record(50, 1))
+    assert len(rig.scores_of("pump-1")) == 50 - WARM
+    assert "nothing could be learned from 200 rows: cannot allocate" in caplog.text
+    rig.crash()
+    rig.open()
+    assert rig.runtime.learning.learners[0].rows == 20, "nor a restart"
 
 
 @pytest.mark.parametrize("size", [1, 60, 400])

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
+from lab import modelfiles
+from lab.causes import write_library
 from models.detector import save
+from models.precursor.causes import none
 from models.precursor.detector import WARM
 from tests.lab.scoring_rig import CHANNELS, PUMP, Rig, check_replay, leaking, seconds
-from tests.models.plants import fitted, record, refit
+from tests.models.plants import SENSORS, fitted, record, refit
 
 
 def test_a_model_that_appears_is_used_from_the_next_row_on(tmp_path: Path) -> None:
@@ -109,6 +112,28 @@ def test_a_broken_model_file_leaves_the_old_one_in_use(rig: Rig, caplog: pytest.
     with caplog.at_level(logging.ERROR):
         assert np.isfinite(rig.feed("pump-1", seconds(10, 10), record(10, 5)).score).all()
     assert "pump.model" in caplog.text
+
+
+def test_a_file_that_could_not_be_read_is_read_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rights that were given since, or a disk that was away, change neither its time nor its size."""
+
+    def fail(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(modelfiles, "AGAIN_S", 0.0)
+    write_library(rig.models / "pump.causes.json", none(SENSORS))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        number = rig.declare(PUMP, CHANNELS)
+        rig.runtime.files.look()
+        assert rig.runtime.files.library(PUMP, SENSORS) is None
+    assert rig.runtime.scorer.members[number].model is None
+    assert [each.message.partition(":")[0] for each in caplog.records].count("pump.model") == 1, "told once"
+    rig.runtime.files.look()
+    assert rig.runtime.scorer.members[number].model is not None
+    assert rig.runtime.files.library(PUMP, SENSORS) is not None
 
 
 def test_links_to_nothing_take_no_model_away(rig: Rig) -> None:
