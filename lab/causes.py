@@ -15,6 +15,7 @@ import numpy as np
 
 from devices.frame import Asset
 from lab.fitting import TEP_PERIOD_S
+from lab.naming import file_name
 from lab.running import alone
 from lab.tables import TableError
 from lab.text import text
@@ -42,7 +43,7 @@ class LibraryError(Exception):
 
 def libraries_of(asset: Asset) -> tuple[str, str]:
     """Names of the libraries for an asset: its own, and that of all of its kind."""
-    return f"asset-{asset.id}.causes.json", f"{asset.kind}.causes.json"
+    return f"asset-{asset.id}.causes.json", f"{file_name(asset.kind)}.causes.json"
 
 
 def read_library(path: Path) -> Library:

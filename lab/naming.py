@@ -53,3 +53,11 @@ def as_known(cause: str, known: Iterable[str], kind: str) -> str:
     if name in names:
         return name
     return next((each for each in names if alike(each, kind) == key), name)
+
+
+def file_name(kind: str) -> str:
+    """What files of a kind of assets begin with: the kind, without what would lead to another folder, or to none.
+
+    Gateways choose their kinds freely.
+    """
+    return re.sub(r"[/\\\x00-\x1f]|^\.", lambda found: f"%{ord(found[0]):02X}", kind)

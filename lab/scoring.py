@@ -24,6 +24,7 @@ from lab.groups import Layout
 from lab.historian.base import Historian
 from lab.learning import Learned, Learning
 from lab.modelfiles import ModelFiles
+from lab.naming import file_name
 from lab.pending import Pending
 from lab.rescoring import (
     Behind,
@@ -172,7 +173,7 @@ class ScoringRuntime:
     def _choose(self, number: int) -> None:
         """Use the model that the files say, or learn one."""
         asset = self.scorer.members[number].asset
-        for name in (f"asset-{asset.id}.model", f"{asset.kind}.model"):
+        for name in (f"asset-{asset.id}.model", f"{file_name(asset.kind)}.model"):
             if self.files.has(name):
                 model = self.files.model(name)
                 if model is None:

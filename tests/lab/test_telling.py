@@ -349,6 +349,31 @@ def test_what_was_taken_back_stays_so_where_a_library_of_before_says_it_still(ri
     assert only_label(rig, first) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("../pump", "%2E.%2Fpump"), ("a\\b\0", "a%5Cb%00"), ("ポンプ 1", "ポンプ 1"), ("/etc/x", "%2Fetc%2Fx")],
+)
+def test_a_kind_leads_to_no_other_folder(tmp_path: Path, kind: str, name: str) -> None:
+    save(fitted("precursor"), tmp_path / "models" / f"{name}.model")
+    rig = Rig(tmp_path)
+    rig.declare(Asset("pump-1", kind), CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    assert rig.telling.label(only(rig).id, "gasket") == (f"{name}.causes.json", "gasket")
+    assert {each.name for each in rig.models.glob("*.causes.json")} == {f"{name}.causes.json"}
+    assert {each.name for each in rig.folder.iterdir() if not each.name.startswith("lab.db")} == {"models"}
+    rig.crash()
+
+
+def test_a_word_makes_the_folder_of_models(rig: Rig) -> None:
+    """A model that is made rather than fitted has no file, and needs no folder."""
+    rig.declare(PUMP, CHANNELS)
+    rig.feed("pump-1", seconds(300), leaking())
+    first = only(rig).id
+    shutil.rmtree(rig.models)
+    rig.telling.label(first, "gasket")
+    assert set(read_library(rig.models / "pump.causes.json").words()) == {first}
+
+
 def test_an_asset_that_has_gone_keeps_what_its_episodes_are_called_by_now(rig: Rig) -> None:
     first, _ = two_leaks(rig)
     rig.telling.label(first, "gasket")
