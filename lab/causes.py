@@ -86,7 +86,8 @@ def write_library(path: Path, library: Library) -> None:
 def write_libraries(folder: Path, libraries: Mapping[str, Library], ready: Callable[[], None] = lambda: None) -> None:
     """Write several libraries anew, by their names in the folder: all of them or none, as far as the disk allows.
 
-    To be `changing` meanwhile. All that needs room on the disk is written beside them first.
+    To be `changing` meanwhile. All that needs room on the disk is written beside them first. They are on the disk when
+    this returns: a power failure does not take from them what is told to be noted.
 
     Args:
         folder: where they are.
@@ -105,11 +106,15 @@ def write_libraries(folder: Path, libraries: Mapping[str, Library], ready: Calla
             path = folder / name
             before[path] = path.read_bytes() if path.exists() else None
             drafts[path] = path.with_name(f"{name}.{os.getpid()}.tmp")
-            drafts[path].write_bytes(library.dumps())
+            with drafts[path].open("wb") as file:
+                file.write(library.dumps())
+                file.flush()
+                os.fsync(file.fileno())
         ready()
         for path, draft in drafts.items():
             draft.replace(path)
             done.append(path)
+        _flush_names(folder)
     except OSError as error:
         for each in reversed(done):
             _put_back(each, before[each])
@@ -118,6 +123,18 @@ def write_libraries(folder: Path, libraries: Mapping[str, Library], ready: Calla
         for draft in drafts.values():
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
+
+
+def _flush_names(folder: Path) -> None:
+    """Have on the disk which files are in a folder, where the system has a way to it."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _put_back(path: Path, content: bytes | None) -> None:

@@ -74,6 +74,10 @@ class Change(msgspec.Struct, frozen=True):
         changed = {name: step.on(libraries.get(name)) for name, step in self.steps.items()}
         return {name: new for name, new in changed.items() if new is not None and new is not libraries.get(name)}
 
+    def meets(self, other: "Change") -> bool:
+        """Whether it matters which of the two comes first."""
+        return bool(self.steps.keys() & other.steps.keys() or self.labels.keys() & other.labels.keys())
+
     def without(self, episodes: Sequence[str]) -> "Change":
         """The same where there are no such episodes."""
         steps = {

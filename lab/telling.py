@@ -155,9 +155,8 @@ class Telling:
                 log.error("what was told last cannot be read, and is left out: %s", error)
                 self.pending.news.told.append(id)
         if self._left:
-            with changing(self.files.folder):
-                self._go_on()
-            self.files.look()
+            with self._changing():
+                pass
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -180,13 +179,12 @@ class Telling:
         """Change libraries that were read, and labels with the next commit.
 
         Raises:
-            LibraryError: one of them is to be changed still by what was told before.
+            LibraryError: what was told before is to change one of them first.
             TableError: one cannot be written; nothing is changed.
             ValueError: there is no evidence of an episode.
         """
-        for before in self._left.values():
-            if shared := before.steps.keys() & change.steps.keys():
-                raise LibraryError(text("causes.told_before", path=self.files.folder / min(shared)))
+        if any(change.meets(each) for each in self._left.values()):
+            raise LibraryError(text("causes.told_before"))
         changed, noted = change.on(libraries), list[int]()
         if not changed and not change.labels:
             return
@@ -209,15 +207,23 @@ class Telling:
 
     def _go_on(self) -> None:
         """Make the changes that a crash kept from being made; those that cannot be made are left for the next time."""
+        waiting = list[Change]()
         for id, change in list(self._left.items()):
+            if any(change.meets(each) for each in waiting):  # the last word is to hold
+                waiting.append(change)
+                continue
             # an episode that was not written is found anew when its rows come again, and nobody has told of it
             change = change.without([each for each in change.labels if self.pending.episode(each) is None])
             try:
                 libraries = _libraries_there(self.files.folder, change.steps)
                 write_libraries(self.files.folder, change.on(libraries))
-            except (LibraryError, TableError, ValueError) as error:
+            except (LibraryError, TableError) as error:
                 log.error("what was told last cannot be noted yet: %s", error)
+                waiting.append(change)
                 continue
+            except ValueError as error:
+                log.error("what was told last cannot be noted, and is left out: %s", error)
+                change = Change({}, {})
             del self._left[id]
             for episode, word in change.labels.items():
                 log.info("episode %s: what was told last is noted now: %s", episode, word.cause if word else "-")

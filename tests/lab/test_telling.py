@@ -4,17 +4,20 @@ import contextlib
 import errno
 import gc
 import itertools
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from devices.frame import Asset, Channel
 from lab.causes import read_library, write_libraries, write_library
-from lab.episodes import list_episodes
+from lab.episodes import Word, list_episodes
+from lab.rewording import Change, Learn
 from lab.scoring import ScoringRuntime
 from lab.store import Store
 from lab.tables import TableError
@@ -319,21 +322,60 @@ def test_what_cannot_be_noted_at_the_start_is_noted_before_the_next_word(
     rig.commit()
     whole = own.read_bytes()
     rig.telling.rename("pump-1", "gasket", "seal")
+    rig.telling.label(third, "gasket")
     rig.crash()
     own.write_bytes(b"{")  # spoiled by hand meanwhile
     rig.open()
     assert "cannot be noted yet" in caplog.text
-    assert only_label(rig, first) == "gasket"
+    assert [only_label(rig, id) for id in (first, third)] == ["gasket", None]
     with pytest.raises(ValueError, match=r"asset-pump-1\.causes\.json"):
         rig.telling.label(second, "strainer blocked")
-    with pytest.raises(ValueError, match=r"pump\.causes\.json.*before"):  # another library may wait for it as well
-        rig.telling.label(third, "gasket")
+    with pytest.raises(ValueError, match=r"told before"):  # its library can be read, but the renaming comes first
+        rig.telling.take_back(third)
     own.write_bytes(whole)
-    rig.telling.label(third, "gasket")
+    rig.telling.label(second, "strainer blocked")
+    rig.telling.take_back(second)
     rig.commit()
-    assert [only_label(rig, id) for id in (first, third)] == ["seal", "gasket"]
+    assert [only_label(rig, id) for id in (first, second, third)] == ["seal", None, "gasket"]
     assert {id: cause for id, (cause, _) in read_library(path).words().items()} == {first: "seal", third: "gasket"}
     assert {id: cause for id, (cause, _) in read_library(own).words().items()} == {first: "seal"}
+
+
+def test_what_was_noted_and_can_never_be_made_keeps_nobody_from_telling(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = two_leaks(rig)
+    rig.stop()
+    bare = Change({first: Word("seal", "process")}, {"pump.causes.json": Learn(first, "seal", False, SENSORS, b"")})
+    with contextlib.closing(sqlite3.connect(rig.folder / "lab.db")) as db, db:
+        contents = [(b"of a newer lab",), (msgspec.json.encode(bare),)]
+        db.executemany("INSERT INTO telling (change) VALUES (?)", contents)
+    rig.open()
+    assert caplog.text.count("is left out") == 2
+    assert rig.store.db.execute("SELECT * FROM telling").fetchall() == []
+    rig.telling.label(first, "gasket")
+    assert only_label(rig, first) is None
+    rig.commit()
+    assert only_label(rig, first) == "gasket"
+
+
+def test_libraries_are_on_the_disk_before_the_word_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed, replaced, flush, replace = list[int](), list[str](), os.fsync, Path.replace
+
+    def flushing(handle: int) -> None:
+        flushed.append(os.fstat(handle).st_ino)
+        flush(handle)
+
+    def replacing(path: Path, target: Path) -> Path:
+        assert path.stat().st_ino in flushed
+        replaced.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    write_libraries(tmp_path, {f"{name}.causes.json": none(SENSORS) for name in "ab"})
+    assert replaced == ["a.causes.json", "b.causes.json"]
+    assert len(flushed) == 2 or flushed[2:] == [tmp_path.stat().st_ino]
 
 
 def test_what_was_taken_back_stays_so_where_a_library_of_before_says_it_still(rig: Rig) -> None:
