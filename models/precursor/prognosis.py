@@ -302,7 +302,10 @@ class Prognosis:
 
     def _move_some(self, state: State, x: Floats, there: NDArray[np.bool_], elapsed: NDArray[np.int16]) -> State:
         """The same where rows of some assets are in the period of those before them: these move no averages."""
-        still = (elapsed == 0)[:, None] & (state["missing"] >= 0)
+        same = (elapsed == 0)[:, None]
+        back = same & there & (state["missing"] > 0)  # the first value after those that are missing does move them
+        still = same & (state["missing"] >= 0) & ~back
+        state = {**state, "missing": state["missing"] - back}  # no period more has passed
         after = dict(self._move(state, np.where(still, np.nan, x), np.maximum(elapsed, 1)))
         for name, where in self._where(still).items():
             after[name] = np.where(where, state[name], after[name])

@@ -279,6 +279,19 @@ def test_rows_within_a_period_move_nothing_but_show_what_is_reached(prognosis: P
     assert (state["missing"] == 0).all(), "it is silent for no period yet"
 
 
+def test_what_returns_within_a_period_was_away_for_as_long(prognosis: Prognosis) -> None:
+    x = rising(6)[:150]
+    x[100:130, 2] = np.nan
+    whole, told = prognosis.score(prognosis.initial(1), x[None], each=True)
+    often = np.repeat(x, 4, axis=0)
+    often[130 * 4, 2] = np.nan  # it is back in the second row of its period
+    elapsed = (np.arange(len(often)) % 4 == 0).astype(np.int16)[None]
+    state, of_often = prognosis.score(prognosis.initial(1), often[None], each=True, elapsed=elapsed)
+    np.testing.assert_array_equal(of_often.time_s[:, 3::4], told.time_s)
+    for name in whole:
+        np.testing.assert_array_equal(state[name], whole[name], err_msg=name)
+
+
 def test_what_returns_elsewhere_did_not_leap_there(prognosis: Prognosis) -> None:
     x = normal(300, 5)
     x[200:, 2] += 8.0
