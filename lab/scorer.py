@@ -47,6 +47,8 @@ LOST: Final = 1.5
 """Rows farther apart than so many periods have lost others between them."""
 OFTEN: Final = 0.5
 """Rows less than so many periods apart come more often than the model's: not each of them is a period later."""
+COUNTED: Final = 2.0**53
+"""Periods from which on none is told from the next: no clock counts to it, though a reading may say so."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 PARTS: Final = 3
@@ -55,7 +57,7 @@ PLANS: Final = 64
 """Orders of assets in a block that are remembered."""
 NEVER: Final = np.iinfo(np.int64).min
 REASONS: Final = ("", "model", "clock", "gap")
-"""Why an asset begins anew, by the code that stands for it; 0 is that it does not."""
+"""Why an asset begins anew, by the code that stands for it, the lower one before others; 0 is that it does not."""
 NEW_MODEL, CLOCK_BACK, GAP = range(1, 4)
 
 Reasons = NDArray[np.int8]
@@ -592,7 +594,10 @@ class Scorer:
             self._score_selected(group, block, *plain, single, scored)
             rows = rows[clocked]
         numbers = block.asset[rows]
-        was_open = self._open[numbers]
+        was_open = self._open[numbers]  # those of sensors without an alarm too
+        for number in set(numbers[was_open].tolist()):
+            tracker = self.members[number].tracker
+            was_open[numbers == number] = tracker is not None and tracker.alarmed
         counted, begins, elapsed = self._by_clock(block, rows, model.detector.period_s)
         self._glimpse(group, block, rows, counted, begins)
         if len(counted):
@@ -664,7 +669,7 @@ class Scorer:
         """The same of the first row in each period of the asset's clock."""
         column = self._clock_at[block.asset[rows]]
         clock = np.where(is_bad(block.q[rows, column]), np.nan, block.v[rows, column])
-        told = np.isfinite(clock)
+        told = np.abs(clock) < COUNTED * period_s
         rows, clock = rows[told], clock[told]
         numbers = block.asset[rows]
         first = np.append(True, numbers[1:] != numbers[:-1])[: len(rows)]
@@ -731,14 +736,14 @@ class Scorer:
         concerned = np.union1d(numbers[begins > 0], np.fromiter(self._due, dtype=np.int32, count=len(self._due)))
         for row in np.flatnonzero(taken & np.isin(numbers, concerned)).tolist():
             number, reason = int(numbers[row]), int(begins[row])
-            reasons = {reason, self._due.get(number, 0)}
+            reasons = {reason, self._due.get(number, 0)} - {0}
             if reason and not on_time[row] and not (first[row] and number in self._sure):
-                self._due[number] = NEW_MODEL if NEW_MODEL in reasons else reason
+                self._due[number] = min(reasons)
                 begins[row], taken[row] = 0, False
                 self._waited[number] = self._waited.get(number, 0) + int(since[row])
                 continue
             if self._due.pop(number, None) is not None:
-                begins[row] = NEW_MODEL if NEW_MODEL in reasons else max(reasons)
+                begins[row] = min(reasons)
             since[row] += self._waited.pop(number, 0)
             if begins[row]:
                 self._sure.discard(number)

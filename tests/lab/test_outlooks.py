@@ -208,6 +208,36 @@ def test_a_clock_that_is_read_in_the_middle_of_a_period_after_a_gap_tells_how_lo
     check_replay(rig, "plant")
 
 
+def test_a_gap_after_the_clock_ran_backwards_lets_nothing_go_on(rig: Rig) -> None:
+    pumps(rig, "plant", clocked=True)
+    x = falling()
+    clock = np.concatenate([np.arange(320.0), [10.5, 30.5], np.arange(31.0, 60.0)])
+    values = np.concatenate([x[: len(clock)], clock[:, None]], axis=1)
+    rig.feed("plant", START + np.arange(len(clock)) * SECOND, values)
+    rig.commit()
+    runs = rig.store.db.execute("SELECT reason, trend FROM run ORDER BY t").fetchall()
+    assert runs == [("first", None), ("clock", None)]
+    check_replay(rig, "plant")
+
+
+@pytest.mark.parametrize("wild", [1e300, 1.7e308, -1e300])
+def test_what_no_clock_counts_to_stops_nothing(rig: Rig, tmp_path: Path, wild: float) -> None:
+    limits = {"pressure": (-40.0, None)}
+    save(fit(record(600, 1), SENSORS, 0.3, limits=limits), tmp_path / "models" / "pump.model")
+    rig.runtime.poll()
+    pumps(rig, "plant", clocked=True)
+    x = falling()
+    clock = np.arange(360) * 0.3
+    clock[[300, 320]] = wild
+    values = np.concatenate([x[:360], clock[:, None]], axis=1)
+    for first in range(0, 360, 20):
+        rig.feed("plant", START + np.arange(first, first + 20) * SECOND, values[first : first + 20])
+    rig.stop()
+    rig.open()
+    assert rig.store.db.execute("SELECT reason FROM run").fetchall() == [("first",)], "it did not run backwards"
+    check_replay(rig, "plant")
+
+
 def test_many_assets_that_lose_different_rows_are_told_as_each_alone(rig: Rig) -> None:
     names = [f"pump-{at}" for at in range(6)]
     pumps(rig, *names, "alone", clocked=False)

@@ -1047,3 +1047,16 @@ def test_each_asset_has_its_own_measuring_ranges_and_limits(rig: Rig, narrow_fir
     rig.commit()
     told = {episode.asset: episode.failed for episode in list_episodes(rig.store)}
     assert told == {"narrow": ("level", "range"), "wide": None}
+
+
+def test_between_rows_that_count_no_alarm_comes_of_a_sensor_that_raises_none(rig: Rig) -> None:
+    x = np.repeat(record(300, 5), 2, axis=0)
+    x[300:, 3] = np.nan
+    values = np.concatenate([x, np.arange(600)[:, None] / 2.0], axis=1)
+    for id, size in (("once", 600), ("row by row", 1)):
+        rig.declare(Asset(id, "pump", clock="plant_s"), [*CHANNELS, Channel("plant_s", "s", role="status")])
+        for first in range(0, 600, size):
+            some = slice(first, first + size)
+            assert not rig.feed(id, seconds(600)[some], values[some]).alarm.any()
+        rig.commit()
+        assert [each.failed for each in list_episodes(rig.store, id)] == [("level", "silent")]
