@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import time
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -34,6 +35,17 @@ def one_thread() -> None:
     """
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+@cache
+def same_sums() -> None:
+    """Let it use one thread whatever the environment says, and where NumPy is there already.
+
+    What several threads add up differs in its last digits, and with it the scores of rows that lack values.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, "blas")
 
 
 def is_loopback(host: str) -> bool:

@@ -33,6 +33,7 @@ from lab.blocks import (
 from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
 from lab.groups import FAULTS, Elapsed, Group, Layout, NotPossible, Seen, together, unpacked
+from lab.machine import same_sums
 from lab.spikes import Failures, Finding, Spikes
 from lab.tracker import Tracker
 from models.detector import Model
@@ -109,6 +110,7 @@ class Scorer:
             library: with what an episode (asset's number, id) is to be compared; asked when it begins.
             watch: told each row of a block that is in an episode, after the episode has taken it in.
         """
+        same_sums()
         self.library = library
         self.watch = watch
         self.members: list[Member] = []

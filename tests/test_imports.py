@@ -127,3 +127,22 @@ def test_threads_are_limited_before_numpy_is_there() -> None:
             check=True,
         )
         assert done.stdout.split()[-1] == wanted
+
+
+def test_scores_are_the_same_to_the_last_digit_whatever_the_environment_says_of_threads() -> None:
+    code = (
+        "import numpy as np; from lab.scorer import Scorer; Scorer(); x = np.random.default_rng(1).random((300, 300)); "
+    )
+    code += "from threadpoolctl import threadpool_info; print([each['num_threads'] for each in threadpool_info()])"
+    code += "; print(np.linalg.inv(x).tobytes().hex()[:9999])"
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in "12"
+    )
+    assert one == two
