@@ -41,6 +41,17 @@ export const suspectText = (asset, suspects) => suspects?.length
   : '';
 
 /**
+ * Which sensors show nothing, or have failed, by now, though that explains nothing; an empty text for none.
+ * @param {import('./lab.js').Asset} asset @param {any} outlook
+ */
+export function failingText(asset, outlook) {
+  const failing = asset.instruments.filter((one) => one.ago_s === 0);
+  const silent = (outlook?.unseen ?? []).filter((one) => !failing.some((other) => other.sensor === one.sensor));
+  const all = [...failing, ...silent.map((one) => ({ ...one, fault: 'silent' }))];
+  return all.length ? t('page.kind.process_failing', { what: all.map((one) => failedText(asset, one).what).join(t('page.suspect.and')) }) : '';
+}
+
+/**
  * By which sensors the plant left its usual values because of a failed one; an empty text for none.
  * @param {import('./lab.js').Asset|undefined} asset @param {string[]} upset
  */

@@ -98,6 +98,11 @@ def test_of_a_sensor_that_shows_nothing_it_is_not_said_that_no_trip_is_in_sight(
     expect(limit).to_contain_text("between 20 min and 4 h). Not seen, so not in the forecast: Reactor level.")
     expect(limit).not_to_contain_text("in sight")
     expect(limit).not_to_contain_text("by now")
+    whose = page.locator(".diagnosis .part").nth(2)
+    expect(whose).to_contain_text(
+        "Reactor pressure is silent; Reactor level is silent. That does not explain the alarm."
+    )
+    expect(whose).not_to_contain_text("No instrument is")
     episode["outlook"] = NONE_IN_SIGHT | {"unseen": [pressure | {"silent_s": 9000.0}]}
     expect(limit).to_contain_text("It may have been reached by now.")
     episode["outlook"] = NONE_IN_SIGHT | {"unseen": [pressure | {"time_s": 0.0}]}

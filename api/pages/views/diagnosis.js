@@ -3,7 +3,7 @@
 import { h, keyed, put } from '../dom.js';
 import { duration, percent, t, when } from '../i18n.js';
 import { isCalm } from '../lab.js';
-import { causeName, failedText, isUnknown, leadingOf, outlookText, ranked, suspectText, tagName, upsetText } from '../verdict.js';
+import { causeName, failedText, failingText, isUnknown, leadingOf, outlookText, ranked, suspectText, tagName, upsetText } from '../verdict.js';
 import { panel } from '../widgets.js';
 import { acceptNormal, tellCause } from './told.js';
 
@@ -84,7 +84,7 @@ export function diagnosisPanel(asset, said) {
       const suspects = suspectText(asset, episode.suspects);
       const { what, why } = episode.failed
         ? failedText(asset, episode.failed)
-        : { what: suspects, why: instrument ? '' : t(suspects ? 'page.suspect.why' : 'page.kind.process_why') };
+        : { what: suspects, why: instrument ? '' : suspects ? t('page.suspect.why') : failingText(asset, episode.outlook) || t('page.kind.process_why') };
       const moved = upsetText(asset, episode.upset);
       if (open?.told_kind && open.told_kind !== episode.kind) {
         const lab = t(moved ? 'page.kind.upset' : instrument ? 'page.kind.instrument' : 'page.kind.process');
