@@ -46,8 +46,8 @@ FOREVER_NS: Final = 2.0**62
 """And none is longer, whatever the period."""
 LOST: Final = 1.5
 """Rows farther apart than so many periods have lost others between them."""
-OFTEN: Final = 0.5
-"""Rows less than so many periods apart come more often than the model's: not each of them is a period later."""
+OFTEN: Final = 0.6
+"""Rows less than so many periods apart come twice as often as the model's or more: not each is a period later."""
 COUNTED: Final = 2.0**53
 """Periods from which on none is told from the next: no clock counts to it, though a reading may say so."""
 CACHED: Final = 1024

@@ -88,14 +88,18 @@ def test_lost_rows_bring_no_limit_nearer(rig: Rig, clocked: bool) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
-def test_rows_that_come_more_often_than_the_model_put_no_limit_off(rig: Rig, size: int) -> None:
+@pytest.mark.parametrize(("times", "late_ms"), [(4, 0), (2, 0), (2, 80)])
+def test_rows_that_come_more_often_than_the_model_put_no_limit_off(
+    rig: Rig, times: int, late_ms: int, size: int
+) -> None:
     pumps(rig, "plain", "often", clocked=False)
     x = falling(380)
     feed(rig, "plain", np.arange(380), x, clocked=False)
-    quarter = np.arange(4 * 380 - 3)
-    for first in range(0, len(quarter), size):
-        some_of = quarter[first : first + size]
-        rig.feed("often", START + some_of * SECOND // 4, x[some_of // 4])
+    parts = np.arange(times * 379 + 1)
+    late = np.random.default_rng(3).integers(0, late_ms + 1, len(parts)) * (SECOND // 1000)
+    for first in range(0, len(parts), size):
+        some_of = parts[first : first + size]
+        rig.feed("often", START + some_of * SECOND // times + late[some_of], x[some_of // times])
     assert told(rig, "often")["sensor"] == "pressure"
     assert told(rig, "often")["time_s"] == told(rig, "plain")["time_s"]
     check_replay(rig, "often")
