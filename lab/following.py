@@ -29,6 +29,8 @@ class Member:
         """None until a row comes that does not count."""
         self.begun = False
         """It has begun once, with a model or without."""
+        self.goes_on = False
+        """It began with what was known of its sensors before a gap."""
 
 
 class Moved(NamedTuple):

@@ -565,12 +565,15 @@ class Scorer:
             group, at = self._listed[int(self._group[number])], int(self._row[number])
             offset = group.lasting(at)
             self._trend.pop(number, None)
-            if member.tracker is not None and member.tracker.alarmed and (content := group.trend(at)):
+            alarmed = member.tracker is not None and member.tracker.alarmed
+            again = member.goes_on and bool(self._cold[number])  # another gap before there was a score
+            if (alarmed or again) and (content := group.trend(at)):
                 self._trend[number] = Trend(elapsed, content)
         elif reason != "clock":
             offset = self._offset.get(number)
         trend = self._trend[number].packed() if number in self._trend and reason != "clock" else None
         self.runs.append(Run(member.asset.id, t, member.model.id if member.model else None, reason, offset, trend))
+        member.goes_on = trend is not None
         self._fresh[number], self._cold[number] = False, True
         if member.tracker is not None:
             scored.changes.append(Change("closed", member.tracker.episode(member.tracker.last)))
@@ -927,6 +930,7 @@ class Scorer:
                 "fresh": bool(self._fresh[number]),
                 "warm": not self._cold[number],
                 "begun": member.begun,
+                "goes_on": member.goes_on,
                 "episode": member.tracker.dump() if member.tracker else None,
                 "offset": self._offset[number].hex() if number in self._offset else None,
                 "trend": self._trend[number].packed().hex() if number in self._trend else None,
@@ -970,6 +974,7 @@ class Scorer:
         group.grow()
         group.put(int(self._row[number]), arrays)
         member.begun, member.tracker, member.spikes, member.between = head["begun"], tracker, spikes, between
+        member.goes_on = head["goes_on"]
         self.last[number] = t
         self._clock[number] = np.nan if head["clock"] is None else head["clock"]
         self._fresh[number], self._cold[number] = head["fresh"], not head["warm"]

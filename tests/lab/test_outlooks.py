@@ -159,6 +159,27 @@ def test_after_a_longer_gap_in_an_episode_the_forecast_goes_on(rig: Rig, clocked
     assert rig.store.db.execute(trends).fetchall() == [("first", 0), ("gap", 1)]
 
 
+@pytest.mark.parametrize("clocked", [False, True])
+def test_another_gap_right_after_one_in_an_episode_loses_nothing(rig: Rig, clocked: bool) -> None:
+    pumps(rig, "whole", "gaps", "row by row", "restarted", clocked=clocked)
+    x = falling(385)
+    feed(rig, "whole", np.arange(385), x, clocked)
+    rows = np.delete(np.arange(385), [*range(320, 340), *range(343, 363)])
+    feed(rig, "gaps", rows, x, clocked)
+    for at in rows.tolist():
+        feed(rig, "row by row", np.array([at]), x, clocked)
+    for first, last in ((0, 322), (322, 330), (330, len(rows))):
+        feed(rig, "restarted", rows[first:last], x, clocked)
+        rig.stop()
+        rig.open()
+    mine = told(rig, "gaps")
+    assert mine["sensor"] == "pressure"
+    assert abs(np.log(mine["time_s"] / told(rig, "whole")["time_s"])) < 0.5
+    assert mine == told(rig, "row by row") == told(rig, "restarted")
+    for asset in ("gaps", "row by row", "restarted"):
+        check_replay(rig, asset)
+
+
 def test_what_another_lab_knew_before_a_gap_is_left(rig: Rig) -> None:
     pumps(rig, "pump-1", clocked=False)
     x = falling()
