@@ -154,7 +154,7 @@ class Tracker(Course):
         """The stream has ended; should it go on, so does the episode."""
         self.outlook: Outlook | None = None
         self.hit = 0
-        """The row in which a limit was reached first; 0 for none."""
+        """The row in which a limit was reached first, below 1 in the episode before this one; 0 also for none."""
         self.over = 0
         """For how many rows the sensor that spikes and that it is put down to has been beyond its limit."""
         self.told: tuple[float, tuple[bool, int, int], int] | None = None
@@ -171,7 +171,7 @@ class Tracker(Course):
         if before.upset:  # it was compared from there on
             self.evidence = before.evidence
         if before.outlook is not None and sensor not in (before.outlook.reached, before.outlook.sensor):
-            self.outlook = before.outlook
+            self.outlook, self.hit = before.outlook, before.hit - before.rows
 
     @property
     def whose(self) -> tuple[str, str] | None:

@@ -632,6 +632,21 @@ def test_what_a_single_spike_of_a_sensor_reached_is_taken_back() -> None:
         assert tracker.outlook.reached == "a"
 
 
+def test_what_was_reached_long_before_an_episode_goes_on_as_another_is_no_spikes() -> None:
+    tracker = grown()
+    tracker.failed = ("a", "frozen")
+    reached = [Foreseen(0.0, 0.0, 0.0, 1)]
+    tracker.foresee(8 * SECOND, reached)
+    tracker.add(9 * SECOND, 3.0, np.array([0.5, 1.5, 0.0]))
+    tracker.foresee(9 * SECOND, reached)
+    other = Tracker("pump-1", "m", 10 * SECOND, ["a", "b", "c"])
+    other.succeed(tracker)
+    other.add(10 * SECOND, 3.0, np.array([0.5, 1.5, 0.0]))
+    other.foresee(10 * SECOND, [Foreseen(np.inf, 900.0, np.inf, 1)], back=[1])
+    assert other.outlook is not None
+    assert other.outlook.reached == "b"
+
+
 def test_what_stays_beyond_its_limit_for_longer_than_a_spike_has_reached_it() -> None:
     tracker = grown()
     tracker.failed = "b", "spiking"
