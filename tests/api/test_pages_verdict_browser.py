@@ -407,8 +407,9 @@ def test_four_charts_are_named_and_explained(visit: Open) -> None:
 def test_episodes_have_cause_and_lead_time(visit: Open) -> None:
     here = visit()
     page = open_asset(here)
-    rows = [row.inner_text().replace("\u00a0", " ") for row in page.locator(".episode-table tbody tr").all()]
-    assert len(rows) == 4
+    listed = page.locator(".episode-table tbody tr")
+    expect(listed).to_have_count(4)
+    rows = [row.inner_text().replace("\u00a0", " ") for row in listed.all()]
     assert "A/C feed ratio in stream 4, B constant 71%" in rows[0]
     assert "2 h 35 min left" in rows[0]
     assert "strainer blocked told by a user" in rows[1]
