@@ -1,9 +1,6 @@
-"""Clocks: of gateways, whose readings are marked or not taken where it is off, and of plants, by which rows count."""
+"""Clocks of gateways: where one is off, its readings are marked or not taken."""
 
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from devices.quality import CODES
 
@@ -20,8 +17,6 @@ BUCKET_NS: Final = 10 * SECOND
 WINDOW_NS: Final = 60 * SECOND
 NEVER: Final = 2**62
 CLOCK: Final = CODES["uncertain:clock"]
-CLOCK_COLUMN: Final = "plant_s"
-"""How the clock of a simulated plant is called (docs/architecture.md)."""
 
 
 class Skew:
@@ -92,25 +87,3 @@ class Skew:
         if now - self._wild_at < WINDOW_NS:
             return self._wild / 1e6
         return None if self._lowest == NEVER else self._lowest / 1e6
-
-
-def first_rows(
-    seconds: NDArray[np.float64], period_s: float, longest: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows that are the first in each period of a plant's own clock, and where it does not go on.
-
-    Args:
-        seconds: (n,) what it shows; NaN: nothing.
-        period_s: its period.
-        longest: after so many periods it does not go on.
-
-    Returns:
-        The rows, and positions among them that come after a jump or a step back.
-    """
-    told = np.flatnonzero(np.isfinite(seconds))
-    shown = seconds[told]
-    slot = np.floor((shown + 1e-6) / period_s)  # a clock is a sum of steps, at times a hair below the full period
-    taken = np.ones(len(shown), dtype=np.bool_)
-    taken[1:] = (slot[1:] != slot[:-1]) | (shown[1:] < shown[:-1])
-    steps = np.diff(shown[taken])
-    return told[taken], np.flatnonzero((steps < 0) | (steps > longest * period_s)) + 1

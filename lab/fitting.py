@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from devices.frame import Channel
 from lab.cells import commas, missing, narrow, number
-from lab.clock import first_rows
-from lab.scorer import GAP_PERIODS
+from lab.periods import GAP_PERIODS, first_rows
 from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
 from lab.textfile import read_text

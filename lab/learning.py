@@ -10,9 +10,8 @@ import numpy as np
 from devices.frame import Asset, Channel
 from devices.quality import BAD, is_bad
 from lab.blocks import Floats, RowBlock, Rows
-from lab.clock import first_rows
 from lab.fitting import declared_limits, learn
-from lab.scorer import GAP_NS, GAP_PERIODS
+from lab.periods import GAP_PERIODS, first_rows, longest_ns
 from models.detector import Detector
 
 log = logging.getLogger("lab.learning")
@@ -178,6 +177,5 @@ def lesson(asset: Asset, channels: Sequence[Channel], block: RowBlock) -> tuple[
     else:
         steps = np.diff(t)
         period_s = asset.period_s or (float(np.median(steps)) if len(steps) else 1.0)
-        longest = max(GAP_NS / 1e9, GAP_PERIODS * period_s)
-        cuts = np.flatnonzero((steps < 0) | (steps > longest)) + 1
+        cuts = np.flatnonzero((steps < 0) | (steps > longest_ns(period_s) / 1e9)) + 1
     return np.split(values, cuts), [channels[at].tag for at in columns], period_s

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from devices.quality import NAMES, is_bad
 from lab.cells import narrow
-from lab.clock import CLOCK_COLUMN
 from lab.csvsource import DistinctCells
 from lab.longtable import (
     MADE,
@@ -30,6 +29,7 @@ from lab.longtable import (
     usual_step_s,
 )
 from lab.parquetsource import ParquetSource
+from lab.periods import CLOCK_COLUMN
 from lab.tablesource import Codes, Floats, Source, Times, coded_once
 from lab.text import text
 from lab.textfile import TableError, is_value

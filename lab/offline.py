@@ -11,10 +11,10 @@ from devices.frame import Asset, Channel, role_by_name
 from devices.quality import BAD, GOOD
 from lab.blocks import RANGE, Floats, RowBlock
 from lab.causes import read_library
-from lab.clock import first_rows
 from lab.episodes import Episode, Known
 from lab.groups import FAULTS, IS_SPIKING
-from lab.scorer import GAP_NS, GAP_PERIODS, Scorer, period_numbers
+from lab.periods import GAP_PERIODS, first_rows, longest_ns, period_numbers
+from lab.scorer import Scorer
 from lab.tables import ODD_PERIOD, Table, TableError, sampled_s
 from lab.text import text
 from lab.tracker import Tracker
@@ -197,7 +197,7 @@ def why_unscored(model: Model, table: Table) -> str:
         return text("score.none.valueless")
     usual = model.detector.period_s
     period = sampled_s(table, usual)
-    longest = max(GAP_NS / 1e9, GAP_PERIODS * usual)
+    longest = longest_ns(usual) / 1e9
     if period is not None and period > longest:
         return text("score.none.period", period=f"{period:g}", usual=f"{usual:g}", gap=f"{longest:g}")
     if table.clock_s is not None:

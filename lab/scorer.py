@@ -34,22 +34,11 @@ from lab.episodes import Change, Known
 from lab.following import Member, Moved, Stretch, follow, remember
 from lab.groups import FAULTS, Elapsed, Group, Layout, NotPossible, Seen, together, unpacked
 from lab.machine import same_sums
+from lab.periods import COUNTED, GAP_PERIODS, HAIR_S, longest_ns, period_numbers, periods_between, slots, whole
 from lab.spikes import Failures, Finding, Spikes
 from lab.tracker import Tracker
 from models.detector import Model
 
-GAP_PERIODS: Final = 5
-"""After a jump of more periods the lags mean nothing: the warm-up begins again."""
-GAP_NS: Final = 5 * 10**9
-"""A shorter jump is never one (a gateway that reads late)."""
-FOREVER_NS: Final = 2.0**62
-"""And none is longer, whatever the period."""
-LOST: Final = 1.5
-"""Rows farther apart than so many periods have lost others between them."""
-OFTEN: Final = 0.6
-"""Rows less than so many periods apart come twice as often as the model's or more: not each is a period later."""
-COUNTED: Final = 2.0**53
-"""Periods from which on none is told from the next: no clock counts to it, though a reading may say so."""
 CACHED: Final = 1024
 """Assets scored at a time, so that what belongs to them stays in the processor's cache."""
 PARTS: Final = 3
@@ -534,7 +523,7 @@ class Scorer:
             together(self._row[numbers]),
             flat,
             back,
-            _longest(group.model.detector.period_s),
+            longest_ns(group.model.detector.period_s),
             *shared,
         )
 
@@ -662,7 +651,7 @@ class Scorer:
         if not single:
             first = np.append(True, numbers[1:] != numbers[:-1])
             before, fresh = np.where(first, before, np.append(0, t[:-1])), first & fresh
-        longest = _longest(period_s)
+        longest = longest_ns(period_s)
         begins = np.zeros(len(rows), dtype=np.int8)
         if not (before + longest >= t).all() or fresh.any():
             begins[(before != NEVER) & (t - np.maximum(before, 0) > longest)] = GAP
@@ -679,8 +668,7 @@ class Scorer:
         numbers = block.asset[rows]
         first = np.append(True, numbers[1:] != numbers[:-1])[: len(rows)]
         before = np.where(first, self._clock[numbers], np.append(0.0, clock[:-1])[: len(rows)])
-        slot = np.floor((clock + 1e-6) / period_s)  # a clock is a sum of steps, at times a hair below the full period
-        slot_before = np.floor((before + 1e-6) / period_s)
+        slot, slot_before = slots(clock, period_s), slots(before, period_s)
         begins = np.zeros(len(rows), dtype=np.int8)
         begins[slot - slot_before > GAP_PERIODS] = GAP
         begins[clock < before] = CLOCK_BACK
@@ -689,11 +677,11 @@ class Scorer:
         since = np.where(np.isnan(slot_before), 0.0, slot - slot_before)
         if self._due or begins.any():
             follows = (slot > slot_before) & (slot - slot_before <= GAP_PERIODS)
-            multiple = (clock + 1e-6) % period_s <= 0.01 * period_s
+            multiple = (clock + HAIR_S) % period_s <= 0.01 * period_s
             self._settle(numbers, follows | multiple, first, begins, taken, since)
         last = np.append(first[1:], True)[: len(rows)]
         self._clock[numbers[last]] = clock[last]
-        return rows[taken], begins[taken], _whole(since[taken])
+        return rows[taken], begins[taken], whole(since[taken])
 
     def _glimpse(self, group: Group, block: RowBlock, rows: Rows, counted: Rows, begins: Reasons) -> None:
         """Look for spikes in rows that do not count, of rows sorted by asset of which some do, and some begin anew."""
@@ -993,39 +981,3 @@ def _telling(channel: Channel) -> tuple[object, ...]:
     """What scoring and learning look at: assets alike in it share a layout."""
     limits = None if channel.limits is None else msgspec.structs.astuple(channel.limits)
     return channel.tag, channel.role, channel.lo, channel.hi, limits, channel.controlled
-
-
-def periods_between(since: Times, t: Times, period_s: float) -> Elapsed | None:
-    """How many periods rows come after those before them; None for 1 everywhere.
-
-    At least 1, but for rows that come more often than once in a period: of these the first one in it has 1, others 0.
-
-    Args:
-        since: nanoseconds since the row before; 0 for none before.
-        t: (the same shape) UTC nanoseconds.
-        period_s: seconds.
-    """
-    period = period_s * 1e9
-    often = (since > 0) & (since < OFTEN * period)
-    if not np.logical_or.reduce(often, axis=None):
-        return _whole(since / period)
-    slot, slot_before = period_numbers(t / 1e9, period_s), period_numbers((t - since) / 1e9, period_s)
-    found = _whole(since / period)
-    return np.where(often, slot - slot_before, 1 if found is None else found).astype(np.int16)
-
-
-def _whole(since: Floats) -> Elapsed | None:
-    """The same of periods since the row before, at least 1."""
-    if np.maximum.reduce(since, axis=None, initial=0.0) < LOST:
-        return None
-    return np.clip(np.rint(since), 1, np.iinfo(np.int16).max).astype(np.int16)
-
-
-def _longest(period_s: float) -> int:
-    """Nanoseconds between two rows of an asset, beyond which it begins anew."""
-    return max(GAP_NS, int(min(GAP_PERIODS * period_s * 1e9, FOREVER_NS)))
-
-
-def period_numbers(seconds: Floats, period_s: float) -> Times:
-    """Numbers (N,) of rows at some seconds (N,) of a clock, in periods of it."""
-    return np.floor((seconds + 1e-6) / period_s).astype(np.int64)

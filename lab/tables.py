@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.cells import missing, narrow
-from lab.clock import CLOCK_COLUMN, first_rows
 from lab.csvsource import CsvSource
 from lab.longfile import LongFile, LongRows, long_columns, none_taken
 from lab.longtable import Wanted, looks_long
 from lab.parquetsource import parquet_source
+from lab.periods import CLOCK_COLUMN, first_rows
 from lab.tablesource import Floats, Source, Times
 from lab.text import text
 from lab.textfile import TableError as TableError
