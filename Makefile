@@ -41,7 +41,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.lab
 
 test: dev ## Run the tests (under ten minutes on two cores)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: dev ## Run the long tests and the ones that need Chromium
 	$(BIN)/pytest -m 'slow or browser' $(ARGS)

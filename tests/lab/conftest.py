@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.text import language
 from models.detector import save
 from tests.lab.scoring_rig import Rig
 from tests.models.plants import fitted
@@ -16,3 +17,12 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path)
     yield rig
     rig.crash()
+
+
+@pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Texts are English in this test, and what the environment says after it."""
+    monkeypatch.setenv("LAB_LANG", "en")
+    language.cache_clear()
+    yield
+    language.cache_clear()

@@ -190,3 +190,34 @@ def check_replay(rig: Rig, asset: str, t0: int = START, t1: int = START + 10**6 
     assert [(e.id, e.start, e.model) for e in replayed.episodes] == [(e.id, e.start, e.model) for e in live]
     ended = [episode for episode in live if episode.end is not None and episode.end < t1]
     assert [episode for episode in replayed.episodes if episode.end is not None] == ended
+
+
+def failed(rig: Rig, id: str, x: np.ndarray, channels: list[Channel] = CHANNELS, size: int = 400) -> set[object]:
+    rig.declare(Asset(id, "pump"), channels)
+    for first in range(0, len(x), size):
+        rig.feed(id, seconds(len(x))[first : first + size], x[first : first + size])
+    rig.commit()
+    check_replay(rig, id)
+    return {episode.failed for episode in list_episodes(rig.store, id)}
+
+
+def fail(x: np.ndarray, fault: str) -> None:
+    """The level's measurement, from row 150 on."""
+    if fault == "spiking":
+        x[150::8, 3] += 100.0
+    else:
+        x[150:, 3] = x[149, 3] if fault == "frozen" else np.nan
+
+
+def apart(rows: int, seed: int) -> np.ndarray:
+    """The last sensor has nothing to do with the others."""
+    return np.column_stack([record(rows, seed)[:, :5], np.random.default_rng(seed).normal(size=rows)])
+
+
+def spiky(spikes: int, by: float) -> np.ndarray:
+    """A sensor that spikes now and then, and a fault that moves another one and, by so much, this one too."""
+    x = record(600, 5)
+    x[150 : 150 + 50 * spikes : 50, 3] += 100.0
+    x[400:, 0] += 4.0
+    x[400:, 3] += by
+    return x

@@ -22,19 +22,11 @@ from lab.historian.transfer import TransferError, Windows, load, parse_time
 from lab.store import Store
 from tests.lab.influx import INFLUXD, gateway, influxd
 
+pytestmark = pytest.mark.usefixtures("english")
+
 T = 1_764_000_000_123_456_789
 HOUR = 3_600 * 10**9
 KEYS = ["tep-1/xmeas_9", "tep-1/xmv_3", "反応器,2/温度"]
-
-
-@pytest.fixture(autouse=True)
-def _english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from lab.text import language
-
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
-    yield
-    language.cache_clear()
 
 
 @pytest.fixture

@@ -21,21 +21,16 @@ from lab.historian.embedded import EmbeddedHistorian
 from lab.historian.wide import wide_keys
 from lab.learning import lesson
 from lab.tables import read_table
-from lab.text import language
 from models.detector import load, save
 from models.precursor import fit
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.models.plants import LIMITS, SENSORS, record
 
+pytestmark = pytest.mark.usefixtures("english")
+
 PERIOD_S = 60.0
 STEP_S = 20.0
 ROWS = 900
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
 
 
 def lab(*arguments: object) -> Result:

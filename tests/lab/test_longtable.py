@@ -14,17 +14,12 @@ from devices.quality import BAD, CODES, GOOD, UNCERTAIN
 from lab import longtable
 from lab.longtable import Twice, Wanted, find_columns, pivot, quality_codes
 from lab.tables import Table, TableError, read_table
-from lab.text import language
+
+pytestmark = pytest.mark.usefixtures("english")
 
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
 NOTHING = Wanted()
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
 
 
 def put(folder: Path, text: str, name: str = "run.csv", encoding: str = "utf-8") -> Path:

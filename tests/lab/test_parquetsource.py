@@ -1,7 +1,6 @@
 """Tables in Parquet files."""
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,12 @@ import pytest
 from pyarrow import parquet
 
 from lab.tables import TableError, read_table
-from lab.text import language
 from lab.writing import write_table
+
+pytestmark = pytest.mark.usefixtures("english")
 
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
-    yield
-    language.cache_clear()
 
 
 def test_parquet_with_a_text_column_and_a_time_index(tmp_path: Path) -> None:

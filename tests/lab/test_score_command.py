@@ -26,6 +26,8 @@ from simulators import tep
 from tests.lab.scoring_rig import SECOND, START, Rig
 from tests.models.plants import SENSORS, record
 
+pytestmark = pytest.mark.usefixtures("english")
+
 HEAD = ["time", "score", "alarm", "episode", "kind", "top1", "top2", "top3", "cause", "time_to_limit_s"]
 
 
@@ -49,14 +51,6 @@ def leaking() -> np.ndarray:
     x = record(300, 5)
     x[100:160, 1] -= 12.0
     return x
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.text import language
-
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
 
 
 def test_a_leak_in_a_file(tmp_path: Path) -> None:

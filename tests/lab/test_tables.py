@@ -2,7 +2,6 @@
 
 import gzip
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 from lab.tables import TableError, read_table
 from lab.text import language
 from lab.writing import write_table
+
+pytestmark = pytest.mark.usefixtures("english")
 
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
@@ -140,14 +141,6 @@ def test_marks_of_missing_values_are_told(tmp_path: Path) -> None:
 def test_a_text_that_is_called_a_workbook_is_read(tmp_path: Path) -> None:
     file = put(tmp_path, "日時\t圧力\n2026/3/9 10:14\t1\n2026/3/9 10:17\t2\n", "run.xls", "cp932")
     assert read_table(file).period_s == 180.0
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
-    yield
-    language.cache_clear()
 
 
 @pytest.mark.parametrize(

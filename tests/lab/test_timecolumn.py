@@ -1,6 +1,5 @@
 """Times of tables: which column they are, and every way in which they are written."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.tables import TableError, read_table
-from lab.text import language
+
+pytestmark = pytest.mark.usefixtures("english")
 
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
@@ -19,14 +19,6 @@ def put(folder: Path, text: str, name: str = "run.csv", encoding: str = "utf-8")
     file = folder / name
     file.write_bytes(text.encode(encoding))
     return file
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
-    yield
-    language.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,18 @@
 """Tables written: whole or not at all, and the same when they are read."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lab.tables import TableError, read_table
-from lab.text import language
 from lab.writing import write_table
 from lab.zones import iso_times
 
+pytestmark = pytest.mark.usefixtures("english")
+
 SECOND = 1_000_000_000
 MARCH = 1_773_051_240 * SECOND  # 2026-03-09T10:14:00Z
-
-
-@pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LAB_LANG", "en")
-    language.cache_clear()
-    yield
-    language.cache_clear()
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
