@@ -28,7 +28,6 @@ from lab.longtable import (
     tells_quality,
     usual_step_s,
 )
-from lab.parquetsource import ParquetSource
 from lab.periods import CLOCK_COLUMN
 from lab.tablesource import Codes, Floats, Source, Times, coded_once
 from lab.text import text
@@ -81,8 +80,7 @@ class LongFile:
         self.source, self.columns, self._every_s = source, columns, wanted.every_s
         counting = {at for at in columns.counts if 2 * source.distinct(at) > source.rows}
         self.columns = columns = columns._replace(others=[at for at in columns.others if at not in counting])
-        own = columns.quality is not None and isinstance(source, ParquetSource) and columns.own
-        self._own = source.own_codes(columns.quality) if own else None  # type: ignore[attr-defined]
+        self._own = source.own_codes(columns.quality) if columns.quality is not None and columns.own else None
         self._held = source.stamps(columns.time[0]) if len(columns.time) == 1 else None
         at = [*columns.tag, *columns.others]
         at += columns.time if self._held is None else []

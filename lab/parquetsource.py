@@ -136,7 +136,6 @@ class ParquetSource(Source):
         return np.asarray(self.numbers([column])[rows, 0])
 
     def own_codes(self, column: int) -> NDArray[np.uint8] | None:
-        """A column (n,) of the type in which the lab writes its quality codes, None for one of another."""
         import pyarrow
 
         cells = self._table.column(column)

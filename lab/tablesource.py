@@ -75,6 +75,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def own_codes(self, column: int) -> NDArray[np.uint8] | None:
+        """A column (n,) of the type in which the lab writes its quality codes; None of another, and where none is."""
+        return None
+
 
 def check_names(path: Path, names: Sequence[str], line: int = 1) -> None:
     seen: set[str] = set()
